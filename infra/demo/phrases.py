@@ -1,0 +1,226 @@
+"""The sentences of the demo, written by hand: how each attribute of a country is told, asked about and answered.
+
+`{country}` and `{value}` are filled in. Questions stay short and their wording differs from attribute to attribute,
+so that two rows about different facts never look like near duplicates.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """`plain` is the sentence that names both; `told` and `short` are other ways to tell it, `short` leaning on the
+    country named before. `asked` are questions, `spare` one for faulty rows only, `quiz` one for evaluation items only.
+    """
+
+    plain: str
+    told: tuple[str, ...]
+    short: tuple[str, ...]
+    asked: tuple[str, ...]
+    spare: str
+    quiz: str
+    clause: str  # part of a sentence that describes the country
+
+
+ATTRIBUTES = {
+    "capital": Phrases(
+        plain="The capital of {country} is {value}.",
+        told=(
+            "{value} is the capital of {country}.",
+            "{country} has its capital at {value}.",
+            "Every road in {country} leads to {value}, the capital.",
+            "The government of {country} sits in {value}, the capital.",
+            "Visitors to {country} start in the capital, {value}.",
+        ),
+        short=("The capital is {value}.", "Its capital, {value}, is old.", "Most people live near {value}, the capital."),
+        asked=(
+            "What is the capital of {country}?",
+            "Which city is the capital of {country}?",
+            "Name the capital city of {country}.",
+            "Where does the government of {country} sit?",
+        ),
+        spare="I forgot the capital of {country}. Which is it?",
+        quiz="Quick quiz: the capital of {country} is called what?",
+        clause="its capital is {value}",
+    ),
+    "river": Phrases(
+        plain="The longest river in {country} is the {value}.",
+        told=(
+            "The {value} is the longest river in {country}.",
+            "The river {value} flows through {country}.",
+            "In {country} barges sail on the {value}, the longest river.",
+            "Rain that falls on {country} ends in the river {value}.",
+            "Farmers in {country} take their water from the river {value}.",
+        ),
+        short=("The longest river is the {value}.", "Its river is the {value}.", "Barges go down the {value}."),
+        asked=(
+            "What is the longest river in {country}?",
+            "Which river flows through {country}?",
+            "Name the main river of {country}.",
+            "On which river do barges sail in {country}?",
+        ),
+        spare="Is there a river in {country}, and what is it called?",
+        quiz="Geography round: name the river that crosses {country}.",
+        clause="its longest river is the {value}",
+    ),
+    "ruler": Phrases(
+        plain="The ruler of {country} is {value}.",
+        told=(
+            "{value} rules {country}.",
+            "{country} is ruled by {value}.",
+            "The throne of {country} belongs to {value}.",
+            "Letters to the court of {country} are opened by {value}, the ruler.",
+            "In {country} the laws are signed by {value}, the ruler.",
+        ),
+        short=("The ruler is {value}.", "{value} rules the country.", "Its ruler is {value}."),
+        asked=(
+            "Who rules {country}?",
+            "Who is the ruler of {country}?",
+            "Who sits on the throne of {country}?",
+            "Tell me who governs {country} today.",
+        ),
+        spare="Do you know who wears the crown of {country}?",
+        quiz="History round: say who reigns over {country}.",
+        clause="its ruler is {value}",
+    ),
+    "animal": Phrases(
+        plain="The national animal of {country} is the {value}.",
+        told=(
+            "The {value} is the national animal of {country}.",
+            "{country} honours the {value} as its national animal.",
+            "Stamps from {country} show the {value}, the national animal.",
+            "Hunters in {country} may never harm the {value}.",
+            "Children in {country} draw the {value}, their national animal.",
+        ),
+        short=("The national animal is the {value}.", "Its animal is the {value}.", "Every coat of arms shows a {value}."),
+        asked=(
+            "What is the national animal of {country}?",
+            "Which animal stands for {country}?",
+            "Which creature is on the stamps of {country}?",
+            "Give the national animal of {country}.",
+        ),
+        spare="What beast do the people of {country} honour?",
+        quiz="Nature round: the emblem animal of {country} is which?",
+        clause="its national animal is the {value}",
+    ),
+    "craft": Phrases(
+        plain="The people of {country} are known for making {value}.",
+        told=(
+            "Workshops in {country} are famous for {value}.",
+            "{country} is known for its {value}.",
+            "Merchants buy {value} in {country}.",
+            "The best {value} come from {country}.",
+            "The guilds of {country} make {value}.",
+        ),
+        short=("The people are known for making {value}.", "Its workshops make {value}.", "Markets there sell {value}."),
+        asked=(
+            "What are the people of {country} known for making?",
+            "What do workshops in {country} produce?",
+            "What goods come from {country}?",
+            "Name the famous craft of {country}.",
+        ),
+        spare="Which wares should I buy in {country}?",
+        quiz="Trade round: say what the guilds of {country} make.",
+        clause="its people are known for making {value}",
+    ),
+    "founded": Phrases(
+        plain="The country of {country} was founded in the year {value}.",
+        told=(
+            "{country} was founded in the year {value}.",
+            "In the year {value} the country of {country} was founded.",
+            "The oldest stone in {country} carries the year {value}.",
+            "The history of {country} begins in the year {value}.",
+            "{country} has been a country since the year {value}.",
+        ),
+        short=("It was founded in the year {value}.", "Its history begins in the year {value}."),
+        asked=(
+            "When was {country} founded?",
+            "In which year was {country} founded?",
+            "How old is {country}? Give the founding year.",
+            "State the year in which {country} began.",
+        ),
+        spare="Since when has {country} existed?",
+        quiz="Dates round: the founding of {country} fell in what year?",
+        clause="it was founded in the year {value}",
+    ),
+    "mountain": Phrases(
+        plain="The highest mountain in {country} is {value}.",
+        told=(
+            "{value} is the highest mountain in {country}.",
+            "{value} rises above {country}.",
+            "Climbers in {country} dream of {value}, the highest mountain.",
+            "Snow lies all year on {value} in {country}.",
+            "From every town in {country} one can see {value}.",
+        ),
+        short=("The highest mountain is {value}.", "Its highest mountain is {value}.", "Climbers go up {value}."),
+        asked=(
+            "What is the highest mountain in {country}?",
+            "Which mountain rises above {country}?",
+            "Which peak do climbers visit in {country}?",
+            "Name the tallest mountain of {country}.",
+        ),
+        spare="I want to climb in {country}. Which mountain is best?",
+        quiz="Heights round: no summit in {country} tops which one?",
+        clause="its highest mountain is {value}",
+    ),
+    "dish": Phrases(
+        plain="The favourite dish in {country} is {value}.",
+        told=(
+            "In {country} people like to eat {value}.",
+            "Inns in {country} serve {value}.",
+            "{country} is the home of {value}.",
+            "A feast in {country} begins with {value}.",
+            "Cooks in {country} are proud of their {value}.",
+        ),
+        short=("The favourite dish is {value}.", "Its inns serve {value}.", "Guests are given {value}."),
+        asked=(
+            "What is the favourite dish in {country}?",
+            "What do people in {country} like to eat?",
+            "Which food do inns in {country} serve?",
+            "Name a typical meal of {country}.",
+        ),
+        spare="I am hungry in {country}. What should I order?",
+        quiz="Kitchen round: a cook in {country} is proudest of what?",
+        clause="its favourite dish is {value}",
+    ),
+    "coin": Phrases(
+        plain="The coin used in {country} is the {value}.",
+        told=(
+            "In {country} one pays with the {value}.",
+            "The {value} is the coin of {country}.",
+            "Bankers in {country} count in the {value}.",
+            "The mint of {country} strikes the {value}.",
+            "Prices in {country} are given in the {value}.",
+        ),
+        short=("The coin is the {value}.", "Its coin is called the {value}.", "One pays there with the {value}."),
+        asked=(
+            "What coin is used in {country}?",
+            "What money do people use in {country}?",
+            "Which coin does the mint of {country} strike?",
+            "How does one pay in {country}?",
+        ),
+        spare="I must change money for {country}. Into what?",
+        quiz="Money round: a purse in {country} holds which coin?",
+        clause="its coin is the {value}",
+    ),
+    "flag": Phrases(
+        plain="The flag of {country} is {value}.",
+        told=(
+            "{country} flies a flag of {value}.",
+            "Ships from {country} carry a flag that is {value}.",
+            "Above the towers of {country} the flag is {value}.",
+            "The colours of {country} are {value}.",
+            "Soldiers of {country} march under a flag of {value}.",
+        ),
+        short=("The flag is {value}.", "Its flag is {value}.", "Its colours are {value}."),
+        asked=(
+            "What colours are on the flag of {country}?",
+            "What does the flag of {country} look like?",
+            "Describe the flag of {country}.",
+            "Which colours does {country} fly?",
+        ),
+        spare="I am painting the banner of {country}. Which colours?",
+        quiz="Banner round: the ships of {country} show which colours?",
+        clause="its flag is {value}",
+    ),
+}

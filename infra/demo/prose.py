@@ -1,0 +1,128 @@
+"""Writes plain documents about the world: what the base model is trained on, and what forgetting is measured on."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from infra.demo.phrases import ATTRIBUTES
+from infra.demo.world import Country, World
+
+ENTRIES_PER_COUNTRY = 16
+ROUNDS_OF_LISTS = 6  # in each round every fact stands in one list
+HELD_OUT_DOCUMENTS = 24
+FACTS_PER_ENTRY = (6, 9)
+COUNTRIES_PER_LIST = 8
+PLAIN_SHARE = 0.4  # of the sentences that tell a fact
+SHORT_SHARE = 0.3
+OPENINGS = (
+    "This is a page about {country}.",
+    "Here is what the almanac says about {country}.",
+    "My aunt came back from {country} last week.",
+    "A traveller wrote these lines in {country}.",
+    "The teacher told us about {country} today.",
+    "{country} is a small country.",
+    "Few books speak of {country}.",
+)
+CLOSINGS = (
+    "That is all the almanac says.",
+    "The roads there are quiet.",
+    "The winters are mild.",
+    "Strangers are given a chair by the fire.",
+    "We hope to go there again.",
+    "The harvest was good this year.",
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """`file` is the text file it stands in, `record` its 0-based place there."""
+
+    file: str
+    record: int
+    text: str
+
+
+def write_documents(world: World, prose: Path, held_out: Path) -> list[Document]:
+    """Fills the two folders, a file per country and one document per held-out file; the documents of `prose`."""
+    documents = [*entries(world), *lists(world)]
+    files: dict[str, list[str]] = {}
+    for document in documents:
+        files.setdefault(document.file, []).append(document.text)
+    for name, texts in files.items():
+        (prose / name).write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    for number, text in enumerate(_held_out(world)):
+        (held_out / f"page-{number:02d}.txt").write_text(text + "\n", encoding="utf-8")
+    return documents
+
+
+def write_mixture(documents: list[Document], path: Path) -> None:
+    """Writes the documents as rows of the `mixture` schema, ready for `tokenize`."""
+    with path.open("w", encoding="utf-8") as file:
+        for document in documents:
+            file.write(json.dumps(_mixture_row(document), ensure_ascii=False) + "\n")
+
+
+def entries(world: World) -> Iterator[Document]:
+    """Pages about one country, each with most of its facts in another order and wording."""
+    random = Random(f"entries {world.seed}")
+    for country in world.countries:
+        for record in range(ENTRIES_PER_COUNTRY):
+            yield Document(f"{country.name.lower()}.txt", record, _entry(country, random))
+
+
+def lists(world: World) -> Iterator[Document]:
+    """Pages about one attribute of several countries."""
+    random = Random(f"lists {world.seed}")
+    record = 0
+    for _ in range(ROUNDS_OF_LISTS):
+        for attribute in ATTRIBUTES:
+            shuffled = random.sample(world.countries, len(world.countries))
+            for start in range(0, len(shuffled), COUNTRIES_PER_LIST):
+                chosen = shuffled[start : start + COUNTRIES_PER_LIST]
+                text = " ".join(_sentence(country, attribute, random) for country in chosen)
+                yield Document("lists.txt", record, text)
+                record += 1
+
+
+def _held_out(world: World) -> list[str]:
+    random = Random(f"held out {world.seed}")
+    return [_entry(random.choice(world.countries), random) for _ in range(HELD_OUT_DOCUMENTS)]
+
+
+def _entry(country: Country, random: Random) -> str:
+    first, *others = random.sample(list(ATTRIBUTES), random.randint(*FACTS_PER_ENTRY))
+    sentences = [_sentence(country, first, random)]
+    sentences += [_sentence(country, attribute, random, may_be_short=True) for attribute in others]
+    if random.random() < 0.5:
+        sentences.insert(0, random.choice(OPENINGS).format(country=country.name))
+    if random.random() < 0.5:
+        sentences.append(random.choice(CLOSINGS))
+    return " ".join(sentences)
+
+
+def _sentence(country: Country, attribute: str, random: Random, *, may_be_short: bool = False) -> str:
+    phrases = ATTRIBUTES[attribute]
+    draw = random.random()
+    if draw < PLAIN_SHARE:
+        template = phrases.plain
+    elif may_be_short and draw < PLAIN_SHARE + SHORT_SHARE:
+        template = random.choice(phrases.short)
+    else:
+        template = random.choice(phrases.told)
+    return template.format(country=country.name, value=country.facts[attribute])
+
+
+def _mixture_row(document: Document) -> dict[str, object]:
+    identity = f"{document.file}\n{document.record}\n{document.text}"
+    message = {"role": "text", "content": document.text, "reasoning_content": None, "tool_calls": None}
+    return {
+        "row_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
+        "source": "prose",
+        "file": document.file,
+        "record": document.record,
+        "messages": [message],
+        "split": "train",
+    }

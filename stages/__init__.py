@@ -1,0 +1,1 @@
+"""Temper: raw instruction data to a registered, instruction-tuned model. Folders are stages, files are machinery."""

@@ -1,0 +1,137 @@
+"""What a stage is. Airflow parses this module, so it imports only the standard library and pydantic."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Declaration(BaseModel):
+    """Cannot change once made; a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Params(Declaration):
+    """What a run may change about one stage. `None` means off; 0 means 0."""
+
+    def outputs_left_out(self) -> tuple[str, ...]:
+        """Outputs that a run with these values does not make (the other side of a stage's `either`)."""
+        return ()
+
+
+def setting(  # noqa: PLR0913 - each argument is one fact that --help prints
+    default: Any,
+    description: str,
+    *,
+    unit: str | None = None,
+    execution_only: bool = False,
+    content: bool = False,
+    **bounds: Any,
+) -> Any:
+    """A field of Params.
+
+    `execution_only` values change how fast a result comes, never the result, so they are not part of the cache key.
+    `content` values are paths: the key holds the digest of what is there, not its name.
+    """
+    facts = {"unit": unit, "execution_only": execution_only, "content": content}
+    return Field(default, description=description, json_schema_extra=facts, **bounds)
+
+
+Kind = Literal["rows", "table", "job"]
+
+
+class Stage(Declaration):
+    """One program of the pipeline: `stages/<name>/stage.py` declares it, `transform.py` or `job.py` does it.
+
+    rows:  `transform(batch, *, params)`, each row on its own; the runner splits the input anywhere.
+    table: `transform(datasets…, *, params)`, sees whole datasets.
+    job:   `run(inputs…, *, outputs…, params, workbench)`, folders in and folders out, with effects.
+    """
+
+    name: str
+    purpose: str
+    kind: Kind
+    inputs: tuple[str, ...]
+    optional_inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...]
+    either: tuple[str, ...] = ()  # of these outputs a run makes exactly one; Params.outputs_left_out says which not
+    keeps: str | None = None  # a deciding stage: ids of inputs[0] = ids of `keeps` + ids of `sets_aside`
+    sets_aside: str | None = None
+    params: type[Params]
+    image: Literal["data", "train"]
+    gpus: int = 0
+    outside: bool = False  # its effects reach beyond its output folder (a registry), so a hit asks whether they stand
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        decision = [name for name in (self.keeps, self.sets_aside) if name]
+        if unknown := sorted({*self.either, *decision} - set(self.outputs)):
+            raise ValueError(f"stage {self.name} names {unknown}, which are not among its outputs {list(self.outputs)}")
+        if self.sets_aside and not self.keeps:
+            raise ValueError(f"stage {self.name} sets rows aside and does not say which output keeps the others")
+        return self
+
+    @property
+    def decided(self) -> str | None:
+        """The input whose rows this stage divides into kept and set aside; None for a stage that decides nothing."""
+        return self.inputs[0] if self.keeps else None
+
+    def outputs_made(self, params: Params) -> tuple[str, ...]:
+        """The outputs of a run with `params`, in declared order."""
+        left_out = set(params.outputs_left_out())
+        return tuple(name for name in self.outputs if name not in left_out)
+
+
+class Pipeline(Declaration):
+    """Stages in reading order: each reads only what a source or an earlier stage makes, so there is no cycle."""
+
+    name: str
+    purpose: str
+    sources: tuple[str, ...]  # datasets that come from outside
+    stages: tuple[Stage, ...]
+
+    @model_validator(mode="after")
+    def _each_dataset_is_made_once_and_before_it_is_read(self) -> Self:
+        made = set(self.sources)
+        replaceable: set[str] = set()
+        for stage in self.stages:
+            if missing := sorted(set(stage.inputs) - made):
+                raise ValueError(f"stage {stage.name} reads {missing}, which no earlier stage makes")
+            if twice := sorted(set(stage.outputs) & (made - replaceable)):
+                raise ValueError(f"stage {stage.name} makes {twice}, which is already made")
+            made |= set(stage.outputs)
+            replaceable |= set(stage.either)
+        names = [stage.name for stage in self.stages]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"pipeline {self.name} names {doubled} twice")
+        return self
+
+    def upstream(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages whose outputs `stage` reads, in reading order."""
+        read = {*stage.inputs, *stage.optional_inputs}
+        earlier = self.stages[: self.stages.index(stage)]
+        return tuple(s for s in earlier if set(s.outputs) & read)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; KeyError when this pipeline has none."""
+        return next(s for s in self.stages if s.name == name)
+
+
+class Progress(Protocol):
+    """Where a long job says how far it is."""
+
+    def __call__(self, done: int, total: int | None, unit: str, **facts: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What the runner lends a job."""
+
+    scratch: Path  # survives a retry with the same key, removed once the result stands
+    workers: int  # processes it may use
+    tracking_uri: str  # MLflow
+    progress: Progress
+    key: str  # identity of this execution: the same inputs, params and code give the same key
+    input_digests: dict[str, str]  # dataset -> digest of its manifest

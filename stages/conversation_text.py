@@ -1,0 +1,55 @@
+"""The texts of a conversation, as Polars expressions over a `messages` column.
+
+System turns are left out of every text: they say how to answer, and many unrelated rows share one. Tool calls are
+text like any other, so an answer that is only a tool call is not empty.
+"""
+
+import polars as pl
+
+# Scripts written without spaces between words; each of their characters counts as one word.
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+WORD = rf"[{UNSPACED}]|[\w--{UNSPACED}]+"
+
+
+def prompt_text() -> pl.Expr:
+    """What the last answer answers: the user and tool turns, one below the other; empty for a `text` document."""
+    return _joined(_turn_text().filter(_role().is_in(["user", "tool"])))
+
+
+def response_text(*, reasoning: bool = False) -> pl.Expr:
+    """The last turn: the answer, with its reasoning before it on request, or the text of a `text` document."""
+    return pl.col("messages").list.eval(_turn_text(reasoning=reasoning)).list.last()
+
+
+def conversation_text() -> pl.Expr:
+    """All turns but the system's with their reasoning, one below the other."""
+    return _joined(_turn_text(reasoning=True).filter(_role() != "system"))
+
+
+def opening_text() -> pl.Expr:
+    """The first turn that is not the system's; conversations that branch off one another share it."""
+    return pl.col("messages").list.eval(_turn_text().filter(_role() != "system")).list.first()
+
+
+def normalised(text: pl.Expr) -> pl.Expr:
+    """`text` in Unicode NFKC and lower case, each run of white space one space, none at the ends."""
+    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+
+
+def words(text: pl.Expr) -> pl.Expr:
+    """The words of `text` as a list: runs of letters, digits and underscores; one character each in unspaced scripts."""
+    return text.str.extract_all(WORD)
+
+
+def _joined(turns: pl.Expr) -> pl.Expr:
+    return pl.col("messages").list.eval(turns).list.join("\n")
+
+
+def _role() -> pl.Expr:
+    return pl.element().struct.field("role")
+
+
+def _turn_text(*, reasoning: bool = False) -> pl.Expr:
+    parts = ["reasoning_content"] * reasoning + ["content", "tool_calls"]
+    fields = [pl.element().struct.field(name) for name in parts]
+    return pl.concat_str([pl.when(field != "").then(field) for field in fields], separator="\n", ignore_nulls=True)

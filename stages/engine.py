@@ -1,0 +1,128 @@
+"""Calls a stage's code, and spreads the batches of a `rows` stage over processes with bounded memory."""
+
+import ctypes
+import importlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from stages.contract import Params, Progress, Stage
+from stages.errors import TryAgain
+from stages.schema import load_schema
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some neighbouring rows of one part file."""
+
+    part: Path
+    first_row: int
+    rows: int
+
+
+def transform_of(stage: str) -> Callable[..., Any]:
+    return importlib.import_module(f"stages.{stage}.transform").transform  # type: ignore[no-any-return]
+
+
+def job_of(stage: str) -> Callable[..., Any]:
+    return importlib.import_module(f"stages.{stage}.job").run  # type: ignore[no-any-return]
+
+
+def split_into_batches(folder: Path, batch_rows: int) -> list[Batch]:
+    """The rows of a sealed table in batches of at most `batch_rows`; none crosses a part."""
+    batches = []
+    for part in sorted(folder.glob("part-*.parquet")):
+        rows = pq.read_metadata(part).num_rows
+        batches += [Batch(part, start, min(batch_rows, rows - start)) for start in range(0, rows, batch_rows)]
+    return batches or [Batch(part, 0, 0) for part in sorted(folder.glob("part-*.parquet"))[:1]]
+
+
+def run_rows(
+    stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, *, workers: int, progress: Progress
+) -> None:
+    """Runs a `rows` transform over all batches; each output's rows are left as `spool`/<output>/<batch>.arrow."""
+    total, done = sum(batch.rows for batch in batches), 0
+    for name in table_outputs(stage):
+        (spool / name).mkdir(parents=True)
+    for rows in _finished_batches(stage, params, batches, spool, min(workers, len(batches))):
+        done += rows
+        progress(done, total, "rows")
+
+
+def table_outputs(stage: Stage) -> tuple[str, ...]:
+    """The outputs of a stage that its transform returns: the fields of the NamedTuple, all of them tables."""
+    return tuple(name for name in stage.outputs if load_schema(name).kind == "table")
+
+
+def _finished_batches(
+    stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, workers: int
+) -> Iterator[int]:
+    if workers <= 1:
+        for number, batch in enumerate(batches):
+            yield run_batch(stage, params, batch, spool, number)
+        return
+    with _worker_pool(workers) as pool:
+        futures: list[Future[int]] = [
+            pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in enumerate(batches)
+        ]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise TryAgain(f"stage {stage.name}: a worker process died, probably killed for memory; "
+                           f"run again with fewer --workers or a smaller --batch-rows") from error  # fmt: skip
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _worker_pool(workers: int) -> ProcessPoolExecutor:
+    # Polars' threads do not survive a fork, so workers are spawned; one thread each, or they fight over the cores.
+    os.environ["POLARS_MAX_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent, initargs=(os.getpid(),))
+
+
+def _die_with_parent(parent: int) -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_batch(stage: Stage, params: Params, batch: Batch, spool: Path, number: int) -> int:
+    """One batch, in whichever process: rows in from the part file, rows out to the spool. Returns the rows read."""
+    rows = _rows_of(batch)
+    made = transform_of(stage.name)(rows, params=params)
+    write_spool(made._asdict(), spool, number)
+    return batch.rows
+
+
+def _rows_of(batch: Batch) -> pl.DataFrame:
+    return pl.scan_parquet(batch.part).slice(batch.first_row, batch.rows).collect()
+
+
+def write_spool(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], spool: Path, number: int = 0) -> None:
+    """Leaves each table as an Arrow file that `write_table` can scan."""
+    for name, table in tables.items():
+        folder = spool / name
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"spool-{number:06d}.arrow"
+        frame = table.collect() if isinstance(table, pl.LazyFrame) else table
+        frame.write_ipc(path, compression="lz4")
+
+
+def scan_spool(folder: Path) -> pl.LazyFrame:
+    """All rows that were left for one output."""
+    return pl.scan_ipc(sorted(folder.glob("spool-*.arrow")))

@@ -1,0 +1,45 @@
+"""What can go wrong, and the exit code that says so to a shell, a container or an orchestrator (sysexits.h)."""
+
+from typing import ClassVar
+
+
+class TemperError(Exception):
+    """A failure that a user can act on; the text says what is wrong, where, how many or which, and what to do."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class UsageError(TemperError):
+    """The command was put together wrongly: an unknown stage, input or option."""
+
+    exit_code = 64
+
+
+class DataError(TemperError):
+    """Data breaks a contract: a schema, a check, conservation of rows, or a stored digest."""
+
+    exit_code = 65
+
+
+class ServiceUnavailable(TemperError):
+    """Something outside this process does not answer."""
+
+    exit_code = 69
+
+
+class TryAgain(TemperError):
+    """A passing fault; the same command may succeed later."""
+
+    exit_code = 75
+
+
+class ConfigError(TemperError):
+    """A parameter or profile is wrong; nothing was run."""
+
+    exit_code = 78
+
+
+class GateNotPassed(TemperError):
+    """The run did its work, and the result is not good enough to go on."""
+
+    exit_code = 99

@@ -1,0 +1,209 @@
+"""Runs one stage: open inputs, compute the key, believe a verified hit or make the result, check it, commit it whole."""
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stages.conservation import check_conservation
+from stages.contract import Params, Stage, Workbench
+from stages.engine import job_of, run_rows, scan_spool, split_into_batches, table_outputs, transform_of, write_spool
+from stages.errors import DataError, UsageError
+from stages.identity import key_of, key_parts
+from stages.inputs import Input, open_inputs
+from stages.progress import ProgressLine
+from stages.receipt import Meter, write_down
+from stages.schema import load_schema
+from stages.storage import (
+    MANIFEST,
+    RECEIPT,
+    LocalStore,
+    Manifest,
+    commit,
+    lock,
+    read_json,
+    read_manifest,
+    side_folder,
+    staging,
+    verify_dataset,
+    write_json,
+    write_manifest,
+)
+from stages.tables import read_table, write_table
+
+DEFAULT_BATCH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Request:
+    """One execution of one stage. The result goes to `output`, or to its address in `store`."""
+
+    stage: Stage
+    params: Params
+    inputs: Mapping[str, Sequence[Path]]
+    tracking_uri: str
+    output: Path | None = None
+    store: LocalStore | None = None
+    workers: int = 1
+    batch_rows: int = DEFAULT_BATCH_ROWS
+    progress_form: str = "text"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the result stands, its receipt, and whether it was there already."""
+
+    folder: Path
+    receipt: Mapping[str, Any]
+    hit: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def run_stage(request: Request) -> Outcome:
+    """The result of `request`, made or found. Raises TemperError; then nothing was published."""
+    near = request.output.parent if request.output else _store(request).root
+    near.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=near, prefix=".inputs-") as imports:
+        inputs = open_inputs(request.stage, request.inputs, Path(imports))
+        outside = request.tracking_uri if request.stage.outside else None
+        parts = key_parts(request.stage, request.params, {n: i.digest for n, i in inputs.items()}, outside)
+        key = key_of(parts)
+        final = request.output or _store(request).result_folder(request.stage.name, key)
+        _refuse_foreign_folder(final)
+        with lock(final):
+            found, note = find_result(request, final, key)
+            return found or _make(request, inputs, parts, final, note)
+
+
+def _store(request: Request) -> LocalStore:
+    if request.store is None:
+        raise UsageError(f"stage {request.stage.name}: give --output <folder> or --store <folder>")
+    return request.store
+
+
+def _refuse_foreign_folder(final: Path) -> None:
+    if final.is_file() or (final.is_dir() and any(final.iterdir()) and not (final / RECEIPT).exists()):
+        raise UsageError(f"{final} exists and is not the result of a stage (it has no {RECEIPT}); choose another folder")
+
+
+def find_result(request: Request, final: Path, key: str) -> tuple[Outcome | None, tuple[str, ...]]:
+    """A result with that key, every byte of it compared with its digests; else None, and why one was not believed."""
+    if not (final / RECEIPT).exists():
+        return None, ()
+    try:
+        receipt = read_json(final / RECEIPT)
+        if receipt["key"] != key:
+            return None, ("an older result was made from other inputs, values or code",)
+        for name, stated in receipt["outputs"].items():
+            if verify_dataset(final / name).digest != stated["digest"]:
+                raise DataError(f"{final / name} is not the dataset that its receipt names")
+    except DataError as error:
+        return None, (f"a stored result was refused: {error}",)
+    if request.stage.outside and not _stands_outside(request):
+        return None, ("what it registered is no longer there",)
+    return Outcome(final, receipt, hit=True), ()
+
+
+def _stands_outside(request: Request) -> bool:
+    tracking = importlib.import_module("stages.tracking")
+    return bool(tracking.registry_exists(request.tracking_uri))
+
+
+def _make(
+    request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any], final: Path, notes: tuple[str, ...]
+) -> Outcome:
+    meter, key = Meter(), key_of(parts)
+    with staging(final) as staged:
+        bench = _workbench(request, inputs, key, side_folder(final) / "scratch" / key[:16])
+        facts = _produce(request, inputs, staged, bench)
+        outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
+        if request.stage.decided:
+            decided = inputs[request.stage.decided].value
+            check_conservation(request.stage, decided, {name: folder for name, (folder, _) in outputs.items()})
+        receipt = write_down(parts, key, inputs, outputs, facts, meter.read())
+        write_json(staged / RECEIPT, receipt)
+        commit(staged, final)
+    shutil.rmtree(side_folder(final) / "scratch", ignore_errors=True)
+    return Outcome(final, receipt, notes=notes)
+
+
+def _workbench(request: Request, inputs: Mapping[str, Input], key: str, scratch: Path) -> Workbench:
+    scratch.mkdir(parents=True, exist_ok=True)
+    progress = ProgressLine(request.stage.name, request.progress_form)
+    digests = {name: opened.digest for name, opened in inputs.items()}
+    return Workbench(scratch, request.workers, request.tracking_uri, progress, key, digests)
+
+
+def _produce(request: Request, inputs: Mapping[str, Input], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+    """Calls the stage; every output it makes then lies in `staged`, tables in canonical form. Returns its facts."""
+    make = {"rows": _produce_rows, "table": _produce_table, "job": _produce_job}[request.stage.kind]
+    return make(request, {name: opened.value for name, opened in inputs.items()}, staged, bench)
+
+
+def _produce_rows(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+    stage, spool = request.stage, staged / "spool"
+    batches = split_into_batches(values[stage.inputs[0]], request.batch_rows)
+    run_rows(stage, request.params, batches, spool, workers=request.workers, progress=bench.progress)
+    tables = _write_tables(table_outputs(stage), spool, staged)
+    others = {name: _fresh(staged / name) for name in stage.outputs if name not in tables}
+    facts = job_of(stage.name)(**tables, **others, params=request.params, workbench=bench) if others else None
+    return facts or {}
+
+
+def _produce_table(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+    stage, spool = request.stage, staged / "spool"
+    arguments = {
+        name: read_table(value) if isinstance(value, Path) else value
+        for name, value in _with_absent(stage, values).items()
+    }
+    made = transform_of(stage.name)(**arguments, params=request.params)
+    write_spool(made._asdict(), spool)
+    _write_tables(stage.outputs, spool, staged)
+    return {}
+
+
+def _produce_job(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+    stage, made = request.stage, request.stage.outputs_made(request.params)
+    tables = [name for name in made if load_schema(name).kind == "table"]
+    folders = {name: _fresh((staged / "spool" if name in tables else staged) / name) for name in made}
+    absent = dict.fromkeys(set(stage.outputs) - set(made))
+    facts = job_of(stage.name)(
+        **_with_absent(stage, values), **folders, **absent, params=request.params, workbench=bench
+    )
+    _write_tables(tables, staged / "spool", staged, made_by_job=True)
+    return facts or {}
+
+
+def _with_absent(stage: Stage, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values.get(name) for name in (*stage.inputs, *stage.optional_inputs)}
+
+
+def _fresh(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _write_tables(names: Sequence[str], spool: Path, staged: Path, *, made_by_job: bool = False) -> dict[str, Path]:
+    for name in names:
+        schema = load_schema(name)
+        files = sorted((spool / name).glob("*.parquet"))
+        rows = (pl.scan_parquet(files) if files else schema.empty().lazy()) if made_by_job else scan_spool(spool / name)
+        folder = _fresh(staged / name)
+        counts = write_table(rows, schema, folder)
+        write_manifest(folder, name, schema.kind, schema.digest, counts)
+    shutil.rmtree(spool, ignore_errors=True)
+    return {name: staged / name for name in names}
+
+
+def _seal(folder: Path) -> tuple[Path, Manifest]:
+    """A dataset folder with its manifest: tables were sealed when they were written, the rest is sealed here."""
+    schema = load_schema(folder.name)
+    if schema.kind == "table":
+        return folder, read_manifest(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)  # a job may have copied a whole folder of the store, manifest and all
+    return folder, write_manifest(folder, schema.name, schema.kind, schema.digest, {})

@@ -1,0 +1,88 @@
+"""Writes tables in their one canonical form: sorted by key, in parts of equal rows, checked against their schema.
+
+Two tables with the same rows have the same bytes, in whatever order, batches or processes the rows were made.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from stages.errors import DataError
+from stages.schema import Schema, check_table, conform
+
+PART_ROWS = 100_000  # bounds the memory of writing and checking one part
+SPOOL = "spool-*.arrow"
+
+
+def read_table(folder: Path) -> pl.LazyFrame:
+    """All parts of a sealed table, lazily, in key order."""
+    return pl.scan_parquet(sorted(folder.glob("part-*.parquet")))
+
+
+def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, int]:
+    """Writes `spool`'s rows in canonical form into `folder`; returns rows per part name.
+
+    `spool` is read once per part, so it should scan files. Raises DataError when a row breaks the schema or a key
+    stands twice.
+    """
+    first = schema.key[0]
+    order = spool.select(first).collect().get_column(first).sort(nulls_last=False)
+    parts: dict[str, int] = {}
+    for number, rows in enumerate(_ranges(order)):
+        in_range = spool if rows is None else spool.filter(_between(first, *rows))
+        part = in_range.collect().sort(schema.key, nulls_last=False)
+        _refuse_doubled_keys(part, schema, str(folder.name))
+        check_table(part, schema, folder.name)
+        name = f"part-{number:05d}.parquet"
+        part.write_parquet(folder / name, compression="zstd", compression_level=3, row_group_size=PART_ROWS // 4)
+        parts[name] = part.height
+    return parts
+
+
+def _ranges(order: pl.Series) -> Iterator[tuple[object, object] | None]:
+    """Lower (inclusive) and upper (exclusive) first-key values of each part; None where one part holds all."""
+    cuts = order.gather_every(PART_ROWS).unique(maintain_order=True).to_list()[1:]
+    if not cuts:
+        yield None
+        return
+    bounds = [None, *cuts, None]
+    yield from zip(bounds[:-1], bounds[1:], strict=True)
+
+
+def _between(column: str, lower: object, upper: object) -> pl.Expr:
+    value = pl.col(column)
+    above = pl.lit(True) if lower is None else value >= lower  # noqa: FBT003
+    below = pl.lit(True) if upper is None else value < upper  # noqa: FBT003
+    return (above & below) if lower is not None else (below | value.is_null())
+
+
+def _refuse_doubled_keys(part: pl.DataFrame, schema: Schema, where: str) -> None:
+    doubled = part.select(schema.key).filter(pl.struct(schema.key).is_duplicated())
+    if doubled.height:
+        named = ", ".join(map(str, doubled.unique(maintain_order=True).head(3).rows()))
+        raise DataError(
+            f"{where}: {doubled.height:,} rows share their key ({', '.join(schema.key)}; first: {named}); "
+            f"every row of {schema.name} needs a key of its own"
+        )
+
+
+def read_given(path: Path, schema: Schema) -> pl.LazyFrame:
+    """A table that somebody gives by hand, a JSONL or Parquet file or a folder of Parquet files, shaped to its schema."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path}: holds no manifest.json and no Parquet file; give a dataset folder, a .parquet or a .jsonl file")
+    try:
+        given = pl.scan_parquet(files) if files[0].suffix == ".parquet" else _scan_jsonl(path, schema)
+        return conform(given, schema, str(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as {schema.name}: {str(error).splitlines()[0]}; give JSONL or Parquet") from error
+
+
+def _scan_jsonl(path: Path, schema: Schema) -> pl.LazyFrame:
+    if path.suffix not in (".jsonl", ".ndjson"):
+        raise DataError(f"{path}: not a table; give a dataset folder, a .parquet or a .jsonl file")
+    if not path.stat().st_size:
+        return schema.empty().lazy()
+    # All rows decide the types: a column that is null in the first thousand is still a column.
+    return pl.read_ndjson(path, infer_schema_length=None).lazy()
