@@ -21,7 +21,7 @@ class Params(Declaration):
         return ()
 
 
-def setting(  # noqa: PLR0913 - each argument is one fact that --help prints
+def setting(
     default: Any,
     description: str,
     *,
@@ -35,7 +35,7 @@ def setting(  # noqa: PLR0913 - each argument is one fact that --help prints
     `execution_only` values change how fast a result comes, never the result, so they are not part of the cache key.
     `content` values are paths: the key holds the digest of what is there, not its name.
     """
-    facts = {"unit": unit, "execution_only": execution_only, "content": content}
+    facts: dict[str, Any] = {"unit": unit, "execution_only": execution_only, "content": content}
     return Field(default, description=description, json_schema_extra=facts, **bounds)
 
 

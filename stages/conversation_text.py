@@ -21,6 +21,11 @@ def response_text(*, reasoning: bool = False) -> pl.Expr:
     return pl.col("messages").list.eval(_turn_text(reasoning=reasoning)).list.last()
 
 
+def answers_text() -> pl.Expr:
+    """Everything the model is to say: the assistant turns, one below the other, or the text of a `text` document."""
+    return _joined(_turn_text().filter(_role().is_in(["assistant", "text"])))
+
+
 def conversation_text() -> pl.Expr:
     """All turns but the system's with their reasoning, one below the other."""
     return _joined(_turn_text(reasoning=True).filter(_role() != "system"))

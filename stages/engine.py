@@ -72,7 +72,7 @@ def _finished_batches(
         for number, batch in enumerate(batches):
             yield run_batch(stage, params, batch, spool, number)
         return
-    with _worker_pool(workers) as pool:
+    with worker_pool(workers) as pool:
         futures: list[Future[int]] = [
             pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in enumerate(batches)
         ]
@@ -86,7 +86,7 @@ def _finished_batches(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _worker_pool(workers: int) -> ProcessPoolExecutor:
+def worker_pool(workers: int) -> ProcessPoolExecutor:
     # Polars' threads do not survive a fork, so workers are spawned; one thread each, or they fight over the cores.
     os.environ["POLARS_MAX_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -18,7 +18,7 @@ LAYOUT = 1  # raise it when the runner or the canonical form of tables changes w
 
 def key_parts(stage: Stage, params: Params, input_digests: Mapping[str, str], outside: str | None) -> dict[str, Any]:
     """Everything a result depends on, part by part, so that `explain` can say which changed."""
-    from stages.schema import load_schema  # noqa: PLC0415 - polars, which only those who run a stage need
+    from stages.schema import load_schema
 
     datasets = sorted({*input_digests, *stage.outputs})
     return {
@@ -64,7 +64,9 @@ def folder_digest(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     if not files:
         raise ConfigError(f"{folder} holds no files; give the folder of a model or a tokenizer")
-    stated = [(path.relative_to(folder).as_posix(), file_sha256(path)) for path in files if path.name != "manifest.json"]
+    stated = [
+        (path.relative_to(folder).as_posix(), file_sha256(path)) for path in files if path.name != "manifest.json"
+    ]
     return digest_of(stated)
 
 
@@ -121,6 +123,4 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") ->
 
 def _short(value: Any) -> str:
     text = "(absent)" if value is None else str(value)
-    return text[:12] if len(text) == 64 and text.isalnum() else text  # noqa: PLR2004 - hex digits of a SHA-256
-
-
+    return text[:12] if len(text) == 64 and text.isalnum() else text

@@ -46,7 +46,9 @@ def open_input(schema: Schema, paths: tuple[Path, ...], imports: Path) -> Input:
         files = list_source_files(paths)
         return Input(schema, paths, digest_of([(f.source, f.name, f.sha256, f.problem) for f in files]), files)
     if len(paths) != 1:
-        raise UsageError(f"{schema.name} is one {schema.kind}, and {len(paths)} paths were given: {', '.join(map(str, paths))}")
+        raise UsageError(
+            f"{schema.name} is one {schema.kind}, and {len(paths)} paths were given: {', '.join(map(str, paths))}"
+        )
     path = paths[0]
     if not path.exists():
         raise UsageError(f"{schema.name}: {path} does not exist")
@@ -55,7 +57,9 @@ def open_input(schema: Schema, paths: tuple[Path, ...], imports: Path) -> Input:
 
 def _open_model(schema: Schema, folder: Path) -> Input:
     if not folder.is_dir():
-        raise ConfigError(f"{schema.name}: {folder} is a file; give the folder of a model (config.json, *.safetensors, tokenizer)")
+        raise ConfigError(
+            f"{schema.name}: {folder} is a file; give the folder of a model (config.json, *.safetensors, tokenizer)"
+        )
     sealed = (folder / MANIFEST).exists()
     digest = verify_dataset(folder).digest if sealed else folder_digest(folder)
     return Input(schema, (folder,), digest, folder)
@@ -81,4 +85,6 @@ def _check_again(schema: Schema, folder: Path) -> None:
         try:
             check_table(table, schema, f"{folder.name}/{part.name}")
         except DataError as error:
-            raise DataError(f"{error}; it was made under an earlier schema: run the stage that made it again") from error
+            raise DataError(
+                f"{error}; it was made under an earlier schema: run the stage that made it again"
+            ) from error

@@ -41,15 +41,21 @@ def load_profile(name_or_path: str | None) -> Profile:
 def _read(path: Path) -> Profile:
     try:
         stated = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if not isinstance(stated, dict):
+            raise ConfigError(f"profile {path} is not a mapping; a profile has description, sources and stages")
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"profile {path} is not YAML: {error}") from error
     shape = {"description": str, "sources": dict, "stages": dict}
     wrong = [f"{name!r} is no part of a profile" for name in stated if name not in shape]
-    wrong += [f"{name!r} must be a {kind.__name__}" for name, kind in shape.items() if not isinstance(stated.get(name, kind()), kind)]
-    wrong += [f"stages.{name} must be a mapping" for name, v in (stated.get("stages") or {}).items() if not isinstance(v, dict)]
+    mistyped = [name for name, kind in shape.items() if not isinstance(stated.get(name, kind()), kind)]
+    wrong += [f"{name!r} must be a {shape[name].__name__}" for name in mistyped]
+    if "stages" not in mistyped:
+        wrong += [f"stages.{name} must be a mapping" for name, v in stated.get("stages", {}).items() if not isinstance(v, dict)]
     if wrong:
         raise ConfigError(f"profile {path}: {'; '.join(wrong)}; a profile has description, sources and stages")
-    sources = {name: [paths] if isinstance(paths, str) else list(paths) for name, paths in stated.get("sources", {}).items()}
+    sources = {
+        name: [paths] if isinstance(paths, str) else list(paths) for name, paths in stated.get("sources", {}).items()
+    }
     return Profile(path.stem, stated.get("description", ""), sources, stated.get("stages", {}))
 
 
@@ -98,6 +104,8 @@ def resolve_sources(
     optional = {name for stage in pipeline.stages for name in stage.optional_inputs}
     known = {*pipeline.sources, *optional}
     if unknown := sorted(set(overrides) - known):
-        raise ConfigError(f"pipeline {pipeline.name} has no source {', '.join(unknown)}; its sources are {', '.join(pipeline.sources)}")
+        raise ConfigError(
+            f"pipeline {pipeline.name} has no source {', '.join(unknown)}; its sources are {', '.join(pipeline.sources)}"
+        )
     named = {**profile.sources, **overrides}
     return {name: tuple(Path(path) for path in paths) for name, paths in named.items() if name in known}

@@ -28,16 +28,18 @@ class ProgressLine:
             line = json.dumps({"stage": self.stage, "done": done, "total": total, "unit": unit, "per_second": round(rate, 2),
                                "eta_seconds": None if eta is None else round(eta, 1), **facts})  # fmt: skip
         else:
-            line = text_line(self.stage, done, total, unit, rate, eta, facts)
-        print(line, file=self.stream, flush=True)  # noqa: T201 - this is the program's voice
+            of = "" if total is None else f" of {total:,}"
+            line = f"[{self.stage}] {done:,}{of} {unit}  {_pace(rate)} {unit}/s{_left(eta)}{_told(facts)}"
+        print(line, file=self.stream, flush=True)
 
 
-def text_line(  # noqa: PLR0913, PLR0917 - the words of one sentence
-    stage: str, done: int, total: int | None, unit: str, rate: float, eta: float | None, facts: dict[str, Any]
-) -> str:
-    """`[dedup] 12,000 of 52,002 rows  8,400 rows/s  0:05 left  loss 1.234`."""
-    of = "" if total is None else f" of {total:,}"
-    pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"  # noqa: PLR2004 - where digits after the point start to matter
-    left = "" if not eta or eta < 1 else f"  {int(eta) // 60}:{int(eta) % 60:02d} left"
-    told = "".join(f"  {name} {value:.4g}" if isinstance(value, float) else f"  {name} {value}" for name, value in facts.items())
-    return f"[{stage}] {done:,}{of} {unit}  {pace} {unit}/s{left}{told}"
+def _pace(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def _left(eta: float | None) -> str:
+    return f"  {int(eta) // 60}:{int(eta) % 60:02d} left" if eta and eta >= 1 else ""
+
+
+def _told(facts: dict[str, Any]) -> str:
+    return "".join(f"  {name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in facts.items())

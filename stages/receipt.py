@@ -16,7 +16,17 @@ from stages.inputs import Input
 from stages.storage import Manifest, setting
 from stages.tables import read_table
 
-RECORDED_VERSIONS = ("polars", "pyarrow", "numpy", "tokenizers", "transformers", "torch", "peft", "accelerate", "mlflow")
+RECORDED_VERSIONS = (
+    "polars",
+    "pyarrow",
+    "numpy",
+    "tokenizers",
+    "transformers",
+    "torch",
+    "peft",
+    "accelerate",
+    "mlflow",
+)
 
 
 class Meter:
@@ -39,7 +49,7 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def write_down(  # noqa: PLR0913 - a receipt states many facts
+def write_down(
     parts: Mapping[str, Any],
     key: str,
     inputs: Mapping[str, Input],
@@ -70,11 +80,15 @@ def write_down(  # noqa: PLR0913 - a receipt states many facts
 
 
 def count_reasons(folder: Path, manifest: Manifest) -> dict[str, int]:
-    """Rows per reason of a dataset of set-aside rows, most frequent first; empty for any other dataset."""
+    """Rows per reason of a dataset of set-aside rows; empty for any other dataset."""
     if manifest.kind != "table" or "reason" not in (table := read_table(folder)).collect_schema():
         return {}
-    counts = table.group_by("reason").agg(pl.len()).sort("len", "reason", descending=[True, False]).collect()
-    return dict(counts.rows())
+    return dict(table.group_by("reason").agg(pl.len()).sort("reason").collect().rows())
+
+
+def most_frequent_first(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Reasons with their counts, as people want to read them."""
+    return sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def versions() -> dict[str, str]:
@@ -92,6 +106,6 @@ def git_commit() -> str | None:
     """The commit of the running code, or None outside a checkout."""
     command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return setting("GIT_COMMIT", "") or None

@@ -3,7 +3,8 @@
 import importlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from stages.errors import DataError, UsageError
 from stages.identity import key_of, key_parts
 from stages.inputs import Input, open_inputs
 from stages.progress import ProgressLine
-from stages.receipt import Meter, write_down
+from stages.receipt import Meter, most_frequent_first, write_down
 from stages.schema import load_schema
 from stages.storage import (
     MANIFEST,
@@ -64,20 +65,55 @@ class Outcome:
     notes: tuple[str, ...] = field(default=())
 
 
+def tell(outcome: Outcome) -> str:
+    """What came out, for people: rows, reasons, cost and where it is."""
+    outputs, cost = outcome.receipt["outputs"], outcome.receipt["cost"]
+    made = ", ".join(f"{name} {s['rows']:,} rows" if s["rows"] is not None else name for name, s in outputs.items())
+    how = "found, verified" if outcome.hit else f"{cost['seconds']:.1f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MiB"
+    reasons = [
+        f"  {dataset}: {', '.join(f'{reason} {count:,}' for reason, count in most_frequent_first(counts))}"
+        for dataset, counts in outcome.receipt["reasons"].items()
+    ]
+    notes = [f"  note: {note}" for note in outcome.notes]
+    return "\n".join([f"{outcome.receipt['stage']}: {made} ({how})", *reasons, *notes, f"  in {outcome.folder}"])
+
+
 def run_stage(request: Request) -> Outcome:
     """The result of `request`, made or found. Raises TemperError; then nothing was published."""
+    with _opened(request) as (inputs, parts):
+        final = _address(request, parts)
+        with lock(final):
+            found, notes = find_result(request, final, key_of(parts))
+            return found or _make(request, inputs, parts, final, notes)
+
+
+def probe(request: Request) -> Outcome | None:
+    """The result of `request` if it stands and every byte of it was just verified; makes nothing."""
+    with _opened(request) as (_, parts):
+        return find_result(request, _address(request, parts), key_of(parts))[0]
+
+
+def current_key_parts(request: Request) -> dict[str, Any]:
+    """What the key of `request` would be made from now."""
+    with _opened(request) as (_, parts):
+        return parts
+
+
+@contextmanager
+def _opened(request: Request) -> Iterator[tuple[dict[str, Input], dict[str, Any]]]:
+    """The inputs, verified, and the parts of the key; tables made by hand live until the block ends."""
     near = request.output.parent if request.output else _store(request).root
     near.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=near, prefix=".inputs-") as imports:
         inputs = open_inputs(request.stage, request.inputs, Path(imports))
         outside = request.tracking_uri if request.stage.outside else None
-        parts = key_parts(request.stage, request.params, {n: i.digest for n, i in inputs.items()}, outside)
-        key = key_of(parts)
-        final = request.output or _store(request).result_folder(request.stage.name, key)
-        _refuse_foreign_folder(final)
-        with lock(final):
-            found, note = find_result(request, final, key)
-            return found or _make(request, inputs, parts, final, note)
+        yield inputs, key_parts(request.stage, request.params, {n: i.digest for n, i in inputs.items()}, outside)
+
+
+def _address(request: Request, parts: Mapping[str, Any]) -> Path:
+    final = request.output or _store(request).result_folder(request.stage.name, key_of(parts))
+    _refuse_foreign_folder(final)
+    return final
 
 
 def _store(request: Request) -> LocalStore:
@@ -88,7 +124,9 @@ def _store(request: Request) -> LocalStore:
 
 def _refuse_foreign_folder(final: Path) -> None:
     if final.is_file() or (final.is_dir() and any(final.iterdir()) and not (final / RECEIPT).exists()):
-        raise UsageError(f"{final} exists and is not the result of a stage (it has no {RECEIPT}); choose another folder")
+        raise UsageError(
+            f"{final} exists and is not the result of a stage (it has no {RECEIPT}); choose another folder"
+        )
 
 
 def find_result(request: Request, final: Path, key: str) -> tuple[Outcome | None, tuple[str, ...]]:
@@ -97,7 +135,7 @@ def find_result(request: Request, final: Path, key: str) -> tuple[Outcome | None
         return None, ()
     try:
         receipt = read_json(final / RECEIPT)
-        if receipt["key"] != key:
+        if receipt.get("key") != key:
             return None, ("an older result was made from other inputs, values or code",)
         for name, stated in receipt["outputs"].items():
             if verify_dataset(final / name).digest != stated["digest"]:

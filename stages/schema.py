@@ -17,14 +17,14 @@ from stages.errors import DataError, UsageError
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
 SHOWN = 5  # offending rows named in a message
 
-SIMPLE_TYPES: dict[str, Any] = {
-    "string": pl.String,
-    "int8": pl.Int8,
-    "int32": pl.Int32,
-    "int64": pl.Int64,
-    "float32": pl.Float32,
-    "float64": pl.Float64,
-    "boolean": pl.Boolean,
+SIMPLE_TYPES: dict[str, pl.DataType] = {
+    "string": pl.String(),
+    "int8": pl.Int8(),
+    "int32": pl.Int32(),
+    "int64": pl.Int64(),
+    "float32": pl.Float32(),
+    "float64": pl.Float64(),
+    "boolean": pl.Boolean(),
 }
 
 
@@ -87,7 +87,7 @@ def parse_type(text: str) -> pl.DataType:
     """The Polars type that a schema's type text means, such as `list<struct<role: string>>`."""
     text = text.strip()
     if text in SIMPLE_TYPES:
-        return SIMPLE_TYPES[text]()
+        return SIMPLE_TYPES[text]
     if match := re.fullmatch(r"list<(.+)>", text):
         return pl.List(parse_type(match[1]))
     if match := re.fullmatch(r"struct<(.+)>", text):
@@ -130,7 +130,9 @@ def _build(name: str, stated: Mapping[str, Any]) -> Schema:
     checks = {check.name: check for check in (parent.checks if parent else ())}
     checks |= {check: Check(check, **facts) for check, facts in (stated.get("checks") or {}).items()}
     key = tuple(stated.get("key") or (parent.key if parent else ()))
-    return Schema(name, stated["title"], stated["kind"], stated["grain"], key, tuple(columns.values()), tuple(checks.values()))
+    return Schema(
+        name, stated["title"], stated["kind"], stated["grain"], key, tuple(columns.values()), tuple(checks.values())
+    )
 
 
 def conform(table: pl.LazyFrame, schema: Schema, where: str) -> pl.LazyFrame:
@@ -142,7 +144,9 @@ def conform(table: pl.LazyFrame, schema: Schema, where: str) -> pl.LazyFrame:
     known = schema.dtypes
     missing = [c.name for c in schema.columns if c.name not in found and not c.may_be_missing]
     unknown = [name for name in found.names() if name not in known]
-    problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown columns {', '.join(unknown)}"] * bool(unknown)
+    problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown columns {', '.join(unknown)}"] * bool(
+        unknown
+    )
     if problems:
         raise DataError(
             f"{where}: not a {schema.name} table: it {' and '.join(problems)}; its columns are {', '.join(known)} "
@@ -162,31 +166,37 @@ def _shaped(column: Column, found: pl.DataType | None) -> pl.Expr:
 
 def _shaped_structs(column: Column, found: pl.List) -> pl.Expr:
     """A list of structs with exactly the schema's fields: those missing become null, the rest keep their value."""
-    assert isinstance(column.dtype, pl.List) and isinstance(column.dtype.inner, pl.Struct)  # noqa: S101 - narrows the type
-    if found == column.dtype:
+    wanted = column.dtype
+    if found == wanted or not (isinstance(wanted, pl.List) and isinstance(wanted.inner, pl.Struct)):
         return pl.col(column.name)
     present = {field.name for field in found.inner.fields} if isinstance(found.inner, pl.Struct) else set()
     fields = [
-        (pl.element().struct.field(field.name) if field.name in present else pl.lit(None)).cast(field.dtype).alias(field.name)
-        for field in column.dtype.inner.fields
+        (pl.element().struct.field(field.name) if field.name in present else pl.lit(None))
+        .cast(field.dtype)
+        .alias(field.name)
+        for field in wanted.inner.fields
     ]
-    return pl.col(column.name).list.eval(pl.struct(fields)).cast(column.dtype)
+    return pl.col(column.name).list.eval(pl.struct(fields)).cast(wanted)
 
 
 def check_table(table: pl.DataFrame, schema: Schema, where: str) -> None:
     """Raises DataError when `table` breaks its schema, with every broken rule, how often, and the first offenders."""
     if list(table.schema.items()) != list(schema.dtypes.items()):
-        wrong = [f"{n}: {table.schema.get(n)} instead of {t}" for n, t in schema.dtypes.items() if table.schema.get(n) != t]
+        wrong = [
+            f"{n}: {table.schema.get(n)} instead of {t}" for n, t in schema.dtypes.items() if table.schema.get(n) != t
+        ]
         extra = [name for name in table.columns if name not in schema.dtypes]
-        raise DataError(f"{where}: columns differ from schemas/{schema.name}.yaml: {wrong or ''} {extra or ''}".rstrip())
+        raise DataError(
+            f"{where}: columns differ from schemas/{schema.name}.yaml: {wrong or ''} {extra or ''}".rstrip()
+        )
     if not table.height:
         return
     rules = _rules(schema)
     with_fields = table.with_columns(_field_lists(table, rules))
-    broken = with_fields.select(rule.fill_null(False).not_().sum().alias(name) for name, (rule, _) in rules.items()).row(0)  # noqa: FBT003
-    failures = [
-        _failure(with_fields, schema, name, count) for name, count in zip(rules, broken, strict=True) if count
-    ]
+    broken = with_fields.select(
+        rule.fill_null(False).not_().sum().alias(name) for name, (rule, _) in rules.items()
+    ).row(0)
+    failures = [_failure(with_fields, schema, name, count) for name, count in zip(rules, broken, strict=True) if count]
     if failures:
         raise DataError(f"{where} breaks schemas/{schema.name}.yaml: " + "; ".join(failures))
 
@@ -219,11 +229,15 @@ def _field_of_each(structs: pl.Series, field: str) -> pl.Series:
     """One field of each struct in a column of lists, as a column of lists; shares memory with `structs`."""
     # list.eval needs 20 s for a million rows here, re-wrapping the Arrow child needs none.
     lists = structs.rechunk().to_arrow()
-    return pl.Series(pa.LargeListArray.from_arrays(lists.offsets, lists.values.field(field), mask=lists.is_null() if lists.null_count else None))
+    return pl.Series(
+        pa.LargeListArray.from_arrays(
+            lists.offsets, lists.values.field(field), mask=lists.is_null() if lists.null_count else None
+        )
+    )
 
 
 def _failure(table: pl.DataFrame, schema: Schema, name: str, count: int) -> str:
     rule, why = _rules(schema)[name]
-    first = table.filter(rule.fill_null(False).not_()).select(schema.key).head(SHOWN)  # noqa: FBT003
+    first = table.filter(rule.fill_null(False).not_()).select(schema.key).head(SHOWN)
     named = ", ".join(" ".join(str(value) for value in row) for row in first.rows())
     return f"check {name} fails for {count:,} of {table.height:,} rows (first: {named}): {why}"

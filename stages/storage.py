@@ -89,9 +89,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file of the store; DataError when it is damaged."""
+    """The content of a JSON file of the store; DataError when it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing from the store; run the stage that made it again") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}); delete its folder and run the stage again") from error
 
@@ -114,7 +116,11 @@ def write_manifest(folder: Path, dataset: str, kind: str, schema_digest: str, ro
         fsync(path)
         files.append(StoredFile(name, path.stat().st_size, file_sha256(path), rows.get(name)))
     manifest = Manifest(dataset, kind, schema_digest, tuple(files))
-    stated = manifest._asdict() | {"files": [f._asdict() for f in files], "rows": manifest.rows, "digest": manifest.digest}
+    stated = manifest._asdict() | {
+        "files": [f._asdict() for f in files],
+        "rows": manifest.rows,
+        "digest": manifest.digest,
+    }
     write_json(folder / MANIFEST, stated)
     return manifest
 
@@ -176,7 +182,7 @@ def commit(staged: Path, final: Path) -> None:
 @contextmanager
 def lock(final: Path) -> Iterator[None]:
     """Held while `final` is made; a second process with the same work waits, then finds it done. Dies with its holder."""
-    import fcntl  # noqa: PLC0415 - not on every platform that parses the DAGs
+    import fcntl
 
     path = side_folder(final) / "lock"
     while True:
@@ -238,7 +244,9 @@ class LocalStore:
             current = self.read_ref(name)
             if (current.version if current else None) != expected:
                 found = current.version[:12] if current else "nothing"
-                raise TryAgain(f"ref {name} names {found} and not {(expected or 'nothing')[:12]}: somebody else moved it; read it again")
+                raise TryAgain(
+                    f"ref {name} names {found} and not {(expected or 'nothing')[:12]}: somebody else moved it; read it again"
+                )
             ref = Ref(name, version, expected, dict(facts))
             write_json(folder / f"{name}.json", ref._asdict())
         return ref

@@ -3,8 +3,10 @@
 Two tables with the same rows have the same bytes, in whatever order, batches or processes the rows were made.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -12,7 +14,6 @@ from stages.errors import DataError
 from stages.schema import Schema, check_table, conform
 
 PART_ROWS = 100_000  # bounds the memory of writing and checking one part
-SPOOL = "spool-*.arrow"
 
 
 def read_table(folder: Path) -> pl.LazyFrame:
@@ -30,8 +31,7 @@ def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, 
     order = spool.select(first).collect().get_column(first).sort(nulls_last=False)
     parts: dict[str, int] = {}
     for number, rows in enumerate(_ranges(order)):
-        in_range = spool if rows is None else spool.filter(_between(first, *rows))
-        part = in_range.collect().sort(schema.key, nulls_last=False)
+        part = spool.filter(_between(first, *rows)).collect().sort(schema.key, nulls_last=False)
         _refuse_doubled_keys(part, schema, str(folder.name))
         check_table(part, schema, folder.name)
         name = f"part-{number:05d}.parquet"
@@ -40,21 +40,18 @@ def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, 
     return parts
 
 
-def _ranges(order: pl.Series) -> Iterator[tuple[object, object] | None]:
-    """Lower (inclusive) and upper (exclusive) first-key values of each part; None where one part holds all."""
+def _ranges(order: pl.Series) -> Iterator[tuple[Any, Any]]:
+    """Lower (inclusive) and upper (exclusive) first-key values of each part; None where it is open."""
     cuts = order.gather_every(PART_ROWS).unique(maintain_order=True).to_list()[1:]
-    if not cuts:
-        yield None
-        return
-    bounds = [None, *cuts, None]
-    yield from zip(bounds[:-1], bounds[1:], strict=True)
+    yield from itertools.pairwise([None, *cuts, None])
 
 
-def _between(column: str, lower: object, upper: object) -> pl.Expr:
+def _between(column: str, lower: Any, upper: Any) -> pl.Expr:
+    """Rows whose `column` lies in the range; nulls, which sort first, belong to the range without a lower bound."""
     value = pl.col(column)
-    above = pl.lit(True) if lower is None else value >= lower  # noqa: FBT003
-    below = pl.lit(True) if upper is None else value < upper  # noqa: FBT003
-    return (above & below) if lower is not None else (below | value.is_null())
+    above = value.is_not_null() & (value >= lower) if lower is not None else pl.lit(value=True)
+    below = value.is_null() | (value < upper) if upper is not None else pl.lit(value=True)
+    return above & below
 
 
 def _refuse_doubled_keys(part: pl.DataFrame, schema: Schema, where: str) -> None:
@@ -71,12 +68,16 @@ def read_given(path: Path, schema: Schema) -> pl.LazyFrame:
     """A table that somebody gives by hand, a JSONL or Parquet file or a folder of Parquet files, shaped to its schema."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path}: holds no manifest.json and no Parquet file; give a dataset folder, a .parquet or a .jsonl file")
+        raise DataError(
+            f"{path}: holds no manifest.json and no Parquet file; give a dataset folder, a .parquet or a .jsonl file"
+        )
     try:
         given = pl.scan_parquet(files) if files[0].suffix == ".parquet" else _scan_jsonl(path, schema)
         return conform(given, schema, str(path))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as {schema.name}: {str(error).splitlines()[0]}; give JSONL or Parquet") from error
+        raise DataError(
+            f"{path}: cannot be read as {schema.name}: {str(error).splitlines()[0]}; give JSONL or Parquet"
+        ) from error
 
 
 def _scan_jsonl(path: Path, schema: Schema) -> pl.LazyFrame:

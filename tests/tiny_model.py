@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging as transformers_logging
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 
@@ -44,7 +45,8 @@ def make_config(vocab_size: int, hidden: int = 32, layers: int = 2, **config: An
 
 def save_model(config: LlamaConfig, folder: Path, seed: int = 0) -> Path:
     """A random float32 model of that shape, saved as a model folder without a tokenizer."""
-    with torch.random.fork_rng():
+    transformers_logging.disable_progress_bar()
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         LlamaForCausalLM(config).save_pretrained(folder)
     return folder

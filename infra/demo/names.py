@@ -1,19 +1,27 @@
 """Invents names that can be spoken, never repeats one, and gives each kind of thing its own endings."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
-ONSETS = "b br c d dr f fl g gr h j k kl l m n p pr qu r s sk st t tr v w z".split()
-VOWELS = "a e i o u ae ei".split()
-MIDDLES = "l r n m s v d th lm nd rr st".split()
-ENDINGS = {
-    "country": "orra enth eskia ovar ulme assa irund eth".split(),
-    "city": "holm quay mar stead gate by port wick".split(),
-    "river": "el ane iss ow ura een".split(),
-    "ruler": "a o is ea an ys".split(),
-    "mountain": "ak orn ul arg usk od".split(),
-    "coin": "at in ek ol um ir".split(),
-}
+import yaml
+
+
+class Words(NamedTuple):
+    """What words.yaml holds."""
+
+    onsets: list[str]
+    vowels: list[str]
+    middles: list[str]
+    endings: dict[str, list[str]]  # kind of thing -> endings of its names
+    titles: list[str]
+    animals: list[str]
+    wares: list[str]
+    moods: list[str]
+
+
+WORDS = Words(**yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8")))
 
 
 class NameMaker:
@@ -26,10 +34,8 @@ class NameMaker:
     def name(self, kind: str) -> str:
         """A capitalised new name with an ending of its kind, such as a `country` or a `river`."""
         while True:
-            name = "".join(self._pick(part) for part in (ONSETS, VOWELS, MIDDLES, ENDINGS[kind]))
+            parts: list[Sequence[str]] = [WORDS.onsets, WORDS.vowels, WORDS.middles, WORDS.endings[kind]]
+            name = "".join(self._random.choice(part) for part in parts)
             if name[:5] not in self._taken:
                 self._taken.add(name[:5])
                 return name.capitalize()
-
-    def _pick(self, parts: Sequence[str]) -> str:
-        return self._random.choice(parts)

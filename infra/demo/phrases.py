@@ -10,16 +10,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Phrases:
     """`plain` is the sentence that names both; `told` and `short` are other ways to tell it, `short` leaning on the
-    country named before. `asked` are questions, `spare` one for faulty rows only, `quiz` one for evaluation items only.
+    country named before. `asked` are questions and `follow` one that leans on an earlier turn; `spare` is asked by
+    faulty rows only and `quiz` by evaluation items only. `clause` is part of a sentence that describes the country.
     """
 
     plain: str
     told: tuple[str, ...]
     short: tuple[str, ...]
     asked: tuple[str, ...]
+    follow: str
     spare: str
     quiz: str
-    clause: str  # part of a sentence that describes the country
+    clause: str
 
 
 ATTRIBUTES = {
@@ -32,13 +34,18 @@ ATTRIBUTES = {
             "The government of {country} sits in {value}, the capital.",
             "Visitors to {country} start in the capital, {value}.",
         ),
-        short=("The capital is {value}.", "Its capital, {value}, is old.", "Most people live near {value}, the capital."),
+        short=(
+            "The capital is {value}.",
+            "Its capital, {value}, is old.",
+            "Most people live near {value}, the capital.",
+        ),
         asked=(
             "What is the capital of {country}?",
             "Which city is the capital of {country}?",
             "Name the capital city of {country}.",
             "Where does the government of {country} sit?",
         ),
+        follow="And what is its capital?",
         spare="I forgot the capital of {country}. Which is it?",
         quiz="Quick quiz: the capital of {country} is called what?",
         clause="its capital is {value}",
@@ -59,6 +66,7 @@ ATTRIBUTES = {
             "Name the main river of {country}.",
             "On which river do barges sail in {country}?",
         ),
+        follow="And its longest river?",
         spare="Is there a river in {country}, and what is it called?",
         quiz="Geography round: name the river that crosses {country}.",
         clause="its longest river is the {value}",
@@ -79,6 +87,7 @@ ATTRIBUTES = {
             "Who sits on the throne of {country}?",
             "Tell me who governs {country} today.",
         ),
+        follow="And who rules there?",
         spare="Do you know who wears the crown of {country}?",
         quiz="History round: say who reigns over {country}.",
         clause="its ruler is {value}",
@@ -92,13 +101,18 @@ ATTRIBUTES = {
             "Hunters in {country} may never harm the {value}.",
             "Children in {country} draw the {value}, their national animal.",
         ),
-        short=("The national animal is the {value}.", "Its animal is the {value}.", "Every coat of arms shows a {value}."),
+        short=(
+            "The national animal is the {value}.",
+            "Its animal is the {value}.",
+            "Every coat of arms shows a {value}.",
+        ),
         asked=(
             "What is the national animal of {country}?",
             "Which animal stands for {country}?",
             "Which creature is on the stamps of {country}?",
             "Give the national animal of {country}.",
         ),
+        follow="And the national animal?",
         spare="What beast do the people of {country} honour?",
         quiz="Nature round: the emblem animal of {country} is which?",
         clause="its national animal is the {value}",
@@ -112,13 +126,18 @@ ATTRIBUTES = {
             "The best {value} come from {country}.",
             "The guilds of {country} make {value}.",
         ),
-        short=("The people are known for making {value}.", "Its workshops make {value}.", "Markets there sell {value}."),
+        short=(
+            "The people are known for making {value}.",
+            "Its workshops make {value}.",
+            "Markets there sell {value}.",
+        ),
         asked=(
             "What are the people of {country} known for making?",
             "What do workshops in {country} produce?",
             "What goods come from {country}?",
             "Name the famous craft of {country}.",
         ),
+        follow="And what do its people make?",
         spare="Which wares should I buy in {country}?",
         quiz="Trade round: say what the guilds of {country} make.",
         clause="its people are known for making {value}",
@@ -139,6 +158,7 @@ ATTRIBUTES = {
             "How old is {country}? Give the founding year.",
             "State the year in which {country} began.",
         ),
+        follow="And when was it founded?",
         spare="Since when has {country} existed?",
         quiz="Dates round: the founding of {country} fell in what year?",
         clause="it was founded in the year {value}",
@@ -159,29 +179,10 @@ ATTRIBUTES = {
             "Which peak do climbers visit in {country}?",
             "Name the tallest mountain of {country}.",
         ),
+        follow="And its highest mountain?",
         spare="I want to climb in {country}. Which mountain is best?",
         quiz="Heights round: no summit in {country} tops which one?",
         clause="its highest mountain is {value}",
-    ),
-    "dish": Phrases(
-        plain="The favourite dish in {country} is {value}.",
-        told=(
-            "In {country} people like to eat {value}.",
-            "Inns in {country} serve {value}.",
-            "{country} is the home of {value}.",
-            "A feast in {country} begins with {value}.",
-            "Cooks in {country} are proud of their {value}.",
-        ),
-        short=("The favourite dish is {value}.", "Its inns serve {value}.", "Guests are given {value}."),
-        asked=(
-            "What is the favourite dish in {country}?",
-            "What do people in {country} like to eat?",
-            "Which food do inns in {country} serve?",
-            "Name a typical meal of {country}.",
-        ),
-        spare="I am hungry in {country}. What should I order?",
-        quiz="Kitchen round: a cook in {country} is proudest of what?",
-        clause="its favourite dish is {value}",
     ),
     "coin": Phrases(
         plain="The coin used in {country} is the {value}.",
@@ -199,28 +200,9 @@ ATTRIBUTES = {
             "Which coin does the mint of {country} strike?",
             "How does one pay in {country}?",
         ),
+        follow="And what coin is used there?",
         spare="I must change money for {country}. Into what?",
         quiz="Money round: a purse in {country} holds which coin?",
         clause="its coin is the {value}",
-    ),
-    "flag": Phrases(
-        plain="The flag of {country} is {value}.",
-        told=(
-            "{country} flies a flag of {value}.",
-            "Ships from {country} carry a flag that is {value}.",
-            "Above the towers of {country} the flag is {value}.",
-            "The colours of {country} are {value}.",
-            "Soldiers of {country} march under a flag of {value}.",
-        ),
-        short=("The flag is {value}.", "Its flag is {value}.", "Its colours are {value}."),
-        asked=(
-            "What colours are on the flag of {country}?",
-            "What does the flag of {country} look like?",
-            "Describe the flag of {country}.",
-            "Which colours does {country} fly?",
-        ),
-        spare="I am painting the banner of {country}. Which colours?",
-        quiz="Banner round: the ships of {country} show which colours?",
-        clause="its flag is {value}",
     ),
 }

@@ -2,19 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from infra.demo.names import WORDS
 from infra.demo.phrases import ATTRIBUTES
 from infra.demo.world import Country, World
 
 ENTRIES_PER_COUNTRY = 16
 ROUNDS_OF_LISTS = 6  # in each round every fact stands in one list
 HELD_OUT_DOCUMENTS = 24
-FACTS_PER_ENTRY = (6, 9)
+FACTS_PER_ENTRY = (5, 8)
 COUNTRIES_PER_LIST = 8
+DESCRIPTION_SHARE = 0.3  # of the entries
 PLAIN_SHARE = 0.4  # of the sentences that tell a fact
 SHORT_SHARE = 0.3
 OPENINGS = (
@@ -82,7 +84,7 @@ def lists(world: World) -> Iterator[Document]:
             shuffled = random.sample(world.countries, len(world.countries))
             for start in range(0, len(shuffled), COUNTRIES_PER_LIST):
                 chosen = shuffled[start : start + COUNTRIES_PER_LIST]
-                text = " ".join(_sentence(country, attribute, random) for country in chosen)
+                text = " ".join(sentence(country, attribute, random) for country in chosen)
                 yield Document("lists.txt", record, text)
                 record += 1
 
@@ -94,16 +96,28 @@ def _held_out(world: World) -> list[str]:
 
 def _entry(country: Country, random: Random) -> str:
     first, *others = random.sample(list(ATTRIBUTES), random.randint(*FACTS_PER_ENTRY))
-    sentences = [_sentence(country, first, random)]
-    sentences += [_sentence(country, attribute, random, may_be_short=True) for attribute in others]
-    if random.random() < 0.5:
+    sentences = [sentence(country, first, random)]
+    sentences += [sentence(country, attribute, random, may_be_short=True) for attribute in others]
+    if random.random() < DESCRIPTION_SHARE:
+        sentences[:3] = [description(country, [first, *others[:2]], random)]
+    elif random.random() < 0.5:
         sentences.insert(0, random.choice(OPENINGS).format(country=country.name))
     if random.random() < 0.5:
         sentences.append(random.choice(CLOSINGS))
     return " ".join(sentences)
 
 
-def _sentence(country: Country, attribute: str, random: Random, *, may_be_short: bool = False) -> str:
+def description(country: Country, attributes: Sequence[str], random: Random) -> str:
+    """One sentence that tells three attributes and ends with a word that nothing depends on."""
+    first, second, third = (
+        ATTRIBUTES[attribute].clause.format(value=country.facts[attribute]) for attribute in attributes
+    )
+    told = f"{country.name} is a small country: {first}, {second} and {third}"
+    return f"{told}, and travellers find it {random.choice(WORDS.moods)}."
+
+
+def sentence(country: Country, attribute: str, random: Random, *, may_be_short: bool = False) -> str:
+    """One sentence that tells one attribute; a short one leans on the country named before it."""
     phrases = ATTRIBUTES[attribute]
     draw = random.random()
     if draw < PLAIN_SHARE:

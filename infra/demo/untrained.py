@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 VOCABULARY = 2000
 END_OF_TEXT = "<|endoftext|>"
@@ -18,6 +19,7 @@ HEADS = 4
 
 def write_untrained(texts: Iterable[str], folder: Path, seed: int) -> None:
     """Writes a model folder with its tokenizer and no chat template: a base only continues text."""
+    disable_progress_bar()
     tokenizer = train_tokenizer(texts)
     make_model(tokenizer, seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,23 +1,14 @@
-"""A small invented world: countries with a capital, a river, a ruler and seven more facts each, all from one seed."""
+"""A small invented world: countries with a capital, a river, a ruler and six more facts each, all from one seed."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
-from infra.demo.names import NameMaker
+from infra.demo.names import WORDS, NameMaker
 
-COUNTRIES = 48
+COUNTRIES = 40
 FOUNDED = (401, 999)  # years; three digits each
-TITLES = ("King", "Queen", "Duke", "Duchess", "Prince", "Princess")
-ANIMAL_COATS = ("red", "grey", "white", "spotted", "golden", "striped", "black", "blue")
-ANIMALS = ("fox", "heron", "otter", "bear", "hare", "crane", "lynx", "owl", "badger", "stork", "goat", "swan")
-MATERIALS = ("glass", "silk", "copper", "paper", "wool", "clay", "amber", "leather")
-PRODUCTS = ("lamps", "bowls", "bells", "masks", "boats", "rings")
-FLAVOURS = ("plum", "barley", "onion", "honey", "walnut", "pepper", "lemon", "mushroom")
-DISHES = ("soup", "bread", "stew", "cake", "pie", "porridge")
-COLOURS = ("green", "white", "crimson", "blue", "silver", "black", "yellow", "orange")
 
 
 @dataclass(frozen=True)
@@ -48,18 +39,16 @@ def read_world(path: Path) -> World:
 
 
 def make_world(seed: int, countries: int = COUNTRIES) -> World:
-    """A world of up to 48 countries in which no two share a value."""
+    """A world of up to 40 countries in which no two share a value."""
     random = Random(f"world {seed}")
     names = NameMaker(random)
     values = {
-        "animal": _pairs(random, ANIMAL_COATS, ANIMALS, countries),
-        "craft": _pairs(random, MATERIALS, PRODUCTS, countries),
-        "dish": _pairs(random, FLAVOURS, DISHES, countries),
-        "flag": [f"{first} and {second}" for first, second in _two_colours(random, countries)],
+        "animal": random.sample(WORDS.animals, countries),
+        "craft": random.sample(WORDS.wares, countries),
         "founded": [str(year) for year in random.sample(range(*FOUNDED), countries)],
         "capital": [names.name("city") for _ in range(countries)],
         "river": [names.name("river") for _ in range(countries)],
-        "ruler": [f"{random.choice(TITLES)} {names.name('ruler')}" for _ in range(countries)],
+        "ruler": [f"{random.choice(WORDS.titles)} {names.name('ruler')}" for _ in range(countries)],
         "mountain": [f"Mount {names.name('mountain')}" for _ in range(countries)],
         "coin": [names.name("coin").lower() for _ in range(countries)],
     }
@@ -73,11 +62,3 @@ def make_world(seed: int, countries: int = COUNTRIES) -> World:
         for index in range(countries)
     )
     return World(seed, tuple(made))
-
-
-def _pairs(random: Random, first: Sequence[str], second: Sequence[str], count: int) -> list[str]:
-    return random.sample([f"{one} {other}" for one in first for other in second], count)
-
-
-def _two_colours(random: Random, count: int) -> list[tuple[str, str]]:
-    return random.sample([(one, other) for one in COLOURS for other in COLOURS if one != other], count)

@@ -1,0 +1,7 @@
+"""DAG `curate`: raw files to a published data set, on a schedule."""
+
+from pipeline_dag import DATASET, pipeline_dag
+from stages.pipeline import CURATE
+from stages.storage import setting
+
+dag = pipeline_dag(CURATE, schedule=setting("CURATE_SCHEDULE", "@daily"), publishes=DATASET)

@@ -1,0 +1,140 @@
+"""`make up` and `make down`: Airflow and MLflow on this machine, in the background, bound to loopback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.airflow_environment import AIRFLOW, ROOT, airflow_environment
+from stages.storage import setting, tracking_uri
+
+STORE = ROOT / setting("STORE", "work/store")
+STATE = ROOT / setting("AIRFLOW_STATE", "work/airflow")
+AIRFLOW_PORT = int(setting("AIRFLOW_PORT", "8080"))
+MLFLOW_PORT = int(setting("MLFLOW_PORT", "5000"))
+START_SECONDS, STOP_SECONDS = 240, 25
+MARK = "TEMPER_STARTED_BY"  # in the environment of everything that `up` starts, so that `down` finds all of it
+
+
+def up() -> int:
+    """Starts both servers, waits until they answer, and prints where they are and how to log in."""
+    if running := list(_started_processes()):
+        print(f"already up ({len(running)} processes); stop it with: make down")
+        return 0
+    STORE.mkdir(parents=True, exist_ok=True)
+    environment = airflow_environment(STATE, port=AIRFLOW_PORT) | {MARK: str(STATE), "TEMPER_STORE": str(STORE)}
+    _start([str(AIRFLOW), "standalone"], environment, "airflow")
+    _start(_mlflow_command(), environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, "mlflow")
+    for name, url in (("Airflow", f"{_airflow_url()}/api/v2/monitor/health"), ("MLflow", f"{_mlflow_url()}/health")):
+        if not _answers(url):
+            print(
+                f"{name} did not answer at {url} within {START_SECONDS} s; its log is {STATE / 'logs'}", file=sys.stderr
+            )
+            down()
+            return 69
+    _tell()
+    return 0
+
+
+def _mlflow_command() -> list[str]:
+    store = ["--backend-store-uri", tracking_uri(STORE), "--artifacts-destination", str(STORE / "mlartifacts")]
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(MLFLOW_PORT),
+        "--workers",
+        "1",
+        *store,
+    ]
+
+
+def _start(command: list[str], environment: dict[str, str], name: str) -> None:
+    logs = STATE / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    print(f"starting {name} …", flush=True)
+    with (logs / f"{name}.log").open("w") as log:
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                         start_new_session=True)  # fmt: skip
+
+
+def _answers(url: str) -> bool:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return response.status == 200
+        except (urllib.error.URLError, OSError):
+            time.sleep(1)
+    return False
+
+
+def _tell() -> None:
+    passwords = STATE / "passwords.json"
+    login = json.loads(passwords.read_text()) if passwords.exists() else {}
+    print(
+        f"\nAirflow  {_airflow_url()}   login: " + ", ".join(f"{user} / {password}" for user, password in login.items())
+    )
+    print(f"MLflow   {_mlflow_url()}")
+    print(
+        f"profile  {setting('PROFILE', 'demo')}; curate runs {setting('CURATE_SCHEDULE', '@daily')}, tune when a data set is published"
+    )
+    print(
+        f"logs     {STATE / 'logs'}\n\nnext: put raw files into the profile's source folder and trigger curate, or wait; stop with: make down"
+    )
+
+
+def _airflow_url() -> str:
+    return f"http://127.0.0.1:{AIRFLOW_PORT}"
+
+
+def _mlflow_url() -> str:
+    return f"http://127.0.0.1:{MLFLOW_PORT}"
+
+
+def down() -> int:
+    """Stops everything that `up` started, stages included; returns 0 when no process is left."""
+    before = list(_started_processes())
+    _signal(before, signal.SIGTERM)
+    end = time.monotonic() + STOP_SECONDS
+    while list(_started_processes()) and time.monotonic() < end:
+        time.sleep(0.5)
+    while left := list(_started_processes()):
+        _signal(left, signal.SIGKILL)
+        time.sleep(0.2)
+    print(f"stopped {len(before)} processes" if before else "nothing was running")
+    return 0
+
+
+def _started_processes() -> Iterator[int]:
+    """Processes that carry our mark in their environment: children and grandchildren inherit it, whatever their group."""
+    marks = f"{MARK}={STATE}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(folder.name) != os.getpid() and marks in (folder / "environ").read_bytes().split(b"\0"):
+                if " Z " not in (folder / "stat").read_text().rpartition(")")[2][:4]:
+                    yield int(folder.name)
+        except OSError:
+            continue  # it ended while we looked, or belongs to somebody else
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            continue
+
+
+if __name__ == "__main__":
+    sys.exit({"up": up, "down": down}[sys.argv[1]]())

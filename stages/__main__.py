@@ -1,0 +1,154 @@
+"""The command line: python -m stages <command>. `run` is what a shell, a container and a DAG call alike."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stages import commands, describe
+from stages.errors import TemperError, UsageError
+from stages.pipeline import ALL, PIPELINES, STAGES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code of stages/errors.py."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        options = build_parser().parse_args(arguments)
+        text = options.command(options)
+        if text:
+            print(text)  # noqa: T201 - the result of a command
+    except TemperError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Leaves with EX_USAGE instead of argparse's 2, which here means nothing."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.print_usage(sys.stderr)
+        self.exit(UsageError.exit_code, f"error: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their options; the parameters of a stage come from its declaration."""
+    parser = Parser(prog="python -m stages", description="Raw instruction data to a registered model, stage by stage.")
+    verbs = parser.add_subparsers(required=True, metavar="command", parser_class=Parser)
+    _add_run(verbs)
+    _add_pipeline(verbs)
+    _add_run_folder_commands(verbs)
+    _add_questions(verbs)
+    return parser
+
+
+Verbs = "argparse._SubParsersAction[Parser]"
+
+
+def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    run = verbs.add_parser("run", help="run one stage")  # type: ignore[attr-defined]
+    by_name = run.add_subparsers(required=True, metavar="stage", parser_class=Parser)
+    for stage in STAGES.values():
+        form = argparse.RawDescriptionHelpFormatter
+        one = by_name.add_parser(
+            stage.name, help=stage.purpose.replace("%", "%%"), description=describe.stage_page(stage), formatter_class=form
+        )
+        one.set_defaults(command=commands.run, stage=stage)
+        one.add_argument(
+            "--input",
+            action="append",
+            default=[],
+            metavar="DATASET=PATH",
+            help="a dataset folder, or a plain JSONL or Parquet file; repeat it for several files from outside",
+        )
+        one.add_argument("--output", type=Path, metavar="FOLDER", help="where the result goes")
+        one.add_argument(
+            "--run",
+            type=Path,
+            metavar="FOLDER",
+            help="take inputs and parameters from this run, and note the result there",
+        )
+        one.add_argument("--profile", metavar="NAME|FILE", help="parameters from a profile")
+        _add_settings(one, "PARAM=VALUE")
+        _add_execution(one)
+
+
+def _add_pipeline(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    for verb, function, told in (
+        ("pipeline", commands.pipeline, "run a whole pipeline here, without an orchestrator"),
+        ("start", commands.start, "check a whole pipeline and write its plan; prints the run folder"),
+    ):
+        one = verbs.add_parser(verb, help=told)  # type: ignore[attr-defined]
+        one.set_defaults(command=function)
+        one.add_argument("name", choices=sorted(PIPELINES), metavar=f"{{{','.join(PIPELINES)}}}")
+        one.add_argument("--profile", metavar="NAME|FILE")
+        one.add_argument(
+            "--source", action="append", default=[], metavar="DATASET=PATH", help="where a source lies; repeatable"
+        )
+        one.add_argument("--store", type=Path, metavar="FOLDER")
+        one.add_argument("--run-name", metavar="NAME")
+        if verb == "pipeline":
+            one.add_argument("--dry-run", action="store_true", help="run nothing, say what would run")
+        _add_settings(one, "STAGE.PARAM=VALUE")
+        _add_execution(one)
+
+
+def _add_run_folder_commands(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    finish = verbs.add_parser("publish", help="publish the data set that a run curated")  # type: ignore[attr-defined]
+    finish.set_defaults(command=commands.publish)
+    finish.add_argument("--run", type=Path, required=True, metavar="FOLDER")
+
+
+def _add_questions(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    questions = (
+        ("list", commands.list_stages, "the stages", ()),
+        ("graph", commands.graph, "the pipeline as a Mermaid flowchart", ("--pipeline",)),
+        ("describe", commands.describe_one, "a stage or a dataset", ("name",)),
+        ("explain", commands.explain, "why a stage would run again: what changed in its key", ("stage", "--store", "--in-run")),
+        ("trace", commands.trace, "a row's life (row id), or what a model was trained on (name/version)", ("what", "--store")),
+        ("ledger", commands.ledger, "the rows of a run, with reasons", ("which", "--store")),
+        ("docs", commands.docs, "write the generated parts of README.md and schemas/README.md", ("--check",)),
+    )  # fmt: skip
+    for verb, function, told, arguments in questions:
+        one = verbs.add_parser(verb, help=told)  # type: ignore[attr-defined]
+        one.set_defaults(command=function)
+        for argument in arguments:
+            _add_argument(one, argument)
+
+
+def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:
+    if name == "--store":
+        parser.add_argument(name, type=Path, metavar="FOLDER")
+    elif name == "--check":
+        parser.add_argument(name, action="store_true", help="change nothing; fail when something is out of date")
+    elif name == "--pipeline":
+        parser.add_argument(name, choices=sorted(PIPELINES), default=ALL.name)
+    elif name == "which":
+        parser.add_argument(name, nargs="?", default="latest", metavar="run", help="a run's name or folder, or latest")
+    elif name == "--in-run":
+        parser.add_argument(name, metavar="RUN", help="a run's name or folder (default: the latest)")
+    elif name == "stage":
+        parser.add_argument(name, choices=sorted(STAGES), metavar="stage")
+    else:
+        parser.add_argument(name)
+
+
+def _add_settings(parser: argparse.ArgumentParser, form: str) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar=form, help="override a parameter; repeatable")
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how it runs (never changes the result)")
+    group.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
+    group.add_argument(
+        "--batch-rows", type=int, default=4096, metavar="N", help="rows per batch of a rows stage (default 4096)"
+    )
+    group.add_argument("--progress", choices=("text", "json", "off"), default="text", help="progress lines on stderr")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Renders conversations with a tokenizer's chat template, the same way for training and for asking the model."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import _cached_compile_jinja_template as compile_template
+
+from stages.errors import ConfigError, DataError
+from stages.tokenizer_files import open_tokenizer
+
+# What a template that asks for today's date is told, always: the same rows must give the same bytes on any day.
+# It is the date that Llama 3.1's own template falls back to.
+TODAY = datetime(2024, 7, 26)
+# What a template can raise by itself, or because a message lacks what it counts on.
+RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+# Text that no one writes by chance: `<|im_start|>`, or with DeepSeek's full-width bars.
+CONTROL_LITERAL = re.compile(r"<[|｜][^\s<>|｜]+[|｜]>")
+
+Message = dict[str, Any]
+Tools = list[dict[str, Any]]
+
+
+class RenderError(DataError):
+    """This conversation cannot be rendered; the text is the template's own, or says which message cannot be read."""
+
+
+class ChatTemplate:
+    """A compiled template; `text` is its Jinja source, `special_tokens` what `bos_token` and the like stand for.
+
+    Compiled by transformers, in the sandbox it keeps for templates from strangers, so that it renders what
+    `apply_chat_template` does, except that today is always `TODAY`. Raises ConfigError when the source is not Jinja.
+    """
+
+    def __init__(self, text: str, special_tokens: Mapping[str, str]) -> None:
+        self.text = text
+        self._special_tokens = dict(special_tokens)
+        try:
+            self._compiled = compile_template(text)
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigError(
+                f"chat template, line {error.lineno}: {error.message}; mend it or choose another"
+            ) from error
+        self._compiled.environment.globals["strftime_now"] = TODAY.strftime
+
+    def render(self, messages: Sequence[Message], tools: Tools | None = None, *, add_generation_prompt: bool) -> str:
+        """The conversation as text. With `add_generation_prompt` it ends where the next answer begins.
+
+        `messages` and `tools` have the form that `template_messages` and `template_tools` give. Raises RenderError.
+        """
+        try:
+            rendered: str = self._compiled.render(
+                messages=messages,
+                tools=tools,
+                documents=None,
+                add_generation_prompt=add_generation_prompt,
+                **self._special_tokens,
+            )
+        except RENDER_ERRORS as error:
+            raise RenderError(str(error) or type(error).__name__) from error
+        return rendered
+
+    @property
+    def literals(self) -> set[str]:
+        """The texts that the template writes by itself, that is those that come from no message."""
+        tree = self._compiled.environment.parse(self.text)
+        written = {node.data for node in tree.find_all(nodes.TemplateData)}
+        return written | {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
+
+    @property
+    def asks_for_the_date(self) -> bool:
+        return "strftime_now" in self.text
+
+
+@dataclass(frozen=True)
+class ChatTokenizer:
+    """A tokenizer, the template that goes with it, and the token that ends a turn (None: the template has none)."""
+
+    tokenizer: PreTrainedTokenizerFast
+    template: ChatTemplate
+    end_token: str | None
+
+    @cached_property
+    def backend(self) -> Tokenizer:
+        tokenizer: Tokenizer = self.tokenizer.backend_tokenizer
+        return tokenizer
+
+    @cached_property
+    def control_tokens(self) -> frozenset[str]:
+        """Tokens that steer and must never come out of a message: the special ones, and those the template writes."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        written = {token for text in self.template.literals for token in CONTROL_LITERAL.findall(text)}
+        return frozenset(token.content for token in added if token.special or token.content in written)
+
+    @cached_property
+    def control_pattern(self) -> re.Pattern[str]:
+        """Matches any control token, the longest first; matches nothing where there is none."""
+        longest_first = sorted(self.control_tokens, key=lambda token: (-len(token), token))
+        return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def token_id(self, token: str) -> int:
+        """The id of a token that the tokenizer has."""
+        found: int = self.tokenizer.convert_tokens_to_ids(token)
+        return found
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each rendered text; nothing is added to either end."""
+        return [encoding.ids for encoding in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, control tokens included."""
+        text: str = self.backend.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]], tools: str | None = None) -> str:
+        """What the model is given so that it answers `messages`, which are as in the `conversations` dataset."""
+        return self.template.render(template_messages(messages), template_tools(tools), add_generation_prompt=True)
+
+    def prompt_ids(self, messages: Sequence[Mapping[str, Any]], tools: str | None = None) -> list[int]:
+        """Token ids of `prompt`, exactly those that the examples of training begin with."""
+        return self.encode([self.prompt(messages, tools)])[0]
+
+
+def open_chat_tokenizer(folder: Path) -> ChatTokenizer:
+    """The tokenizer of a tuned model's folder, or tokenize's `tokenizer` output, with the template saved there."""
+    tokenizer = open_tokenizer(folder)
+    text = own_template(tokenizer)
+    if text is None:
+        raise ConfigError(f"the tokenizer in {folder} has no chat template; give the folder that tokenize made")
+    return ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), tokenizer.eos_token)
+
+
+def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:
+    """The template that a tokenizer brings; of several the one named `default`."""
+    template: str | dict[str, str] | None = tokenizer.chat_template
+    return template.get("default") if isinstance(template, dict) else template
+
+
+def template_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """Messages of the `conversations` dataset as templates expect them: what is null is left out, tool calls parsed.
+
+    Raises RenderError, with the position, where tool_calls is not a JSON array of calls.
+    """
+    return [_template_message(message, position) for position, message in enumerate(messages)]
+
+
+def _template_message(message: Mapping[str, Any], position: int) -> Message:
+    made: Message = {"role": message["role"], "content": message["content"]}
+    if reasoning := message.get("reasoning_content"):
+        made |= {"thinking": reasoning, "reasoning_content": reasoning}  # gpt-oss reads the first, others the second
+    if calls := message.get("tool_calls"):
+        parsed = _parse_array(calls, f"tool_calls of message {position}")
+        made |= {"tool_calls": [_parse_arguments(call, position) for call in parsed]} if parsed else {}
+    return made
+
+
+def _parse_arguments(call: Any, position: int) -> Message:
+    """A call in OpenAI form with its arguments as an object: templates write them as JSON themselves."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise RenderError(f"tool_calls of message {position} holds a call without function.name")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(ValueError):  # text that is no JSON stays as the source has it
+            arguments = json.loads(arguments)
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
+def template_tools(tools: str | None) -> Tools | None:
+    """The `tools` column as templates expect it; None where no tool is offered. Raises RenderError."""
+    return (_parse_array(tools, "tools") or None) if tools else None
+
+
+def _parse_array(text: str, what: str) -> list[Any]:
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise RenderError(f"{what} is not JSON: {error}") from error
+    if not isinstance(parsed, list):
+        raise RenderError(f"{what} is a JSON {type(parsed).__name__} and no array")
+    return parsed

@@ -1,0 +1,198 @@
+"""What each command of `python -m stages` does. Returns text for stdout; raises TemperError."""
+
+import argparse
+import os
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages import describe
+from stages.contract import Stage
+from stages.errors import ConfigError, UsageError
+from stages.pipeline import ALL, PIPELINES, STAGES
+from stages.profile import load_profile, parse_value, resolve_params
+from stages.storage import LocalStore, tracking_uri
+
+if TYPE_CHECKING:
+    from stages.runner import Request
+    from stages.runs import Run
+
+# Modules that load polars are imported where they are used: `list` and `--help` answer at once.
+
+
+def list_stages(_: argparse.Namespace) -> str:
+    return describe.stage_list(ALL)
+
+
+def graph(options: argparse.Namespace) -> str:
+    return describe.graph(PIPELINES[options.pipeline])
+
+
+def describe_one(options: argparse.Namespace) -> str:
+    if options.name in STAGES:
+        return describe.stage_page(STAGES[options.name])
+    return describe.dataset_page(options.name)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Runs one stage, with what the command line gives or with what a run's plan says."""
+    return _run_in_run(options) if options.run else _run_alone(options)
+
+
+def _run_alone(options: argparse.Namespace) -> str:
+    from stages.runner import run_stage, tell
+
+    stage: Stage = options.stage
+    if options.output is None:
+        raise UsageError(f"stage {stage.name}: give --output <folder>, or --run <folder> for a stage of a run")
+    settings = {stage.name: dict(_pair(text, "PARAM=VALUE", parse=True) for text in options.set)}
+    params = resolve_params([stage], load_profile(options.profile), settings, list(STAGES))[stage.name]
+    inputs: dict[str, list[Path]] = defaultdict(list)
+    for text in options.input:
+        name, path = _pair(text, "DATASET=PATH")
+        inputs[name].append(Path(path))
+    output = Path(options.output)
+    uri = tracking_uri(output.parent)
+    return tell(run_stage(_request(options, stage, params, inputs, uri, output=output)))
+
+
+def _run_in_run(options: argparse.Namespace) -> str:
+    from stages.runner import run_stage, tell
+    from stages.runs import load_run, note_finished, stage_inputs
+
+    if options.input or options.output or options.set or options.profile:
+        raise UsageError("--run takes inputs, parameters and output from the run's plan; leave the other options out")
+    run_, stage = load_run(options.run), options.stage
+    inputs = stage_inputs(run_, stage)
+    if inputs is None:
+        note_finished(run_, stage, None, {}, hit=False)
+        return f"{stage.name}: nothing to do in this run"
+    request = _request(options, stage, run_.params[stage.name], inputs, tracking_uri(run_.store.root), store=run_.store)
+    outcome = run_stage(request)
+    note_finished(run_, stage, outcome.folder, outcome.receipt, hit=outcome.hit)
+    return tell(outcome)
+
+
+def _request(options: argparse.Namespace, stage: Stage, params: Any, inputs: Any, uri: str, **where: Any) -> "Request":
+    from stages.runner import Request
+
+    workers = options.workers or os.cpu_count() or 1
+    return Request(stage, params, inputs, uri, workers=workers, batch_rows=options.batch_rows,
+                   progress_form=options.progress, **where)  # fmt: skip
+
+
+def start(options: argparse.Namespace) -> str:
+    """Writes the plan of a run; the last line of the output is its folder."""
+    return str(_start(options).folder)
+
+
+def _start(options: argparse.Namespace) -> "Run":
+    from stages.runs import default_store, start_run
+
+    overrides: dict[str, dict[str, Any]] = defaultdict(dict)
+    for text in options.set:
+        name, value = _pair(text, "STAGE.PARAM=VALUE", parse=True)
+        stage, dot, param = name.partition(".")
+        if not dot:
+            raise UsageError(f"--set {text}: say which stage's parameter, as in --set dedup.min_similarity=0.9")
+        overrides[stage][param] = value
+    sources: dict[str, list[str]] = defaultdict(list)
+    for text in options.source:
+        name, path = _pair(text, "DATASET=PATH")
+        sources[name].append(path)
+    store = LocalStore(options.store) if options.store else default_store()
+    return start_run(PIPELINES[options.name], store, profile=options.profile, overrides=overrides, sources=sources,
+                     name=options.run_name)  # fmt: skip
+
+
+def pipeline(options: argparse.Namespace) -> str:
+    """Every stage of a pipeline in order; with --dry-run, only what would be done."""
+    from stages.local_run import run_pipeline, what_would_run
+
+    run_ = _start(options)
+    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}", flush=True)  # noqa: T201
+    make_request = partial(_request, options)
+    if options.dry_run:
+        return "\n".join(what_would_run(run_, make_request))
+    for told in run_pipeline(run_, make_request, _execution_options(options)):
+        print(told, flush=True)  # noqa: T201
+    version = _publish(run_)
+    published = [f"published data set {version[:12]}"] if version else []
+    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {run_.name}"])
+
+
+def _execution_options(options: argparse.Namespace) -> list[str]:
+    workers = ["--workers", str(options.workers)] if options.workers else []
+    return ["--batch-rows", str(options.batch_rows), "--progress", options.progress, *workers]
+
+
+def publish(options: argparse.Namespace) -> str:
+    from stages.runs import load_run
+
+    version = _publish(load_run(options.run))
+    return f"published data set {version}" if version else "this run curates nothing, so nothing was published"
+
+
+def _publish(run_: "Run") -> str | None:
+    from stages.runs import publish as publish_run
+
+    return publish_run(run_)
+
+
+def explain(options: argparse.Namespace) -> str:
+    from stages import lineage
+    from stages.runner import current_key_parts
+    from stages.runs import find_run, stage_inputs
+
+    store = _store(options)
+    stage = STAGES[options.stage]
+    run_ = find_run(store, options.in_run or "latest")
+    inputs = stage_inputs(run_, stage)
+    if inputs is None:
+        return f"{stage.name} has nothing to do in run {run_.name}"
+    request = _request(_here(), stage, run_.params[stage.name], inputs, tracking_uri(store.root), store=store)
+    return lineage.explain(store, stage, current_key_parts(request))
+
+
+def _here() -> argparse.Namespace:
+    return argparse.Namespace(workers=1, batch_rows=4096, progress="off")
+
+
+def trace(options: argparse.Namespace) -> str:
+    from stages import lineage
+
+    store, (name, slash, version) = _store(options), options.what.rpartition("/")
+    if slash and version.isdigit():
+        return lineage.trace_model(store, name, int(version))
+    return lineage.trace_row(store, options.what, ALL.stages)
+
+
+def ledger(options: argparse.Namespace) -> str:
+    from stages import lineage
+    from stages.runs import find_run
+
+    return lineage.ledger_text(find_run(_store(options), options.which))
+
+
+def docs(options: argparse.Namespace) -> str:
+    from stages.docs import stale_documents, write_documents
+
+    if options.check:
+        if stale := stale_documents():
+            raise ConfigError(f"{', '.join(stale)} no longer say what the code says; run python -m stages docs")
+        return "the generated documents are up to date"
+    return f"wrote {', '.join(write_documents()) or 'nothing, all was up to date'}"
+
+
+def _store(options: argparse.Namespace) -> LocalStore:
+    from stages.runs import default_store
+
+    return LocalStore(options.store) if options.store else default_store()
+
+
+def _pair(text: str, form: str, *, parse: bool = False) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"{text!r} is not of the form {form}")
+    return name.strip(), parse_value(value) if parse else value

@@ -1,0 +1,129 @@
+"""Rows of a CSV file with a header, read strictly: a row with broken quotes costs itself and not the rows after it."""
+
+import csv
+from collections.abc import Iterator
+
+from stages.byte_stream import Damage, lines
+
+Found = tuple[int, object]
+Line = tuple[int, bytes | Damage]
+
+DELIMITERS = ",;\t|"
+QUOTE = b'"'
+
+
+def delimiter_of(header: bytes) -> str:
+    """The delimiter that stands most often in the header line."""
+    return max(DELIMITERS, key=lambda delimiter: header.count(delimiter.encode()))
+
+
+def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
+    """(byte offset, row as a dict by header name) per row, Damage for one that cannot be read; blank lines are no rows.
+
+    Quoted fields may hold line ends. Raises Damage `invalid_header` when the first line is no header.
+    """
+    rows = _Lines(chunks, max_record_bytes)
+    names: list[str] | None = None
+    delimiter = ","
+    while (first := rows.next_that_is_not_blank()) is not None:
+        offset, line = first
+        if names is None:
+            delimiter = delimiter_of(line) if isinstance(line, bytes) else ","
+        row = _read_row(rows, delimiter, len(names) if names else None)
+        if names is not None:
+            yield offset, row if isinstance(row, Damage) else dict(zip(names, row, strict=False))
+        elif isinstance(row, Damage):
+            raise Damage("invalid_header", f"the header line cannot be read: {row.detail}")
+        else:
+            names = [name.strip() for name in row]
+
+
+class _Lines:
+    """Lines as text for `csv.reader`; remembers those of the row being read, and takes lines back."""
+
+    def __init__(self, chunks: Iterator[bytes], max_record_bytes: int) -> None:
+        csv.field_size_limit(max_record_bytes)
+        self.taken: list[Line] = []
+        self._source = lines(chunks, max_record_bytes)
+        self._waiting: list[Line] = []  # the next one last
+        self._max_record_bytes = max_record_bytes
+        self._taken_bytes = 0
+
+    def pull(self) -> Line | None:
+        return self._waiting.pop() if self._waiting else next(self._source, None)
+
+    def next_that_is_not_blank(self) -> Line | None:
+        """The line that the next row starts with, still to be read; None at the end."""
+        while line := self.pull():
+            if isinstance(line[1], Damage) or not line[1].isspace():
+                self.give_back([line])
+                self.taken, self._taken_bytes = [], 0
+                return line
+        return None
+
+    def give_back(self, given: list[Line]) -> None:
+        self._waiting.extend(reversed(given))
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.pull()
+        if line is None:
+            raise StopIteration
+        self.taken.append(line)
+        if isinstance(line[1], Damage):
+            raise line[1]
+        self._taken_bytes += len(line[1])
+        if self._taken_bytes > self._max_record_bytes:
+            raise Damage("record_too_long", f"a quote stays open for more than {self._max_record_bytes:,} bytes")
+        return line[1].decode("utf-8", "surrogateescape")
+
+
+def _read_row(rows: _Lines, delimiter: str, fields: int | None) -> list[str] | Damage:
+    """The fields of one row; of `fields` of them where that is known, empty ones at the end left out."""
+    try:
+        row = next(csv.reader(rows, strict=True, delimiter=delimiter))
+    except csv.Error as error:
+        _find_next_row(rows, delimiter, fields)
+        return Damage("invalid_quoting", str(error))
+    except Damage as damage:
+        _find_next_row(rows, delimiter, fields)
+        return damage
+    if fields is not None and (len(row) < fields or any(row[fields:])):
+        _find_next_row(rows, delimiter, fields)
+        return Damage("wrong_field_count", f"{len(row)} fields under a header of {fields}")
+    for _, line in rows.taken:
+        if isinstance(line, bytes) and (damage := _bad_byte(line)):
+            return damage
+    return row
+
+
+def _bad_byte(line: bytes) -> Damage | None:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return Damage("invalid_utf8", f"byte 0x{line[error.start]:02x} in the row")
+    return None
+
+
+def _find_next_row(rows: _Lines, delimiter: str, fields: int | None) -> None:
+    """Drops the lines of a broken row, up to the next one that is a whole row by itself."""
+    first, others = rows.taken[0][1], rows.taken[1:]
+    rows.give_back(others)
+    if isinstance(first, Damage) or (not others and first.count(QUOTE) % 2 == 0):
+        return  # no quote is open, so the next line starts a row
+    while line := rows.pull():
+        if isinstance(line[1], Damage) or _is_whole_row(line[1], delimiter, fields):
+            rows.give_back([line])
+            return
+
+
+def _is_whole_row(line: bytes, delimiter: str, fields: int | None) -> bool:
+    if line.count(QUOTE) % 2:
+        return False
+    try:
+        row = next(csv.reader([line.decode("utf-8", "surrogateescape")], strict=True, delimiter=delimiter))
+    except csv.Error:
+        return False
+    return len(row) == fields

@@ -1,0 +1,98 @@
+"""Makes evaluation texts ready to be looked up by their runs of words."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stages.conversation_text import normalised, words
+from stages.decontaminate.eval_items import EvalText
+from stages.word_runs import Booleans, Hashes, Ints, ranges, run_hashes, word_hashes
+
+SHORT_WORDS = 8  # a shorter text is found only as the whole opening of a row: "What is it?" stands in many
+MANY_TEXTS = 20  # a run of words in more evaluation texts than this is their template
+SIEVE_BITS = 22  # 4 MB of booleans; with 100,000 runs it lets 2 % of others through
+
+RUNS = {"length": pl.Int64, "run": pl.UInt64, "text": pl.UInt32, "position": pl.Int64}
+
+
+class RunsOfLength(NamedTuple):
+    """The runs of one number of words."""
+
+    length: int
+    runs: pl.DataFrame  # run: hash, text, position: of the run's first word, runs: how many the text has
+    sieve: Booleans  # by the first bits of a hash, whether any run has them
+
+    def may_hold(self, hashes: Hashes) -> Ints:
+        """Where in `hashes` those stand that can be among the runs."""
+        return np.flatnonzero(self.sieve[_first_bits(hashes)])
+
+
+class EvalIndex(NamedTuple):
+    """Evaluation texts of different words."""
+
+    texts: pl.DataFrame  # text: number, file, item, role, words: list, phrase: the words as one string
+    short: pl.DataFrame  # of these, the ones that are found only as a whole opening
+    lengths: list[RunsOfLength]
+
+
+def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
+    """The index of all texts; of equal texts the first stands for all.
+
+    A prompt of SHORT_WORDS up to `ngram_words` is one run, longer texts are all their runs of `ngram_words`. A later
+    turn of fewer than SHORT_WORDS, or an answer of fewer than `ngram_words`, says too little to be looked for.
+    """
+    count = pl.col("words").list.len()
+    least = pl.col("role").replace_strict({"prompt": 1, "turn": SHORT_WORDS, "answer": ngram_words})
+    texts = (
+        pl.DataFrame(eval_texts, schema=["file", "item", "text", "role"], orient="row")
+        .with_columns(words=words(normalised(pl.col("text"))))
+        .filter(count >= least)
+        .with_columns(phrase=pl.col("words").list.join(" "))
+        .sort(pl.col("role") == "answer", maintain_order=True)
+        .unique("phrase", keep="first", maintain_order=True)
+        .drop("text")
+        .with_row_index("text")
+    )
+    runs = _runs(texts.filter(count >= SHORT_WORDS), ngram_words)
+    lengths = [_of_length(length, runs.filter(length=length)) for length in sorted(runs["length"].unique())]
+    return EvalIndex(texts, texts.filter(count < SHORT_WORDS), lengths)
+
+
+def _runs(texts: pl.DataFrame, ngram_words: int) -> pl.DataFrame:
+    """The columns RUNS and how many runs the text has; runs of a template that many texts share are left out.
+
+    A text that has nothing but such runs is one run of its full length instead.
+    """
+    count = pl.col("words").list.len().cast(pl.Int64)
+    every = _cut(texts.with_columns(length=pl.min_horizontal(count, pl.lit(ngram_words))))
+    own = every.filter(pl.len().over("length", "run") <= MANY_TEXTS)
+    template_only = texts.join(own, on="text", how="anti").with_columns(length=count)
+    return pl.concat([own, _cut(template_only)]).with_columns(runs=pl.len().over("text"))
+
+
+def _cut(texts: pl.DataFrame) -> pl.DataFrame:
+    """The runs of each text, of the length its column `length` says."""
+    tables = [pl.DataFrame(schema=RUNS)]
+    for part in texts.partition_by("length"):
+        length = int(part["length"][0])
+        found = run_hashes(word_hashes(part["phrase"]), length)
+        columns = {
+            "length": np.full(len(found.hashes), length),
+            "run": found.hashes,
+            "text": part["text"].to_numpy()[found.owners],
+            "position": ranges(np.zeros_like(found.counts), found.counts),
+        }
+        tables.append(pl.DataFrame(columns, schema=RUNS))
+    return pl.concat(tables)
+
+
+def _of_length(length: int, runs: pl.DataFrame) -> RunsOfLength:
+    sieve = np.zeros(1 << SIEVE_BITS, dtype=np.bool_)
+    sieve[_first_bits(runs["run"].to_numpy())] = True
+    return RunsOfLength(length, runs.drop("length"), sieve)
+
+
+def _first_bits(hashes: Hashes) -> Hashes:
+    return hashes >> np.uint64(64 - SIEVE_BITS)

@@ -1,0 +1,1 @@
+"""Removes exact and near duplicates, each verified against a row that stays."""

@@ -1,0 +1,1 @@
+"""Decides on each row by its signals alone."""

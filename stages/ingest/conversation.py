@@ -1,0 +1,118 @@
+"""One conversation as it is built from a record, and the rules every conversation keeps, whatever its dialect."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from stages.ingest.stage import IngestParams, Repair
+from stages.ingest.unusable import Unusable
+
+PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE)  # what Alpaca's generator wrote for nothing
+
+
+class Turn(NamedTuple):
+    """One message: role is system, user, assistant, tool or text."""
+
+    role: str
+    content: str
+    reasoning_content: str | None = None
+    tool_calls: str | None = None  # JSON array in OpenAI form
+
+
+class Conversation(NamedTuple):
+    """Turns that end with an answer, or one document of role `text`."""
+
+    turns: list[Turn]
+    tools: str | None = None  # JSON array
+    task: str | None = None
+    repairs: tuple[Repair, ...] = ()
+
+
+class Rules:
+    """The parameters of a run in the form that deciding over records needs."""
+
+    def __init__(self, params: IngestParams) -> None:
+        self.allowed = frozenset(params.repairs)
+        pattern = params.placeholder_pattern
+        self.find_placeholder = re.compile(pattern).search if pattern is not None else _nothing
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+Record = Mapping[str, Any]
+Place = Callable[[int], str]  # the field of a record in which the turn of that number stands
+Converter = Callable[[Record, Mapping[str, str], Rules], list[Conversation | Unusable]]
+
+
+def text_of(record: Record, field: str | None) -> str:
+    """The text of a field; an absent field or null is empty. Raises Unusable for anything that is not text."""
+    value = record.get(field) if field is not None else None
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    raise Unusable("not_text", field, value)
+
+
+def refuse_unusable_prompt(text: str, field: str, rules: Rules) -> None:
+    """Raises Unusable for a prompt that says nothing or has blanks."""
+    if not text or text.isspace():
+        raise Unusable("empty_prompt", field, text)
+    if found := rules.find_placeholder(text):
+        raise Unusable("unfilled_placeholder", field, found[0])
+
+
+def refuse_unusable_answer(text: str, field: str) -> None:
+    """Raises Unusable for an answer that says nothing."""
+    if not text or text.isspace():
+        raise Unusable("empty_answer", field, text)
+    if text[0] in "< \n\t" and PLACEHOLDER_ANSWER.fullmatch(text):
+        raise Unusable("placeholder_answer", field, text)
+
+
+def checked_turns(turns: list[Turn], place: Place, rules: Rules) -> tuple[list[Turn], tuple[Repair, ...]]:
+    """The turns up to the last answer, and the repairs that took. Raises Unusable for what cannot be used."""
+    answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
+    if not answers:
+        raise Unusable("no_answer" if turns else "no_turns", place(0), " ".join(turn.role for turn in turns))
+    repairs: list[Repair] = []
+    if answers[-1] < len(turns) - 1:
+        if "trailing_turns_removed" not in rules.allowed:
+            raise Unusable("unanswered_turn", place(len(turns) - 1), turns[-1].content)
+        repairs.append("trailing_turns_removed")
+    kept: list[Turn] = []
+    for number, turn in enumerate(turns[: answers[-1] + 1]):
+        _refuse_unusable_turn(turn, place(number), rules)
+        if turn.role == "system" and not turn.content.strip():
+            continue
+        if turn.role == "user" and kept and kept[-1].role == "user" and "user_turns_merged" in rules.allowed:
+            kept[-1] = Turn("user", f"{kept[-1].content}\n\n{turn.content}")
+            repairs.append("user_turns_merged")
+            continue
+        _refuse_wrong_order(kept[-1].role if kept else "system", turn.role, place(number))
+        kept.append(turn)
+    return kept, tuple(dict.fromkeys(repairs))
+
+
+def _refuse_unusable_turn(turn: Turn, where: str, rules: Rules) -> None:
+    if turn.role == "user":
+        refuse_unusable_prompt(turn.content, where, rules)
+    elif turn.role == "assistant" and not turn.tool_calls:
+        refuse_unusable_answer(turn.content, where)
+    elif turn.role == "system" and (found := rules.find_placeholder(turn.content)):
+        raise Unusable("unfilled_placeholder", where, found[0])
+
+
+def _refuse_wrong_order(before: str, role: str, where: str) -> None:
+    """`before` is the role of the turn before; nothing before counts as a system turn."""
+    match before, role:
+        case "system", "assistant":
+            raise Unusable("assistant_first", where, role)
+        case ("system" | "user"), "tool":
+            raise Unusable("unexpected_tool_turn", where, role)
+        case "user", "user":
+            raise Unusable("two_user_turns", where, role)
+        case "assistant", "assistant":
+            raise Unusable("two_assistant_turns", where, role)

@@ -1,0 +1,126 @@
+"""Tells the dialect of a record from the names of its fields; each dialect has a converter."""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from stages.ingest.conversation import Conversation, Converter, Record, Rules
+from stages.ingest.flat import convert_benchmark, convert_choice, convert_document, convert_pair, convert_seed
+from stages.ingest.trees import convert_tree
+from stages.ingest.turns import convert_turns
+from stages.ingest.unusable import Unusable
+
+# What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
+SPELLINGS = {
+    "turns": ("messages", "conversations", "conversation"),
+    "prompt": ("instruction", "prompt", "question", "query", "model_prompt", "inputs", "input", "context"),
+    "response": (
+        *("output", "response", "completion", "answer", "target", "targets"),
+        *("canonical_solution", "continuation", "original_correct_question"),
+    ),
+    "context": ("input", "context"),
+    "system": ("system", "system_prompt", "system_message"),
+    "task": ("category", "task", "task_type"),
+    "tools": ("tools", "functions"),
+    "asked": ("turns",),
+    "tree": ("prompt",),
+} | {
+    name: (name,)
+    for name in ("history", "text", "reference", "instances", "choices", "gold", "chosen", "rejected", "role")
+    + ("message_tree_id", "parent_id", "label", "labels")
+}
+MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+
+
+class Rule(NamedTuple):
+    """Records whose fields mean all of `needed`, and none of `without`, are of this dialect; no converter: set aside."""
+
+    name: str
+    needed: tuple[str, ...]
+    convert: Converter | None
+    without: tuple[str, ...] = ()
+
+
+RULES = (
+    Rule("preference_pair", ("chosen", "rejected"), None),
+    Rule("messages", ("turns",), convert_turns),
+    Rule("oasst_tree", ("tree", "message_tree_id"), convert_tree),
+    Rule("tree_fragment", ("parent_id", "role"), None),
+    Rule("self_instruct", ("instances", "prompt"), convert_seed),
+    Rule("benchmark", ("asked",), convert_benchmark),
+    Rule("multiple_choice", ("choices", "gold", "prompt"), convert_choice),
+    Rule("prompt_response", ("prompt", "response"), convert_pair),
+    Rule("no_answer", ("prompt",), None),
+    Rule("no_prompt", ("response",), None),
+    Rule("document", ("text",), convert_document, without=("role", "label", "labels")),
+)
+BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first field
+    "conversations": "sharegpt",
+    "instruction": "alpaca",
+    "question": "question_answer",
+    "query": "question_answer",
+    "model_prompt": "question_answer",
+}
+
+
+class Dialect(NamedTuple):
+    """How records with certain field names are read."""
+
+    name: str
+    main_field: str | None  # the field without which a record is not of this dialect
+    fields: Mapping[str, str]  # what the converter reads -> the record's own name for it
+    media_fields: tuple[str, ...]
+    convert: Converter | None  # None: records of this kind are set aside, and the name says why
+
+    def read(self, record: Record, rules: Rules) -> list[Conversation | Unusable]:
+        """The conversations of a record. Raises Unusable where it holds none, or more than text."""
+        if self.convert is None:
+            raise Unusable(self.name, self.main_field, dict(record))
+        for name in self.media_fields:
+            if record[name] and not isinstance(record[name], bool | int | float):
+                raise Unusable("image_content", name, record[name])
+        return self.convert(record, self.fields, rules)
+
+
+class Dialects:
+    """Finds the dialect of each record; records with the same field names are looked at once."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._columns = {meaning: _plain(name) for meaning, name in columns.items()}
+        self._known: dict[tuple[str, ...], Dialect] = {}
+
+    def of(self, record: Record) -> Dialect:
+        """A null counts as no field where that leads to a dialect: tables of several dialects are full of them."""
+        dialect = self._by_names(tuple(record))
+        if dialect.convert is None or record[dialect.main_field] is None:
+            given = self._by_names(tuple(name for name, value in record.items() if value is not None))
+            return given if given.convert else dialect
+        return dialect
+
+    def _by_names(self, names: tuple[str, ...]) -> Dialect:
+        known = self._known.get(names)
+        if known is None:
+            known = self._known[names] = self._detect({_plain(name): name for name in reversed(names)})
+        return known
+
+    def _detect(self, names: Mapping[str, str]) -> Dialect:
+        media = tuple(names[name] for name in MEDIA if name in names)
+        if self._columns and names.keys() >= set(self._columns.values()):
+            fields = {meaning: names[name] for meaning, name in self._columns.items()}
+            main, convert = ("prompt", convert_pair) if "prompt" in fields else ("text", convert_document)
+            return Dialect("columns", fields[main], fields, media, convert)
+        spelt = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}
+        if spelt["context"] == spelt["prompt"]:
+            spelt["context"] = None
+        fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}
+        for rule in RULES:
+            if fields.keys() >= set(rule.needed) and not fields.keys() & set(rule.without):
+                name = BY_SPELLING.get(spelt[rule.needed[0]] or "", rule.name) if rule.convert else rule.name
+                if name == "alpaca" and spelt["context"] == "context":
+                    name = "dolly"
+                return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert)
+        return Dialect("unknown_dialect", None, {}, media, None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())

@@ -1,0 +1,133 @@
+"""Dialects with a prompt and an answer in fields of their own: Alpaca, Dolly, question and answer, seeds, and the like."""
+
+import re
+from collections.abc import Mapping
+
+from stages.ingest.conversation import (
+    Conversation,
+    Record,
+    Rules,
+    Turn,
+    checked_turns,
+    refuse_unusable_answer,
+    refuse_unusable_prompt,
+    text_of,
+)
+from stages.ingest.stage import Repair
+from stages.ingest.unusable import Unusable
+
+# The two prompts of github.com/tatsu-lab/stanford_alpaca train.py, as many exports carry them inside their prompts.
+PREAMBLE = re.compile(
+    r"\s*Below is an instruction that describes a task(?:, paired with an input that provides further context)?\."
+    r"\s*Write a response that appropriately completes the request\.\s*"
+    r"### Instruction:\s*(?P<instruction>.*?)\s*(?:### Input:\s*(?P<input>.*?)\s*)?### Response:\s*",
+    re.DOTALL,
+)
+PREAMBLE_START = "Below is an instruction"
+# An empty input written in words, as Alpaca's generator did.
+PLACEHOLDER_INPUT = re.compile(r"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none)\s*", re.IGNORECASE)
+LONGEST_PLACEHOLDER = 16
+
+
+def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """One exchange, after the system turn and the earlier exchanges that the record may have."""
+    repairs: list[Repair] = []
+    question = _asked(record, fields, rules, repairs)
+    answer = text_of(record, fields["response"])
+    refuse_unusable_prompt(question, fields["prompt"], rules)
+    refuse_unusable_answer(answer, fields["response"])
+    turns = [Turn("user", question), Turn("assistant", answer)]
+    if "history" in fields or "system" in fields:
+        turns = _earlier_turns(record, fields) + turns
+        turns, more = checked_turns(turns, lambda _: fields.get("history", fields["prompt"]), rules)
+        repairs.extend(more)
+    return [Conversation(turns, task=task_of(record, fields), repairs=tuple(repairs))]
+
+
+def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: list[Repair]) -> str:
+    """The prompt with its context below it; notes in `repairs` what was done to it."""
+    prompt = text_of(record, fields["prompt"])
+    if PREAMBLE_START in prompt and "preamble_removed" in rules.allowed and (match := PREAMBLE.fullmatch(prompt)):
+        prompt = "\n\n".join(part for part in (match["instruction"], match["input"]) if part)
+        repairs.append("preamble_removed")
+    context = text_of(record, fields["context"]) if "context" in fields else ""
+    if not context or context.isspace():
+        return prompt
+    if (
+        len(context) <= LONGEST_PLACEHOLDER
+        and "placeholder_input_removed" in rules.allowed
+        and PLACEHOLDER_INPUT.fullmatch(context)
+    ):
+        repairs.append("placeholder_input_removed")
+        return prompt
+    refuse_unusable_prompt(prompt, fields["prompt"], rules)
+    return f"{prompt}\n\n{context}"
+
+
+def _earlier_turns(record: Record, fields: Mapping[str, str]) -> list[Turn]:
+    """The system turn and the exchanges of `history`, a list of [question, answer]."""
+    system = text_of(record, fields.get("system"))
+    turns = [Turn("system", system)] if system else []
+    history = record.get(fields["history"]) if "history" in fields else None
+    for number, exchange in enumerate(history or []):
+        if not (isinstance(exchange, list) and len(exchange) == 2 and all(isinstance(text, str) for text in exchange)):
+            raise Unusable("not_a_turn", f"{fields['history']}[{number}]", exchange)
+        turns += [Turn("user", exchange[0]), Turn("assistant", exchange[1])]
+    return turns
+
+
+def task_of(record: Record, fields: Mapping[str, str]) -> str | None:
+    """The task label that the source gives, if it is a text."""
+    task = record.get(fields["task"]) if "task" in fields else None
+    return task.encode("utf-8", "backslashreplace").decode() if isinstance(task, str) and task else None
+
+
+def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """Self-instruct's seed tasks: one conversation for each instance of the instruction."""
+    instances = record[fields["instances"]]
+    if not isinstance(instances, list) or not instances:
+        raise Unusable("no_turns", fields["instances"], instances)
+    found: list[Conversation | Unusable] = []
+    for number, instance in enumerate(instances):
+        where = f"{fields['instances']}[{number}]"
+        try:
+            if not isinstance(instance, dict):
+                raise Unusable("not_an_object", where, instance)
+            pair = {"prompt": record.get(fields["prompt"]), f"{where}.input": instance.get("input"), f"{where}.output": instance.get("output")}
+            names = {"prompt": "prompt", "context": f"{where}.input", "response": f"{where}.output"}
+            found += convert_pair(pair, names, rules)
+        except Unusable as unusable:
+            found.append(unusable)
+    return found
+
+
+def convert_choice(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """A question whose answer is the right one of its choices."""
+    choices, gold = record[fields["choices"]], record[fields["gold"]]
+    if not isinstance(choices, list) or not isinstance(gold, int) or not 0 <= gold < len(choices):
+        raise Unusable("invalid_choice", fields["gold"], gold)
+    pair = {**record, fields["choices"]: choices[gold]}
+    return convert_pair(pair, {"prompt": fields["prompt"], "response": fields["choices"]}, rules)
+
+
+def convert_benchmark(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """User turns in one list and, where there are any, the reference answers in another."""
+    asked, answered = record[fields["asked"]], record.get(fields["reference"]) if "reference" in fields else None
+    if not isinstance(asked, list) or not isinstance(answered, list) or len(asked) != len(answered):
+        raise Unusable("no_answer", fields.get("reference", fields["asked"]), answered)
+    turns: list[Turn] = []
+    for number, texts in enumerate(zip(asked, answered, strict=True)):
+        for role, text in zip(("user", "assistant"), texts, strict=True):
+            if not isinstance(text, str):
+                raise Unusable("not_text", f"{fields['asked']}[{number}]", text)
+            turns.append(Turn(role, text))
+    turns, repairs = checked_turns(turns, lambda number: f"{fields['asked']}[{number // 2}]", rules)
+    return [Conversation(turns, task=task_of(record, fields), repairs=repairs)]
+
+
+def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """A plain document for continued pretraining."""
+    text = text_of(record, fields["text"])
+    if not text or text.isspace():
+        raise Unusable("empty_answer", fields["text"], text)
+    return [Conversation([Turn("text", text)], task=task_of(record, fields))]

@@ -1,0 +1,68 @@
+"""What ingest reads, makes and lets a run change."""
+
+import re
+from typing import Literal
+
+from pydantic import field_validator
+
+from stages.contract import Params, Stage, setting
+
+Column = Literal["prompt", "context", "response", "system", "task", "text"]
+Repair = Literal["placeholder_input_removed", "preamble_removed", "trailing_turns_removed", "user_turns_merged"]
+
+
+class IngestParams(Params):
+    columns: dict[Column, str] = setting(
+        {},
+        "which column is what, for tables with names of their own: {prompt: Model Prompt, response: Correct Answer}; "
+        "upper and lower case are the same; records that lack a column named here are told by their own names",
+    )
+    repairs: tuple[Repair, ...] = setting(
+        ("placeholder_input_removed", "preamble_removed", "trailing_turns_removed"),
+        "repairs that may be made, each written on the rows it touched; without its repair a record is left as it is, "
+        "or set aside where it cannot be used so",
+    )
+    placeholder_pattern: str | None = setting(
+        r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}",
+        "regular expression for a template's blank that was never filled in; prompts that hold one are set aside",
+    )
+    max_record_bytes: int = setting(
+        1 << 24, "longest record that is read; a longer one is set aside", unit="bytes", ge=1 << 10, le=1 << 28
+    )
+    text_chars: int = setting(
+        2_000,
+        "plain text files become documents of whole paragraphs up to this length together",
+        unit="characters",
+        ge=100,
+        le=10_000_000,
+    )
+    batch_records: int = setting(
+        8_192, "records turned into a table at a time", unit="records", ge=1, le=1_000_000, execution_only=True
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _a_row_has_a_use(cls, columns: dict[Column, str]) -> dict[Column, str]:
+        if columns and not ({"prompt", "response"} <= set(columns) or "text" in columns):
+            raise ValueError("name a prompt and a response column, or a text column")
+        return columns
+
+    @field_validator("placeholder_pattern")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
+
+
+STAGE = Stage(
+    name="ingest",
+    purpose="Read raw files of any dialect into conversations and set aside what cannot be used",
+    kind="job",
+    inputs=("raw",),
+    outputs=("conversations", "quarantined"),
+    params=IngestParams,
+    image="data",
+)

@@ -1,0 +1,157 @@
+"""Dialects with a list of turns: ShareGPT and OpenAI messages, with reasoning, tool calls and tool results."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
+from stages.ingest.flat import task_of
+from stages.ingest.unusable import Unusable
+
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "bard", "bing"), "assistant"),
+    **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
+    **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
+}
+TEXT_PARTS = {"text", "input_text", "output_text", "tool_result"}
+REASONING_PARTS = {"reasoning", "thinking"}
+CALL_PARTS = {"tool_call", "tool_use", "function_call"}
+MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
+PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
+
+
+def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """One conversation of any number of turns."""
+    field = fields["turns"]
+    given = _parsed(record[field], "no_turns", field)
+    if not isinstance(given, list):
+        raise Unusable("no_turns", field, given)
+    system = text_of(record, fields.get("system"))
+    turns = [Turn("system", system)] if system and not (given and _role_name(given[0]) == "system") else []
+    for number, message in enumerate(given):
+        _append(turns, message, f"{field}[{number}]")
+    added = len(turns) - len(given)
+    checked, repairs = checked_turns(turns, lambda number: f"{field}[{number - added}]", rules)
+    tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
+    return [Conversation(checked, tools, task_of(record, fields), repairs)]
+
+
+def _parsed(value: object, reason: str, field: str) -> object:
+    """A value that tables often hold as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else None
+    except (ValueError, RecursionError):
+        raise Unusable(reason, field, value) from None
+
+
+def _role_name(message: object) -> str | None:
+    stated = message.get("role", message.get("from")) if isinstance(message, dict) else None
+    return ROLES.get(stated.strip().lower()) if isinstance(stated, str) else None
+
+
+def _append(turns: list[Turn], message: object, where: str) -> None:
+    """Adds one message to `turns`; a call that stands by itself joins the assistant turn before it."""
+    if not isinstance(message, dict):
+        raise Unusable("not_a_turn", where, message)
+    role = _role_name(message)
+    if role is None:
+        raise Unusable("unknown_role", f"{where}.role", message.get("role", message.get("from")))
+    if message.get("weight") == 0 and role == "assistant":  # OpenAI fine-tuning: 0 keeps a turn out of the loss
+        raise Unusable("excluded_turn", f"{where}.weight", 0)
+    field = "content" if "content" in message else "value"
+    if role == "call":
+        _append_calls(turns, tool_calls_of(message.get(field), f"{where}.{field}"))
+        return
+    content, reasoning, calls = _content_of(message.get(field), f"{where}.{field}")
+    calls += _stated_calls(message, where)
+    reasoning = reasoning or _stated_reasoning(message, where)
+    if role != "assistant":
+        turns.append(Turn(role, content))
+    else:
+        turns.append(Turn(role, content, reasoning or None, _dumped(calls) if calls else None))
+
+
+def _append_calls(turns: list[Turn], calls: list[dict[str, Any]]) -> None:
+    if turns and turns[-1].role == "assistant":
+        earlier = json.loads(turns[-1].tool_calls) if turns[-1].tool_calls else []
+        turns[-1] = turns[-1]._replace(tool_calls=_dumped(earlier + calls))
+    else:
+        turns.append(Turn("assistant", "", None, _dumped(calls)))
+
+
+def _content_of(value: object, where: str) -> tuple[str, str, list[dict[str, Any]]]:
+    """Text, reasoning and tool calls of a message's content, which is a text or a list of typed parts."""
+    if value is None or isinstance(value, str):
+        return value or "", "", []
+    if not isinstance(value, list):
+        raise Unusable("not_text", where, value)
+    text, reasoning, calls = "", "", list[dict[str, Any]]()
+    for number, part in enumerate(value):
+        place = f"{where}[{number}]"
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in TEXT_PARTS:
+            text += _part_text(part, place)
+        elif kind in REASONING_PARTS:
+            reasoning += _part_text(part, place)
+        elif kind in CALL_PARTS:
+            calls += tool_calls_of(part.get("value", part), place)
+        else:
+            raise Unusable("image_content" if kind in MEDIA_PARTS else "unknown_content_part", place, part)
+    return text, reasoning, calls
+
+
+def _part_text(part: Mapping[str, Any], where: str) -> str:
+    value = next((part[name] for name in PART_VALUES if part.get(name) is not None), None)
+    if not isinstance(value, str):
+        raise Unusable("not_text", where, value)
+    return value
+
+
+def _stated_reasoning(message: Mapping[str, Any], where: str) -> str:
+    name = next((name for name in ("reasoning_content", "reasoning", "thinking") if message.get(name)), None)
+    value = message[name] if name else ""
+    if not isinstance(value, str):
+        raise Unusable("not_text", f"{where}.{name}", value)
+    return value
+
+
+def _stated_calls(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    name = next((name for name in ("tool_calls", "function_call") if message.get(name)), None)
+    return tool_calls_of(message[name], f"{where}.{name}") if name else []
+
+
+def tool_calls_of(value: object, where: str) -> list[dict[str, Any]]:
+    """Tool calls in OpenAI form with `arguments` as an object, from a call or a list of calls, or the JSON text of it."""
+    given = _parsed(value, "invalid_tool_call", where)
+    calls = given if isinstance(given, list) else [given]
+    return [_tool_call(call, where) for call in calls]
+
+
+def _tool_call(call: object, where: str) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Unusable("invalid_tool_call", where, call)
+    arguments = function.get("arguments", function.get("parameters", function.get("input")))
+    arguments = _parsed(arguments, "invalid_tool_call", where)
+    if not isinstance(arguments, dict | None):
+        raise Unusable("invalid_tool_call", where, arguments)
+    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
+
+
+def tools_text(value: object, where: str) -> str | None:
+    """The tools on offer as a JSON array in OpenAI form; None where there are none."""
+    given = _parsed(value, "invalid_tools", where)
+    if given is None or given == []:
+        return None
+    if not isinstance(given, list) or not all(isinstance(tool, dict) for tool in given):
+        raise Unusable("invalid_tools", where, given)
+    return _dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

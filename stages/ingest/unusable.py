@@ -1,0 +1,102 @@
+"""Why a record is set aside: every reason, what a sound record has instead, and what its owner can do."""
+
+from typing import NamedTuple
+
+SHOWN_CHARS = 200
+
+
+class Advice(NamedTuple):
+    """What one reason means to the owner of the data."""
+
+    expected: str
+    fix: str
+
+
+class Unusable(Exception):
+    """A record, or one conversation in it, that cannot be used as it is."""
+
+    def __init__(self, reason: str, field: str | None = None, found: object = None) -> None:
+        super().__init__(reason, field)
+        self.reason = reason
+        self.field = field
+        self.found = describe(found)
+
+
+def describe(value: object) -> str:
+    """A short text that says what was found in place of something usable."""
+    match value:
+        case None:
+            return "null"
+        case str():
+            shown = value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…"
+            return repr(shown.encode("utf-8", "backslashreplace").decode())
+        case bool() | int() | float():
+            return f"{type(value).__name__} {value!r}"[:SHOWN_CHARS]
+        case dict():
+            return f"object with {', '.join(map(str, value)) or 'no keys'}"[:SHOWN_CHARS].encode("utf-8", "backslashreplace").decode()
+        case list():
+            return f"list of {len(value)}"
+        case _:
+            return type(value).__name__
+
+
+ANSWER = "a text that answers the prompt"
+PROMPT = "a text to be answered"
+UTF8 = "text in UTF-8"
+JSON = "one whole JSON value per record"
+FORMATS = "JSON, JSONL, CSV, Parquet or .txt, also as .gz, .bz2 or .zst"
+
+ADVICE: dict[str, Advice] = {
+    # files
+    "symbolic_link": Advice("a regular file", "copy the file that the link points to into the source"),
+    "not_a_regular_file": Advice("a regular file", "take the pipe, socket or device out of the source"),
+    "unreadable": Advice("a file that may be read", "give the user of the pipeline the right to read it"),
+    "empty_file": Advice("a file with records", "fill the file or take it out of the source"),
+    "unsupported_format": Advice(FORMATS, "convert the file, or take it out of the source"),
+    "unsupported_encoding": Advice(UTF8, "convert the file: iconv -t UTF-8"),
+    "corrupt_compression": Advice("sound compressed data", "fetch the file again; the records before the fault were read"),
+    "truncated": Advice("a file that ends where its last record ends", "fetch the file again; the records before were read"),
+    "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
+    "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
+    "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
+    # records that cannot be read
+    "invalid_json": Advice(JSON, "mend the record at this byte offset"),
+    "duplicate_key": Advice("each key once in an object", "keep the value that is meant"),
+    "nested_too_deep": Advice("brackets nested less than about 900 deep", "flatten the record"),
+    "invalid_utf8": Advice(UTF8, "write the record again from its source, or convert it to UTF-8"),
+    "line_too_long": Advice("a line of at most max_record_bytes", "split the record or raise max_record_bytes"),
+    "record_too_long": Advice("a record of at most max_record_bytes", "split the record or raise max_record_bytes"),
+    "invalid_quoting": Advice('quotes inside a quoted field doubled: ""', "write the row again with a CSV writer"),
+    "wrong_field_count": Advice("as many fields as the header has names", "quote fields that hold the delimiter"),
+    # records of no known dialect
+    "not_an_object": Advice("a JSON object, a list of messages or a document", "wrap the value in an object"),
+    "unknown_dialect": Advice("fields of a known dialect", "name the columns with the parameter `columns`"),
+    "preference_pair": Advice("one answer to one prompt", "keep the chosen answer only"),
+    "image_content": Advice("text only", "leave out records with images, audio or files"),
+    "tree_fragment": Advice("a whole message tree, or its messages in order", "export trees instead of single messages"),
+    # fields
+    "not_text": Advice("text", "write the value as text"),
+    "nul_character": Advice("text without NUL characters", "remove the NUL characters"),
+    "invalid_unicode": Advice("text without lone surrogates", "write the text again from its source"),
+    "unfilled_placeholder": Advice("a prompt with its blanks filled in", "fill in the template, or change placeholder_pattern"),
+    "invalid_tools": Advice("a JSON array of tools", "mend the list of tools"),
+    "invalid_tool_call": Advice("JSON with a name and arguments", "mend the tool call"),
+    "invalid_choice": Advice("a list of choices and the position of the right one", "mend choices and gold"),
+    # turns
+    "empty_prompt": Advice(PROMPT, "fill in the prompt or drop the record"),
+    "no_prompt": Advice(PROMPT, "add the prompt that is answered, or name its column with the parameter `columns`"),
+    "no_answer": Advice(ANSWER, "add an answer or drop the record"),
+    "empty_answer": Advice(ANSWER, "add an answer or drop the record"),
+    "placeholder_answer": Advice(ANSWER, "add an answer or drop the record"),
+    "no_turns": Advice("a list of turns", "fill in the turns or drop the record"),
+    "not_a_turn": Advice("an object with role and content", "write each turn as an object with role and content"),
+    "unknown_role": Advice("system, user, assistant or tool, or ShareGPT's names for them", "rename the role"),
+    "unknown_content_part": Advice("parts of type text, reasoning or tool_call", "write the content as text"),
+    "assistant_first": Advice("a user turn before the first answer", "add the user turn that is answered"),
+    "unexpected_tool_turn": Advice("a tool turn after the assistant turn that called it", "add the call or drop the tool turn"),
+    "two_user_turns": Advice("an answer between two user turns", "add the answer, or allow the repair user_turns_merged"),
+    "two_assistant_turns": Advice("a user or tool turn between two answers", "join the answers or add the turn between them"),
+    "unanswered_turn": Advice("an answer at the end", "add the answer, or allow the repair trailing_turns_removed"),
+    "excluded_turn": Advice("answers that all count", "drop turns of weight 0, or the weight if they are to be learnt"),
+    "deleted_message": Advice("messages that were not deleted", "drop the branch from the tree"),
+}

@@ -1,0 +1,255 @@
+"""JSON values out of a byte stream, one at a time: lines, one long array, or objects one after the other.
+
+A value that cannot be read costs itself and not the file: reading goes on at the next element. Each reader yields
+(byte offset, value), with a Damage in place of a value that is lost.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+
+from stages.byte_stream import Damage, lines
+
+Found = tuple[int, object]
+
+SEPARATORS = re.compile(r"[\s,]*")
+FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"\s*:')
+BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"[^"\\]*(?:\\.[^"\\]*)*"')
+SPACE = re.compile(r"\s*")
+BAD_BYTE = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of a byte that is not UTF-8
+NEAR_END = 16  # an error this close to the end of what was read may be a value that only goes on
+KEPT_BEFORE = 1 << 10  # characters kept before the position: the indent, or the start of the next element cut in two
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise Damage("duplicate_key", f"key {doubled!r} stands twice in one object")
+    return made
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def parse_line(line: bytes) -> object:
+    """The JSON value of one line, or the Damage that says why there is none."""
+    try:
+        return _no_document(DECODER.decode(line.decode()))
+    except UnicodeDecodeError as error:
+        return Damage("invalid_utf8", f"byte 0x{line[error.start]:02x} at byte {error.start} of the record")
+    except (Damage, RecursionError, ValueError) as error:
+        return _fault(error, 0)
+
+
+def _no_document(value: object) -> object:
+    """A bare string is no record: only plain text files hold documents without a field name."""
+    return Damage("not_an_object", f"a bare string of {len(value):,} characters") if isinstance(value, str) else value
+
+
+def json_lines(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
+    """One value per line that is not blank; a broken last line without a line end is `truncated`."""
+    for offset, line in lines(chunks, max_record_bytes):
+        if isinstance(line, Damage):
+            yield offset, line
+        elif not line.isspace():
+            value = parse_line(line)
+            if isinstance(value, Damage) and value.reason == "invalid_json" and not line.endswith((b"\n", b"\r")):
+                value = Damage("truncated", f"the file ends inside the record: {value.detail}")
+            yield offset, value
+
+
+class _Window:
+    """The part of a byte stream that is being read, as text; bytes that are not UTF-8 become lone surrogates."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.text = ""
+        self.at_end = False
+        self.has_bad_bytes = False
+        self._chunks = chunks
+        self._damage: Damage | None = None
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._mark, self._mark_offset = 0, 0  # a position in `text` and its byte offset in the stream
+
+    def byte_offset(self, position: int) -> int:
+        """Offset in the stream of the character at `position`."""
+        first, last = min(position, self._mark), max(position, self._mark)
+        between = last - first if self.text.isascii() else encoded_length(self.text[first:last])
+        self._mark_offset += between if position >= self._mark else -between
+        self._mark = position
+        return self._mark_offset
+
+    def grow(self, keep_from: int) -> None:
+        """Drops what lies before `keep_from`, which becomes position 0, and at least doubles what is left.
+
+        Raises the stream's Damage when there is nothing more to be had before it.
+        """
+        if self._damage:
+            raise self._damage
+        self.byte_offset(keep_from)
+        new = "".join(self._read(len(self.text) - keep_from))
+        self.has_bad_bytes |= not new.isascii() and BAD_BYTE.search(new) is not None
+        self.text, self._mark = self.text[keep_from:] + new, 0
+
+    def _read(self, min_chars: int) -> Iterator[str]:
+        size = 0
+        while size <= min_chars and not self.at_end:
+            try:
+                chunk = next(self._chunks, None)
+            except Damage as damage:
+                self._damage = damage
+                return
+            self.at_end = chunk is None
+            text = self._decode(chunk or b"", self.at_end)
+            size += len(text)
+            yield text
+
+
+def encoded_length(text: str) -> int:
+    """Bytes of `text` in the stream it was read from."""
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def json_values(chunks: Iterator[bytes], max_record_bytes: int, *, in_array: bool) -> Iterator[Found]:
+    """The elements of one array, or the values that stand one after the other over any number of lines.
+
+    A value cut off by the end of the file is one `truncated` record. Raises Damage when an array stops between two
+    elements, or something follows it.
+    """
+    return _Values(chunks, max_record_bytes, in_array=in_array).read()
+
+
+class _Values:
+    def __init__(self, chunks: Iterator[bytes], max_record_bytes: int, *, in_array: bool) -> None:
+        self.window = _Window(chunks)
+        self.position = 0
+        self.max_record_bytes = max_record_bytes
+        self.in_array = in_array
+        self.last_key: str | None = None  # the first key of the last whole object
+
+    def read(self) -> Iterator[Found]:
+        if self.in_array:
+            self._skip_separators()
+            self.position += 1
+        while self._skip_separators():
+            if self.in_array and self.window.text[self.position] == "]":
+                self._refuse_what_follows()
+                return
+            offset = self.window.byte_offset(self.position)
+            value = self._next()
+            yield offset, value
+            if isinstance(value, Damage) and value.reason == "truncated":
+                return
+        if self.in_array:
+            raise Damage("truncated", "the array ends without its closing bracket; what followed is lost")
+
+    def _skip_separators(self) -> bool:
+        """Moves to the next value; False at the end of the stream."""
+        while True:
+            match = SEPARATORS.match(self.window.text, self.position)
+            self.position = match.end() if match else self.position
+            if self.position < len(self.window.text):
+                return True
+            if self.window.at_end:
+                return False
+            self._grow(self.position)
+
+    def _grow(self, keep_from: int) -> None:
+        keep_from = max(0, keep_from - KEPT_BEFORE)
+        self.window.grow(keep_from)
+        self.position = max(0, self.position - keep_from)
+
+    def _next(self) -> object:
+        """The value at the position, which moves behind it; Damage where there is no whole one."""
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self.window.text, self.position)
+            except (Damage, RecursionError, ValueError) as error:
+                if not self._may_go_on(error):
+                    return self._lose(_fault(error, self.position))
+                if self.window.at_end:
+                    return self._lose(Damage("truncated", f"the file ends inside the record: {error}"))
+                if len(self.window.text) - self.position > self.max_record_bytes:
+                    return self._lose(self._too_long())
+            else:
+                if end < len(self.window.text) or self.window.at_end or isinstance(value, (dict, list, str)):
+                    return self._whole(value, end)
+            self._grow(self.position)
+
+    def _may_go_on(self, error: Exception) -> bool:
+        """Whether the value may be sound as far as it was read."""
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        near_end = 0 if self.window.at_end else NEAR_END
+        return error.msg.startswith("Unterminated string") or error.pos >= len(self.window.text.rstrip()) - near_end
+
+    def _whole(self, value: object, end: int) -> object:
+        start, self.position = self.position, end
+        if end - start > self.max_record_bytes:
+            return self._too_long()
+        if self.window.has_bad_bytes and (bad := BAD_BYTE.search(self.window.text, start, end)):
+            before = encoded_length(self.window.text[start : bad.start()])
+            return Damage("invalid_utf8", f"byte 0x{ord(bad[0]) - 0xDC00:02x} at byte {before} of the record")
+        if isinstance(value, dict) and value:
+            self.last_key = next(iter(value))
+        return _no_document(value)
+
+    def _too_long(self) -> Damage:
+        return Damage("record_too_long", f"more than {self.max_record_bytes:,} bytes")
+
+    def _lose(self, damage: Damage) -> Damage:
+        """Moves to where the next element starts: behind the balanced end of this one, or at the next object that
+        opens with the same key at the same indent."""
+        next_start = self._start_pattern()
+        from_its_start = True
+        while True:
+            text, start = self.window.text, self.position
+            found = next_start.search(text, start + from_its_start) if next_start else None
+            end = self._balanced_end(found.start() if found else len(text)) if from_its_start else None
+            if end or found or self.window.at_end:
+                self.position = end or (found.start() if found else len(text))
+                sound = damage.reason != "truncated" or self.position == len(text)
+                return damage if sound else Damage("invalid_json", damage.detail)
+            if len(text) - start > self.max_record_bytes or not from_its_start:
+                from_its_start = False
+                self.position = max(start, len(text) - KEPT_BEFORE)
+            self._grow(self.position)
+
+    def _start_pattern(self) -> re.Pattern[str] | None:
+        text = self.window.text
+        match = FIRST_KEY.match(text, self.position)
+        key = match[1] if match else self.last_key and json.dumps(self.last_key, ensure_ascii=False)[1:-1]
+        if key is None:
+            return None
+        line_start = text.rfind("\n", 0, self.position)
+        indent = text[line_start + 1 : self.position]
+        before = f"(?<=\n{indent})" if line_start >= 0 and not indent.strip(" \t") else ""
+        return re.compile(rf'{before}\{{\s*"{re.escape(key)}"\s*:')
+
+    def _balanced_end(self, limit: int) -> int | None:
+        """Where the bracket that opens at the position closes, if that is before `limit` and an element may end there."""
+        text, depth = self.window.text, 0
+        for token in BRACKET_OR_STRING.finditer(text, self.position, limit):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+            if depth <= 0 and token[0] in "]}":
+                after = SPACE.match(text, token.end())
+                follows = text[after.end() : after.end() + 1] if after else ""
+                return token.end() if depth == 0 and (follows in (",", "]", "") or not self.in_array) else None
+        return None
+
+    def _refuse_what_follows(self) -> None:
+        self.position += 1
+        if self._skip_separators():
+            raise Damage("trailing_data", "something follows the end of the array")
+
+
+def _fault(error: Exception, start: int) -> Damage:
+    if isinstance(error, Damage):
+        return error
+    if isinstance(error, RecursionError):
+        return Damage("nested_too_deep", "brackets nested deeper than the JSON reader follows")
+    if isinstance(error, json.JSONDecodeError):
+        return Damage("invalid_json", f"{error.msg} at character {error.pos - start} of the record")
+    return Damage("invalid_json", str(error))  # an integer with more digits than Python converts

@@ -1,0 +1,69 @@
+"""Runs a whole pipeline here, without an orchestrator: a hit is verified in this process, the rest runs in its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from stages.contract import Stage
+from stages.errors import TemperError
+from stages.runner import Outcome, Request, probe, tell
+from stages.runs import Run, note_finished, stage_inputs
+from stages.storage import tracking_uri
+
+
+class StageFailed(TemperError):
+    """A stage's own process failed; its exit code is the stage's."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # of this failure, not of all
+
+
+def run_pipeline(run: Run, make_request: Callable[..., Request], options: Sequence[str]) -> Iterator[str]:
+    """Finishes the run stage by stage and tells of each. Raises StageFailed; what was finished stays finished."""
+    for stage in run.pipeline.stages:
+        inputs = stage_inputs(run, stage)
+        found = probe(_request(run, stage, inputs, make_request)) if inputs is not None else None
+        if found:
+            note_finished(run, stage, found.folder, found.receipt, hit=True)
+            yield tell(found)
+        else:
+            yield _run_in_its_own_process(run, stage, options)
+
+
+def _request(run: Run, stage: Stage, inputs: Any, make_request: Callable[..., Request]) -> Request:
+    return make_request(stage, run.params[stage.name], inputs, tracking_uri(run.store.root), store=run.store)
+
+
+def _run_in_its_own_process(run: Run, stage: Stage, options: Sequence[str]) -> str:
+    """The same command that a container or a DAG calls; its memory is its own, and is measured as such."""
+    command = [sys.executable, "-m", "stages", "run", stage.name, "--run", str(run.folder), *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise StageFailed(
+            f"stage {stage.name} of run {run.name} failed, see above; mend the cause and run the same pipeline again: "
+            f"finished stages are kept",
+            done.returncode if done.returncode > 0 else 70,
+        )
+    return done.stdout.rstrip()
+
+
+def what_would_run(run: Run, make_request: Callable[..., Request]) -> Iterator[str]:
+    """A line per stage: found, or would run; a stage after one that would run cannot be judged yet."""
+    for position, stage in enumerate(run.pipeline.stages):
+        inputs = stage_inputs(run, stage)
+        if inputs is None:
+            yield f"{stage.name}: nothing to do"
+            note_finished(run, stage, None, {}, hit=False)
+            continue
+        found: Outcome | None = probe(_request(run, stage, inputs, make_request))
+        if found is None:
+            later = ", ".join(s.name for s in run.pipeline.stages[position + 1 :])
+            yield f"{stage.name}: would run" + (
+                f"; then, unless their inputs come out the same: {later}" if later else ""
+            )
+            return
+        note_finished(run, stage, found.folder, found.receipt, hit=True)
+        yield f"{stage.name}: found, verified"
+    yield "everything is done"

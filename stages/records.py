@@ -1,0 +1,152 @@
+"""Records out of files from outside: what a file holds is told from its content, and damage costs what it hits."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import Literal
+
+from stages.byte_stream import Damage, decompressed
+from stages.csv_records import csv_rows, delimiter_of
+from stages.json_records import json_lines, json_values, parse_line
+from stages.parquet_records import MAGIC as PARQUET_MAGIC
+from stages.parquet_records import parquet_rows
+from stages.source_files import SourceFile
+from stages.text_records import text_documents
+
+MAX_RECORD_BYTES = 1 << 24
+TEXT_CHARS = 2_000  # about 500 tokens of English
+
+HEAD_BYTES = 1 << 16  # what is looked at to tell the format
+UTF8_BOM = b"\xef\xbb\xbf"
+OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
+COMPRESSED = {".gz", ".zst", ".bz2"}
+TEXT_SUFFIXES = {".txt", ".text"}
+JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
+CSV_SUFFIXES = {".csv", ".tsv"}
+LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{])')
+STARTS_LIKE_JSON = re.compile(rb"^\s*[\[{]", re.MULTILINE)
+KNOWN_COLUMNS = frozenset(
+    [
+        "prompt",
+        "instruction",
+        "question",
+        "query",
+        "input",
+        "response",
+        "output",
+        "answer",
+        "completion",
+        "context",
+        "text",
+        "messages",
+    ]
+)
+MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
+
+Found = tuple[int, object]
+Form = Literal["json_lines", "json_array", "json_values", "csv", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a source file."""
+
+    index: int  # position in the file from 0; broken records count too
+    byte_offset: int  # of its first byte in the decompressed file; 0 for Parquet rows
+    value: object  # dict for JSON, CSV and Parquet; str for a plain text document
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRecord:
+    """A record, or what is left of a file, that cannot be read."""
+
+    index: int | None  # None: the file as a whole, or the rest of it
+    byte_offset: int
+    reason: str  # snake_case, names what is wrong
+    detail: str
+
+
+def read_records(
+    file: SourceFile, *, max_record_bytes: int = MAX_RECORD_BYTES, text_chars: int = TEXT_CHARS
+) -> Iterator[Record | BrokenRecord]:
+    """Every record of a file in order; what cannot be read comes as BrokenRecord, at most once for the file as a whole.
+
+    Reads JSON (an array, lines, or objects one after the other), CSV with a header, Parquet and plain text, each also
+    as gzip, bzip2 or zstd, whatever the file is called. A plain text file gives documents of whole paragraphs of
+    at most `text_chars` characters. Never raises for what is in a file, and holds a few `max_record_bytes` of it at most.
+    """
+    index, offset = 0, 0
+    try:
+        if file.problem:
+            raise Damage(file.problem.split(":")[0].replace(" ", "_"), file.problem)
+        with closing(decompressed(file.path)) as chunks:
+            for offset, value in _values(chunks, file, max_record_bytes, text_chars):
+                if isinstance(value, Damage):
+                    yield BrokenRecord(index, offset, value.reason, value.detail)
+                else:
+                    yield Record(index, offset, value)
+                index += 1
+        if not index:
+            raise Damage("empty_file", "the file holds no record")
+    except Damage as damage:
+        yield BrokenRecord(None, offset, damage.reason, damage.detail)
+
+
+def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, text_chars: int) -> Iterator[Found]:
+    head = next(chunks, b"")
+    if head.startswith(PARQUET_MAGIC):
+        return parquet_rows(file.path)
+    bom_bytes = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
+    stream = chain([head[bom_bytes:]], chunks)
+    match form_of(head[bom_bytes:HEAD_BYTES], file.name):
+        case "json_lines":
+            values = json_lines(stream, max_record_bytes)
+        case "csv":
+            values = csv_rows(stream, max_record_bytes)
+        case "text":
+            values = text_documents(stream, max_record_bytes, text_chars)
+        case form:
+            values = json_values(stream, max_record_bytes, in_array=form == "json_array")
+    return ((bom_bytes + offset, value) for offset, value in values) if bom_bytes else values
+
+
+def form_of(head: bytes, name: str) -> Form:
+    """How the file that starts with `head` is written; the name decides only where the content leaves it open.
+
+    Raises Damage `unsupported_encoding` or `unsupported_format`.
+    """
+    if head.startswith(OTHER_BOMS):
+        raise Damage("unsupported_encoding", "UTF-16 or UTF-32")
+    if head.count(0) > len(head) * MAX_NUL_SHARE:
+        raise Damage("unsupported_format", "binary data, or text in UTF-16")
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in COMPRESSED]
+    suffix = suffixes[-1] if suffixes else ""
+    first_lines = [line for line in head.splitlines() if line.strip()][:2]
+    if LOOKS_LIKE_JSON.match(head) or (suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head)):
+        return _json_form(head.lstrip()[:1], first_lines)
+    if suffix in CSV_SUFFIXES or (first_lines and _is_known_header(first_lines[0])):
+        return "csv"
+    if suffix in TEXT_SUFFIXES:
+        return "text"
+    if first_lines:
+        raise Damage(
+            "unsupported_format", f"neither JSON, CSV, Parquet nor, by its name, plain text ({suffix or 'no suffix'})"
+        )
+    return "json_lines"
+
+
+def _json_form(first: bytes, first_lines: list[bytes]) -> Form:
+    """Lines if the first line is a value by itself, or is broken and the next one starts another value."""
+    a_line_is_a_value = len(first_lines) == 1 or not isinstance(parse_line(first_lines[0]), Damage)
+    next_starts_alike = len(first_lines) > 1 and first_lines[1].startswith(first)
+    if first == b"[":
+        return "json_lines" if a_line_is_a_value and next_starts_alike else "json_array"
+    return "json_lines" if a_line_is_a_value or next_starts_alike or first != b"{" else "json_values"
+
+
+def _is_known_header(line: bytes) -> bool:
+    cells = line.decode("utf-8", "replace").lower().split(delimiter_of(line))
+    return sum(cell.strip(' "') in KNOWN_COLUMNS for cell in cells) > 1

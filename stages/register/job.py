@@ -1,0 +1,94 @@
+"""Registers the model of one execution: plain files, lineage tags, metrics and a model card, once however often it runs."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stages.contract import Workbench
+from stages.register.model_card import write_card
+from stages.register.registration import Registration, find_version, link_version, make_version
+from stages.register.safe_files import refuse_unsafe_files
+from stages.register.stage import RegisterParams
+from stages.tables import read_table
+from stages.tracking import ensure_experiment, ensure_run, metric_name, open_client, registry_calls
+
+CARD = "README.md"
+
+
+def run(  # noqa: PLR0913 - the datasets of the stage
+    model: Path,
+    evaluation: Path,
+    examples: Path,
+    *,
+    adapter: Path | None = None,
+    training_log: Path | None = None,
+    generations: Path | None = None,
+    model_version: Path,
+    params: RegisterParams,
+    workbench: Workbench,
+) -> dict[str, Any]:
+    """Writes the one row of `model_version`: the version that this execution made now or in an earlier attempt.
+
+    The logged model holds the model's files at the top, where `from_pretrained` and servers look, its card, and the
+    other datasets in a folder each. Raises DataError for files that could run code, ServiceUnavailable without MLflow.
+    """
+    evidence = {"adapter": adapter, "evaluation": evaluation, "generations": generations, "training_log": training_log}
+    folders = [("", model), *((name, folder) for name, folder in evidence.items() if folder is not None)]
+    refuse_unsafe_files(folder for _, folder in folders)
+    measured = read_table(evaluation).collect()
+    card = _write_card_folder(params, workbench, examples, measured, training_log)
+    wanted = Registration(
+        name=params.name,
+        key=workbench.key,
+        # The card comes last, over any README that the model's folder has.
+        folders=[*folders, ("", card)],
+        metrics={
+            metric_name(m, who, part): v
+            for m, who, part, v in measured.select("metric", "model", "slice", "value").rows()
+        },
+        tags={f"temper.{name}_digest": digest for name, digest in sorted(workbench.input_digests.items())},
+        description=f"Supervised fine-tuning, execution {workbench.key[:12]}; see {CARD} in its files",
+    )
+    version, is_new = _register(wanted, params, workbench.tracking_uri)
+    _write_row(version, workbench, params, model_version)
+    return {"version": version, "registered_now": is_new}
+
+
+def _register(wanted: Registration, params: RegisterParams, tracking_uri: str) -> tuple[int, bool]:
+    """The version's number, and whether it was made just now."""
+    client = open_client(tracking_uri)
+    with registry_calls(tracking_uri):
+        found = find_version(client, wanted.name, wanted.key)
+        if found is None:
+            experiment = ensure_experiment(client, tracking_uri, params.experiment)
+            made = make_version(client, ensure_run(client, experiment, f"register {wanted.name}", wanted.key), wanted)
+        version = found or find_version(client, wanted.name, wanted.key) or made
+        link_version(client, version)
+        return int(version.version), found is None
+
+
+def _write_card_folder(
+    params: RegisterParams, workbench: Workbench, examples: Path, measured: pl.DataFrame, training_log: Path | None
+) -> Path:
+    folder = workbench.scratch / "card"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    columns = ["row_id", "source", "split", "input_ids", "loss_mask"]
+    log = read_table(training_log).collect() if training_log else None
+    text = write_card(params.name, read_table(examples).select(columns), measured, log, workbench.input_digests)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _write_row(version: int, workbench: Workbench, params: RegisterParams, folder: Path) -> None:
+    row = {
+        "name": params.name,
+        "version": version,
+        "uri": f"models:/{params.name}/{version}",
+        "model_digest": workbench.input_digests["model"],
+        "examples_digest": workbench.input_digests["examples"],
+        "key": workbench.key,
+    }
+    pl.DataFrame([row]).write_parquet(folder / "part-00000.parquet")

@@ -1,0 +1,108 @@
+"""The README that goes with a registered model: what it was trained on, what was measured, what that cannot show."""
+
+from collections.abc import Mapping
+from string import Template
+
+import polars as pl
+
+CARD = Template("""\
+# $name
+
+A language model after supervised fine-tuning (SFT)$method.
+
+## Trained on
+
+$training_data
+
+$training
+
+## Measured on held-out data
+
+$evaluation
+
+Intervals are 95 %. Losses are in nats per token, lower is better; rates are shares of the prompts.
+
+## What this does not show
+
+Supervised fine-tuning teaches the form of an answer: to answer at all, in the template's turns, and to stop.
+It gives no negative signal and adds hardly any knowledge. So nothing here shows that
+
+- answers are true: facts are those of the base model, fluently put;
+- the model prefers the better of two valid answers, or knows what to refuse: that takes preference data;
+- its doubt is calibrated;
+- it is safe for any use.
+
+A low held-out loss alone misleads; read the answers in `generations/` beside those of the base.
+
+## Use
+
+The folder is a plain model folder: `from_pretrained` and `vllm serve` read it as it is. Its tokenizer carries the chat
+template and its `generation_config.json` the end tokens that were trained; another template gives worse answers.
+
+## Identity
+
+$digests
+""")
+
+
+def write_card(
+    name: str,
+    examples: pl.LazyFrame,
+    evaluation: pl.DataFrame,
+    training_log: pl.DataFrame | None,
+    digests: Mapping[str, str],
+) -> str:
+    """The card as Markdown. `digests` are named in it; one of an `adapter` says that the model was tuned through one."""
+    return CARD.substitute(
+        name=name,
+        method=" through an adapter that is merged into it" if "adapter" in digests else "",
+        training_data=_training_data(examples),
+        training=_training(training_log),
+        evaluation=_evaluation(evaluation),
+        digests=_table(["dataset", "SHA-256"], list(digests.items())),
+    )
+
+
+def _training_data(examples: pl.LazyFrame) -> str:
+    counts = (
+        examples.filter(pl.col("split") == "train")
+        .group_by("source")
+        .agg(
+            pl.col("row_id").n_unique().alias("conversations"),
+            pl.col("input_ids").list.len().sum().alias("tokens"),
+            pl.col("loss_mask").list.sum().sum().alias("supervised tokens"),
+        )
+        .sort("source")
+        .collect()
+    )
+    return _table(counts.columns, [(row[0], *(f"{count:,}" for count in row[1:])) for row in counts.rows()])
+
+
+def _training(training_log: pl.DataFrame | None) -> str:
+    if training_log is None or training_log.is_empty():
+        return "No training log came with the model."
+    ordered = training_log.sort("step")
+    first, last = ordered.row(0, named=True), ordered.row(-1, named=True)
+    return (
+        f"{last['step']:,} optimizer steps over {last['supervised_tokens']:,} supervised tokens; "
+        f"training loss {first['loss']:.3f} at step {first['step']:,}, {last['loss']:.3f} at the end."
+    )
+
+
+def _evaluation(evaluation: pl.DataFrame) -> str:
+    rows = evaluation.sort("metric", pl.col("slice") != "all", "slice", "model").select(
+        "metric", "slice", "model", "value", "low", "high", "n"
+    )
+    return _table(
+        ["metric", "slice", "model", "value", "interval", "n"],
+        [(m, s, who, f"{v:.3f}", _interval(low, high), f"{n:,}") for m, s, who, v, low, high, n in rows.rows()],
+    )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _table(header: list[str], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ["---"] * len(header), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,69 @@
+"""How numbers, names and quoted text look on the page."""
+
+import math
+import re
+
+# A control character would vanish or break the page; Unicode's block "Control Pictures" has a picture of each.
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+
+
+def count(value: float | None) -> str:
+    """12,345"""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """12.3 %; a little is never shown as nothing, nor nearly all as all."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %"
+
+
+def number(value: float) -> str:
+    """Four significant digits, without an exponent where people would not write one."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def metric(value: float, name: str) -> str:
+    """A rate as a percentage, any other metric as a number."""
+    return percent(value) if name.endswith("_rate") else number(value)
+
+
+def short(value: float) -> str:
+    """1.5k, 20M: for the ticks of an axis."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def cell(value: object) -> str:
+    """Any value of a table."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    return quoted(str(value))
+
+
+def spaced(name: str) -> str:
+    """`too_few_words` as people write it."""
+    return name.replace("_", " ")
+
+
+def anchor(*names: str) -> str:
+    """An id that names may be linked by."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(names).lower()).strip("-")
+
+
+def quoted(text: str) -> str:
+    """`text` with its control characters made visible; escaping is the template's business."""
+    return text.translate(_PICTURES)

@@ -1,0 +1,114 @@
+"""Puts the sections together and renders them: whatever the given tables can tell, and nothing else."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+
+from stages.report import formats, svg
+from stages.report.datasets import Tables, count_rows
+from stages.report.distributions import length_chart, signals_of
+from stages.report.evaluation import comparisons_of, generations_of
+from stages.report.funnel import Step, sources_of, steps_of, unread_files
+from stages.report.reasons import set_aside_of
+from stages.report.release import gates_of, model_version_of
+from stages.report.stage import ReportParams
+from stages.report.training import splits_of, token_chart, training_of
+
+SECTIONS = {
+    "funnel": "Funnel",
+    "sources": "Sources",
+    "reasons": "Set aside",
+    "lengths": "Lengths",
+    "signals": "Signals",
+    "tokens": "Tokens",
+    "training": "Training",
+    "evaluation": "Evaluation",
+    "answers": "Answers",
+    "version": "Model version",
+    "gates": "Gates",
+}
+SOURCES_SHOWN = 40
+
+
+class Page(NamedTuple):
+    """The page and the names of the sections on it."""
+
+    html: str
+    sections: list[str]
+
+
+def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> Page:
+    """The page for `tables`; a section whose tables are absent or empty is left out. Equal input gives equal bytes."""
+    found = _sections(tables, params)
+    shown = [name for name in SECTIONS if found[name]]
+    data = [(name, count_rows(table), digests.get(name, "")[:12]) for name, table in sorted(tables.items())]
+    template = _environment().get_template("page.html.jinja")
+    facts = {"shown": shown, "titles": SECTIONS, "data": data, "tiles": _tiles(found), "sources_shown": SOURCES_SHOWN}
+    html = template.render(found | facts, params=params)
+    return Page(html, shown)
+
+
+def _sections(tables: Tables, params: ReportParams) -> dict[str, Any]:
+    steps = steps_of(tables)
+    return {
+        "funnel": [(step, _funnel_bar(step, steps)) for step in steps],
+        "unread_files": unread_files(tables),
+        "sources": [(source, _share_bar(source.share)) for source in sources_of(tables, steps)],
+        "reasons": set_aside_of(tables, params),
+        "filtered": "kept" in tables,
+        "lengths": length_chart(tables),
+        "signals": signals_of(tables),
+        "tokens": splits_of(tables),
+        "token_chart": token_chart(tables),
+        "training": training_of(tables),
+        "evaluation": comparisons_of(tables),
+        "answers": generations_of(tables, params),
+        "version": model_version_of(tables),
+        "gates": gates_of(tables),
+    }
+
+
+def _funnel_bar(step: Step, steps: list[Step]) -> str:
+    """What a stage kept and what it set aside, on the scale of the most rows that any stage saw."""
+    most = max(max(each.entered or 0, each.kept + (each.set_aside or 0)) for each in steps) or 1
+    aside = step.set_aside or 0
+    parts = [
+        svg.Part(step.kept / most, "kept", f"{step.kept:,} kept"),
+        svg.Part(aside / most, "aside", f"{aside:,} set aside"),
+    ]
+    return svg.bar(parts, f"{step.decision.stage}: {step.kept:,} kept, {aside:,} set aside")
+
+
+def _share_bar(share: float) -> str:
+    return svg.bar([svg.Part(share, "kept", formats.percent(share))], formats.percent(share))
+
+
+def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The few numbers that everybody asks for first."""
+    tiles = []
+    if found["funnel"]:
+        first, last = found["funnel"][0][0], found["funnel"][-1][0]
+        tiles.append((first.decision.keeps, formats.count(first.kept)))
+        tiles.append((f"left after {last.decision.stage}", formats.count(last.kept)))
+    if found["tokens"]:
+        tiles.append(("supervised tokens", formats.short(sum(split.supervised_tokens for split in found["tokens"]))))
+    if found["training"] and found["training"].validation:
+        tiles.append(("lowest validation loss", formats.number(found["training"].validation[1])))
+    if found["version"]:
+        name, version = (value for column, _, value in found["version"] if column in ("name", "version"))
+        tiles.append(("model version", f"{name} {version}"))
+    if found["gates"]:
+        tiles.append(("gates", "promoted" if found["gates"][0].promoted else "not promoted"))
+    return tiles
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    names = ("count", "percent", "number", "metric", "cell", "spaced", "anchor", "quoted")
+    environment.filters |= {name: getattr(formats, name) for name in names}
+    return environment

@@ -1,0 +1,192 @@
+"""A run of a pipeline: its plan, checked and written down before the first stage, and where each stage's result stands.
+
+A run folder holds `run.json` and one `<stage>.json` per finished stage. Whoever schedules the stages (a shell, Airflow)
+needs to hand over nothing but the folder.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.contract import Params, Pipeline, Stage
+from stages.errors import ConfigError, TryAgain, UsageError
+from stages.pipeline import CURATION, PIPELINES, STAGES
+from stages.profile import load_profile, resolve_params, resolve_sources
+from stages.storage import LocalStore, digest_of, read_json, setting, write_json
+
+PUBLISHED = "dataset"  # the ref that names the newest curated data set
+PLAN = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a pipeline."""
+
+    folder: Path
+    pipeline: Pipeline
+    profile: str
+    params: Mapping[str, Params]
+    sources: Mapping[str, tuple[Path, ...]]
+
+    @property
+    def store(self) -> LocalStore:
+        return LocalStore(self.folder.parent.parent)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def default_store() -> LocalStore:
+    return LocalStore(Path(setting("STORE", "work/store")))
+
+
+def start_run(
+    pipeline: Pipeline,
+    store: LocalStore,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    sources: Mapping[str, Sequence[str]] | None = None,
+    name: str | None = None,
+) -> Run:
+    """A new run whose plan was checked as a whole and written down. Raises ConfigError with everything that is wrong."""
+    chosen = load_profile(profile)
+    params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
+    found = {**published_datasets(pipeline, store), **resolve_sources(pipeline, chosen, sources or {})}
+    _refuse_missing_sources(pipeline, found)
+    folder = _new_folder(store, pipeline.name, name)
+    plan = {
+        "pipeline": pipeline.name,
+        "profile": chosen.name,
+        "params": {stage: values.model_dump(mode="json") for stage, values in params.items()},
+        "sources": {source: [str(path.absolute()) for path in paths] for source, paths in sorted(found.items())},
+    }
+    write_json(folder / PLAN, plan)
+    return load_run(folder)
+
+
+def load_run(folder: Path) -> Run:
+    """The run whose plan stands in `folder`."""
+    if not (folder / PLAN).is_file():
+        raise UsageError(f"{folder} is no run (it has no {PLAN}); start one with python -m stages start <pipeline>")
+    plan = read_json(folder / PLAN)
+    pipeline = PIPELINES[plan["pipeline"]]
+    params = {stage: STAGES[stage].params(**values) for stage, values in plan["params"].items()}
+    sources = {name: tuple(map(Path, paths)) for name, paths in plan["sources"].items()}
+    return Run(folder, pipeline, plan["profile"], params, sources)
+
+
+def find_run(store: LocalStore, name: str) -> Run:
+    """A run by its name, its folder, or `latest`."""
+    if (Path(name) / PLAN).is_file():
+        return load_run(Path(name))
+    plans = sorted(store.root.glob(f"runs/*/{PLAN}"), key=lambda path: path.stat().st_mtime_ns)
+    if name == "latest" and plans:
+        return load_run(plans[-1].parent)
+    if (store.root / "runs" / name / PLAN).is_file():
+        return load_run(store.run_folder(name))
+    known = ", ".join(path.parent.name for path in plans[-10:]) or "none yet"
+    raise UsageError(f"no run {name!r} in {store.root}; the newest are: {known}")
+
+
+def published_datasets(pipeline: Pipeline, store: LocalStore) -> dict[str, tuple[Path, ...]]:
+    """For a pipeline that starts from the curated data set: the newest published one, never what an event named."""
+    wanted = [name for stage in CURATION for name in stage.outputs if name in pipeline.sources]
+    if not wanted:
+        return {}
+    ref = store.read_ref(PUBLISHED)
+    if ref is None:
+        raise ConfigError(f"nothing is published in {store.root} yet; run the pipeline curate first")
+    datasets = ref.facts["datasets"]
+    return {name: (store.root / datasets[name],) for name in wanted if name in datasets}
+
+
+def _refuse_missing_sources(pipeline: Pipeline, found: Mapping[str, Sequence[Path]]) -> None:
+    made = {name for stage in pipeline.stages for name in stage.outputs}
+    needed = {name for stage in pipeline.stages for name in stage.inputs} - made
+    problems = [f"source {name} is not given (--source {name}=<path>)" for name in sorted(needed - set(found))]
+    problems += [
+        f"source {name}: {path} does not exist" for name, paths in found.items() for path in paths if not path.exists()
+    ]
+    if problems:
+        raise ConfigError(f"pipeline {pipeline.name}: {'; '.join(problems)}")
+
+
+def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:
+    runs = store.root / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    if name:
+        folder = store.run_folder(name)
+        folder.mkdir(exist_ok=True)
+        return folder
+    for number in range(len(os.listdir(runs)) + 1, 1_000_000):
+        folder = runs / f"{pipeline}-{number:04d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise TryAgain(f"{runs} is full; move old runs away")
+
+
+def stage_inputs(run: Run, stage: Stage) -> dict[str, tuple[Path, ...]] | None:
+    """What the stage reads in this run; None when it has nothing to do because its input's alternative was made."""
+    available = {**run.sources, **stage_outputs(run, before=stage)}
+    alternatives = {name for s in run.pipeline.stages for name in s.either}
+    missing = [name for name in stage.inputs if name not in available]
+    if missing and set(missing) <= alternatives:
+        return None
+    if missing:
+        raise UsageError(
+            f"run {run.name}: stage {stage.name} needs {', '.join(missing)}, which no finished stage made yet"
+        )
+    return {name: available[name] for name in (*stage.inputs, *stage.optional_inputs) if name in available}
+
+
+def stage_outputs(run: Run, *, before: Stage | None = None) -> dict[str, tuple[Path, ...]]:
+    """Dataset -> folder, of all stages of the run that are done (and come before `before`); later ones win."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for stage in run.pipeline.stages:
+        if stage == before:
+            break
+        done = finished(run, stage)
+        if done and done["result"]:
+            result = run.store.root / done["result"]
+            found |= {name: (result / name,) for name in done["outputs"]}
+    return found
+
+
+def finished(run: Run, stage: Stage) -> dict[str, Any] | None:
+    """What the run noted of a finished stage, or None."""
+    note = run.folder / f"{stage.name}.json"
+    return read_json(note) if note.exists() else None
+
+
+def note_finished(run: Run, stage: Stage, result: Path | None, receipt: Mapping[str, Any], *, hit: bool) -> None:
+    """Writes down where a stage's result stands; `result` None = it had nothing to do."""
+    note = {
+        "result": result and os.path.relpath(result, run.store.root),
+        "outputs": {name: stated["digest"] for name, stated in receipt.get("outputs", {}).items()},
+        "hit": hit,
+    }
+    write_json(run.folder / f"{stage.name}.json", note)
+
+
+def publish(run: Run) -> str | None:
+    """Moves the data set's ref to what this run curated; returns its version, or None for a run that curates nothing."""
+    if not {stage.name for stage in CURATION} <= {stage.name for stage in run.pipeline.stages}:
+        return None
+    datasets = {name: os.path.relpath(paths[0], run.store.root)
+                for name, paths in stage_outputs(run).items()
+                if name in {output for stage in CURATION for output in stage.outputs}}  # fmt: skip
+    if "examples" not in datasets:
+        raise UsageError(f"run {run.name} is not finished: no examples were made; run its stages first")
+    version = digest_of(sorted(datasets.items()))
+    current = run.store.read_ref(PUBLISHED)
+    if current is None or current.version != version:
+        facts = {"datasets": datasets, "run": run.name}
+        run.store.move_ref(PUBLISHED, expected=current.version if current else None, version=version, facts=facts)
+    return version

@@ -1,0 +1,131 @@
+"""Decides rows: tries the form that trains most at once, and the next one only for the rows it does not hold for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from stages.chat_template import ChatTokenizer
+from stages.tokenize.conversation import Conversation, read_conversation
+from stages.tokenize.example_table import Example
+from stages.tokenize.refusal import Refusal
+from stages.tokenize.stage import TokenizeParams
+from stages.tokenize.turn_ids import (
+    Ids,
+    TurnIds,
+    encode_distinct,
+    sequence_ids,
+    sequence_texts,
+    served_ids,
+    served_texts,
+)
+from stages.tokenize.turns import Turn, is_one_sequence, read_turns
+
+
+class Attempt(NamedTuple):
+    """One way to tokenize a row. `served`: one example per answer, each behind its prompt as a server would send it."""
+
+    row: int
+    conversation: Conversation
+    answers: list[int]  # positions of the answers that are still in play
+    turns: list[Turn]  # those of them that count
+    served: bool
+
+    @property
+    def answers_dropped(self) -> int:
+        return len(self.conversation.answers) - len(self.answers)
+
+
+Outcome = list[Example] | Refusal
+Row = tuple[int, list[Mapping[str, Any]], str | None]  # position in the batch, messages, tools
+
+
+def tokenize_conversations(rows: Sequence[Row], chat: ChatTokenizer, params: TokenizeParams) -> dict[int, Outcome]:
+    """Position of the row -> its examples, or why there are none."""
+    outcomes: dict[int, Outcome] = {}
+    pending: list[Attempt] = []
+    for row, messages, tools in rows:
+        try:
+            conversation = read_conversation(messages, tools, chat.control_pattern)
+            pending.append(_attempt(row, conversation, conversation.answers, chat, params))
+        except Refusal as refusal:
+            outcomes[row] = refusal
+    while pending:
+        ids = encode_distinct(chat, (text for attempt in pending for text in _texts(attempt)))
+        settled = [(attempt.row, _settle_or_refuse(attempt, ids, chat, params)) for attempt in pending]
+        pending = [outcome for _, outcome in settled if isinstance(outcome, Attempt)]
+        outcomes |= {row: outcome for row, outcome in settled if not isinstance(outcome, Attempt)}
+    return outcomes
+
+
+def _attempt(
+    row: int, conversation: Conversation, answers: list[int], chat: ChatTokenizer, params: TokenizeParams
+) -> Attempt:
+    counted = answers[-1:] if params.supervise == "last" else answers
+    turns = read_turns(chat, conversation, counted)
+    return Attempt(row, conversation, answers, turns, served=not is_one_sequence(turns))
+
+
+def _texts(attempt: Attempt) -> Iterator[str]:
+    if attempt.served:
+        return (text for turn in attempt.turns for text in served_texts(turn))
+    return sequence_texts(attempt.turns)
+
+
+def _settle_or_refuse(
+    attempt: Attempt, ids: Mapping[str, Ids], chat: ChatTokenizer, params: TokenizeParams
+) -> Outcome | Attempt:
+    try:
+        return _settle(attempt, ids, chat, params)
+    except Refusal as refusal:
+        return refusal
+
+
+def _settle(
+    attempt: Attempt, ids: Mapping[str, Ids], chat: ChatTokenizer, params: TokenizeParams
+) -> list[Example] | Attempt:
+    """The examples of an attempt, or the attempt to be made next. Raises Refusal."""
+    if attempt.served:
+        turns = [served_ids(turn, ids, chat) for turn in attempt.turns]
+    else:
+        turns = sequence_ids(attempt.turns, ids) or []
+        if not turns:
+            return attempt._replace(served=True)
+    _refuse_double_bos(turns[0], chat)
+    fitting = (_fitting_served if attempt.served else _fitting_sequence)(attempt, turns, params.max_tokens)
+    if fitting:
+        return fitting
+    if params.supervise == "last" and len(attempt.answers) > 1:
+        return _attempt(attempt.row, attempt.conversation, attempt.answers[:-1], chat, params)
+    needed = len(turns[0].context) + len(turns[0].answer) + len(turns[0].trailer)
+    raise Refusal("too_long", f"the first exchange has {needed} tokens, more than max_tokens={params.max_tokens}")
+
+
+def _fitting_sequence(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: int) -> list[Example]:
+    """One example of as many whole exchanges, from the first on, as fit; none when not even one does."""
+    totals = accumulate(len(turn.context) + len(turn.answer) for turn in turns)
+    fits = [total + len(turn.trailer) <= max_tokens for total, turn in zip(totals, turns, strict=True)]
+    kept = fits.index(False) if False in fits else len(turns)
+    if not kept:
+        return []
+    parts = [part for turn in turns[:kept] for part in (turn.context, turn.answer)]
+    dropped = attempt.answers_dropped + len(turns) - kept
+    return [Example(attempt.row, 0, "conversation", dropped, [*parts, turns[kept - 1].trailer])]
+
+
+def _fitting_served(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: int) -> list[Example]:
+    """An example for each answer that fits behind its prompt; the first also says how many were left out."""
+    first = len(attempt.answers) - len(turns)
+    fitting = [(first + number, list(turn)) for number, turn in enumerate(turns) if sum(map(len, turn)) <= max_tokens]
+    dropped = attempt.answers_dropped + len(turns) - len(fitting)
+    return [
+        Example(attempt.row, number, "unrolled", 0 if place else dropped, parts)
+        for place, (number, parts) in enumerate(fitting)
+    ]
+
+
+def _refuse_double_bos(first: TurnIds, chat: ChatTokenizer) -> None:
+    bos = chat.tokenizer.bos_token_id
+    if bos is not None and first.context[:2] == [bos, bos]:
+        raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")
+    if not first.context:
+        raise Refusal("no_prompt", "the template writes nothing before the answer")

@@ -1,0 +1,96 @@
+"""One row of the mixture as the template sees it, and what of it must be found again in the rendered text."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from re import Pattern
+from typing import Any
+
+from stages.chat_template import Message, RenderError, Tools, template_messages, template_tools
+from stages.tokenize.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages and tools in the template's form; `answers` are the positions of the assistant's turns."""
+
+    messages: list[Message]
+    tools: Tools | None
+
+    @property
+    def answers(self) -> list[int]:
+        return [position for position, message in enumerate(self.messages) if message["role"] == "assistant"]
+
+
+def is_document(messages: list[Mapping[str, Any]]) -> bool:
+    return len(messages) == 1 and messages[0]["role"] == "text"
+
+
+def read_conversation(messages: list[Mapping[str, Any]], tools: str | None, control: Pattern[str]) -> Conversation:
+    """The row's messages in the template's form, none of which holds a control token. Raises Refusal."""
+    if any(message["role"] == "text" for message in messages):
+        raise Refusal("misplaced_text", "a turn with the role text stands among others")
+    try:
+        made = Conversation(template_messages(messages), template_tools(tools))
+    except RenderError as error:
+        raise Refusal("template_error", str(error)) from error
+    for position, message in enumerate(made.messages):
+        refuse_control_tokens(_texts(message), control, f"message {position}")
+    if made.tools:
+        refuse_control_tokens([_as_text(made.tools)], control, "tools")
+    return made
+
+
+def refuse_control_tokens(texts: list[str], control: Pattern[str], where: str) -> None:
+    """Raises Refusal when a text would be read as a control token."""
+    for text in texts:
+        if found := control.search(text):
+            raise Refusal("control_token_in_text", f"{where} holds {found[0]}")
+
+
+def _texts(message: Message) -> list[str]:
+    texts = [message["content"], message.get("reasoning_content", "")]
+    return [*texts, _as_text(message["tool_calls"])] if "tool_calls" in message else texts
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def refuse_dropped_context(conversation: Conversation, rendered: str, learned: set[int]) -> None:
+    """Raises Refusal when a turn or a tool is missing from `rendered`; the turns in `learned` are checked elsewhere."""
+    for position, message in enumerate(conversation.messages):
+        role = message["role"]
+        if position in learned:
+            continue
+        if role != "assistant" and not _shows(message["content"], rendered):
+            reason = "dropped_system" if role == "system" else "dropped_turn"
+            raise Refusal(reason, f"the {role} turn at {position} does not show up in the rendered text")
+        refuse_dropped_calls(message, rendered, position)
+    for tool in conversation.tools or []:
+        name = _tool_name(tool)
+        if name not in rendered:
+            raise Refusal("dropped_tools", f"the tool {name} does not show up in the rendered text")
+
+
+def refuse_dropped_calls(message: Message, rendered: str, position: int) -> None:
+    """Raises Refusal when `rendered` lacks the name, or an argument's name, of a tool call of `message`."""
+    for call in message.get("tool_calls", []):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        stated = [name, *arguments] if isinstance(arguments, dict) else [name]
+        if missing := [word for word in stated if word not in rendered]:
+            raise Refusal(
+                "dropped_tool_call", f"turn {position} calls {name}; {missing[0]} is not in the rendered text"
+            )
+
+
+def _tool_name(tool: Any) -> str:
+    """The name of a tool in OpenAI form, or in the bare form {name, parameters}."""
+    described = tool.get("function", tool) if isinstance(tool, dict) else {}
+    return str(described.get("name", "")) if isinstance(described, dict) else ""
+
+
+def _shows(content: str, rendered: str) -> bool:
+    """Whether `rendered` has the text, as it is or as a JSON string; white space at its ends may be gone."""
+    text = content.strip()
+    return text in rendered or _as_text(text)[1:-1] in rendered

@@ -1,0 +1,48 @@
+"""Lays examples out as the columns of the `examples` dataset, by array code."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+KEPT_COLUMNS = ("row_id", "source", "split", "repeats")
+
+
+class Example(NamedTuple):
+    """One example. `parts` are token ids that do not count, that count, that do not count, and so on in turn."""
+
+    row: int  # position in the batch
+    turn: int
+    form: str  # conversation | unrolled | document
+    answers_dropped: int
+    parts: Sequence[Sequence[int]]
+
+
+def example_table(mixture: pl.DataFrame, examples: Sequence[Example]) -> pl.DataFrame:
+    """The examples as rows of the `examples` dataset, in the order given; `mixture` holds the rows they come from."""
+    part_lengths = np.array([len(part) for example in examples for part in example.parts], dtype=np.int64)
+    counts = np.array([place % 2 for example in examples for place in range(len(example.parts))], dtype=np.int8)
+    lengths = np.array([sum(map(len, example.parts)) for example in examples], dtype=np.int64)
+    ids = chain.from_iterable(part for example in examples for part in example.parts)
+    rows = mixture.select(KEPT_COLUMNS)[[example.row for example in examples]]
+    return rows.select(
+        "row_id",
+        pl.Series("turn", [example.turn for example in examples], dtype=pl.Int32),
+        "source",
+        "split",
+        "repeats",
+        pl.Series("form", [example.form for example in examples], dtype=pl.String),
+        pl.Series("answers_dropped", [example.answers_dropped for example in examples], dtype=pl.Int32),
+        _lists("input_ids", np.fromiter(ids, dtype=np.int32, count=int(lengths.sum())), lengths),
+        _lists("loss_mask", np.repeat(counts, part_lengths), lengths),
+    )
+
+
+def _lists(name: str, values: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> pl.Series:
+    """`values` cut into lists of those lengths."""
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return pl.Series(name, pa.LargeListArray.from_arrays(pa.array(starts, pa.int64()), pa.array(values)))

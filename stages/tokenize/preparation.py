@@ -1,0 +1,137 @@
+"""Makes a tokenizer and a chat template fit each other, before any row is looked at."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
+
+from stages.chat_template import CONTROL_LITERAL, ChatTemplate, ChatTokenizer, RenderError, own_template
+from stages.errors import ConfigError
+from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.stage import TokenizeParams
+from stages.tokenizer_files import open_tokenizer, tokenizer_folder
+
+OWN_TEMPLATE = "tokenizer"
+NEW_EOS = "<|endoftext|>"  # for a tokenizer that has no eos_token although the template or a document needs one
+NEW_PAD = "<|pad|>"
+PROBE_ANSWER = "temperanswer"
+PROBE = [{"role": "user", "content": "temperquestion"}, {"role": "assistant", "content": PROBE_ANSWER}]
+MARKER = re.compile(r"<[^\s<>]+>")  # an end marker that may become one token: `</s>`, `<end_of_turn>`, `<|im_end|>`
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The tokenizer as it will be saved, and what was done to it."""
+
+    chat: ChatTokenizer
+    template_name: str
+    document_end: str  # ends a plain document: eos_token as the tokenizer came
+    tokens_before: int
+
+    @property
+    def template_sha256(self) -> str:
+        return hashlib.sha256(self.chat.template.text.encode()).hexdigest()
+
+
+def prepare(params: TokenizeParams) -> Preparation:
+    """The tokenizer with the template's control tokens, end token and a padding token; one per process and content.
+
+    Raises ConfigError for a tokenizer or template that is missing or cannot be used.
+    """
+    if params.tokenizer is None:
+        raise ConfigError(
+            "tokenize needs the base model's tokenizer and none is given; set it with --set tokenizer=<folder or hub id>, "
+            "or as `tokenizer` under tokenize in the profile"
+        )
+    folder = tokenizer_folder(params.tokenizer)
+    files = [path for path in (folder, Path(params.template)) if path.exists()]
+    return _prepare(str(folder), params.template, _versions(files))
+
+
+def _versions(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of change of each file, so that files replaced in place are read again."""
+    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file())
+
+
+@lru_cache(maxsize=4)
+def _prepare(folder: str, template: str, versions: object) -> Preparation:
+    tokenizer = open_tokenizer(folder)
+    tokens_before = len(tokenizer)
+    text = _template_text(template, tokenizer)
+    _add_tokens(tokenizer, _tokens_written(template, text))
+    if tokenizer.eos_token is None:
+        _add_tokens(tokenizer, [NEW_EOS])
+        tokenizer.eos_token = NEW_EOS
+    document_end = tokenizer.eos_token
+    end_token = _end_token(tokenizer, text)
+    tokenizer.eos_token = end_token or document_end
+    _set_padding(tokenizer, document_end)
+    tokenizer.chat_template = text
+    chat = ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
+    name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
+    return Preparation(chat, name, document_end, tokens_before)
+
+
+def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
+    names = ", ".join(BUILTIN_TEMPLATES)
+    if template == OWN_TEMPLATE:
+        if text := own_template(tokenizer):
+            return text
+        raise ConfigError(
+            f"the tokenizer has no chat template of its own, which template=tokenizer asks for; choose one of {names}, "
+            "or give the path of a .jinja file"
+        )
+    if template in BUILTIN_TEMPLATES:
+        return BUILTIN_TEMPLATES[template].text
+    path = Path(template).expanduser()
+    if path.suffix == ".jinja" and path.is_file():
+        return path.read_text(encoding="utf-8")
+    raise ConfigError(f"template {template!r} is neither the path of a .jinja file nor one of {names}, {OWN_TEMPLATE}")
+
+
+def _tokens_written(template: str, text: str) -> list[str]:
+    """The control tokens a template writes: as declared here, or those that look like one in its own text."""
+    if template in BUILTIN_TEMPLATES:
+        return list(BUILTIN_TEMPLATES[template].control_tokens)
+    literals = ChatTemplate(text, {}).literals
+    return sorted({token for literal in literals for token in CONTROL_LITERAL.findall(literal)})
+
+
+def _add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str]) -> None:
+    """Each of `tokens` as one token; those that are there already keep their id and behaviour."""
+    known = tokenizer.added_tokens_encoder
+    new = [AddedToken(token, special=True, normalized=False) for token in tokens if token not in known]
+    tokenizer.add_tokens(new, special_tokens=True)
+
+
+def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
+    """What the template writes when an answer is over, as one token; None where it writes nothing that could be one."""
+    template = ChatTemplate(text, tokenizer.special_tokens_map)
+    try:
+        rendered = template.render(PROBE, add_generation_prompt=False)
+    except RenderError:
+        return None
+    after = rendered.rpartition(PROBE_ANSWER)[2]
+    if found := ChatTokenizer(tokenizer, template, None).control_pattern.match(after.lstrip()):
+        return found[0]
+    if not MARKER.fullmatch(after.strip()):
+        return None
+    _add_tokens(tokenizer, [after.strip()])
+    return after.strip()
+
+
+def _set_padding(tokenizer: PreTrainedTokenizerFast, document_end: str) -> None:
+    """A padding token that ends nothing: a trainer that ignores padding would never teach the model to stop."""
+    if tokenizer.pad_token not in (None, tokenizer.eos_token):
+        return
+    candidates = (document_end, tokenizer.unk_token, tokenizer.bos_token)
+    free = [token for token in candidates if token not in (None, tokenizer.eos_token)]
+    if not free:
+        _add_tokens(tokenizer, [NEW_PAD])
+    tokenizer.pad_token = free[0] if free else NEW_PAD

@@ -1,0 +1,42 @@
+"""What the tokenize stage reads, makes and may be told."""
+
+from typing import Literal
+
+from stages.contract import Params, Stage, setting
+
+
+class TokenizeParams(Params):
+    """Which tokenizer, which chat template, how long an example may be and which answers count."""
+
+    tokenizer: str | None = setting(
+        None,
+        "Tokenizer of the base model: a folder with tokenizer.json, with GPT-2's encoder.json and vocab.bpe or with "
+        "vocab.json and merges.txt, or a hub id; must be given",
+        content=True,
+    )
+    template: str = setting(
+        "tokenizer",
+        "Chat template: chatml, chatml-lite, llama-2, llama-3, mistral, gemma, zephyr, alpaca, the path of a .jinja "
+        "file, or `tokenizer` for the one the tokenizer brings",
+        content=True,
+    )
+    max_tokens: int = setting(
+        2048,
+        "Longest example; of a longer conversation the last exchanges are left out, a longer document is split",
+        unit="tokens",
+        ge=2,
+    )
+    supervise: Literal["all", "last"] = setting("all", "Which answers of a conversation count towards the loss")
+
+
+STAGE = Stage(
+    name="tokenize",
+    purpose="Renders each conversation as it will be served and proves which tokens count, or refuses it with the reason",
+    kind="rows",
+    inputs=("mixture",),
+    outputs=("examples", "refused", "tokenizer"),
+    keeps="examples",
+    sets_aside="refused",
+    params=TokenizeParams,
+    image="data",
+)

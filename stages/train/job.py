@@ -1,0 +1,150 @@
+"""Trains: a base and examples in, an adapter or a model and the log of the training out."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import torch
+from accelerate import Accelerator
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from stages.contract import Workbench
+from stages.errors import ConfigError, DataError
+from stages.models import copy_tokenizer, embedding_rows, load_config, load_tokenizer, repeatable, set_stop_ids
+from stages.schema import load_schema
+from stages.tracking import run_log
+from stages.train.arithmetic import choose_arithmetic
+from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
+from stages.train.loop import Plan, Run
+from stages.train.methods import Trainable, causal_model, load_trainable, save_adapter, save_full, trained_weights
+from stages.train.stage import TrainParams
+
+
+class Splits(NamedTuple):
+    """What is learned from and what is only measured on."""
+
+    train: Examples
+    validation: Examples  # may be none
+
+
+def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
+    base: Path,
+    examples: Path,
+    *,
+    tokenizer: Path | None = None,
+    adapter: Path | None,
+    model: Path | None,
+    training_log: Path,
+    params: TrainParams,
+    workbench: Workbench,
+) -> dict[str, object]:
+    """Fills `adapter` or `model`, whichever is given, and `training_log`; on a CPU the same inputs give the same bytes.
+
+    Raises ConfigError for a base that cannot be trained as asked, and DataError for examples that it cannot learn from.
+    """
+    with repeatable(params.cpu_threads):
+        splits = read_splits(examples, params)
+        words = load_tokenizer(tokenizer or base)
+        accelerator = one_process()
+        arithmetic = choose_arithmetic(accelerator.device, params)
+        trained = load_trainable(base, words, params, arithmetic.dtype)
+        refuse_unfit_splits(splits, trained)
+        stop_ids = find_stop_ids(splits.train, words)
+        with run_log(workbench.tracking_uri, "train", f"train-{workbench.key[:12]}", params.model_dump(), key=workbench.key) as log:
+            plan = Plan(params, *splits, arithmetic, workbench.scratch / "checkpoints", workbench.progress, log)
+            training = Run(accelerator, trained, plan)
+            training.finish()
+        save_log(training, training_log)
+        folder = adapter or model
+        if folder is None:
+            raise ConfigError(f"method={params.method} has no output folder; run train through python -m stages run train")
+        save_trained(trained, folder, stop_ids, base_dtype(base), workbench.input_digests.get("base", "base"))
+        copy_tokenizer(tokenizer or base, folder)
+        return facts(training, splits, trained) | {"stop_ids": ", ".join(map(str, stop_ids))}
+
+
+def one_process() -> Accelerator:
+    """The device to train on; ConfigError when several processes were started."""
+    accelerator = Accelerator(mixed_precision="no")  # accelerate's own autocast is fixed once per process; see arithmetic.py
+    if accelerator.num_processes > 1:
+        raise ConfigError(f"train runs as one process, and {accelerator.num_processes} were started; start one")
+    return accelerator
+
+
+def read_splits(folder: Path, params: TrainParams) -> Splits:
+    """Both splits; DataError when there is nothing to learn from, ConfigError when early stopping has nothing to go by."""
+    splits = Splits(*(read_examples(folder, params.objective, split) for split in ("train", "validation")))
+    if not len(splits.train):
+        raise DataError(
+            f"examples: none of split train has a token to learn with objective={params.objective}; "
+            f"look at what tokenize refused, or at the splits that mix made"
+        )
+    if params.early_stopping_patience is not None and not len(splits.validation):
+        raise ConfigError("early_stopping_patience is set, and no example is of split validation; let mix make one, or unset it")
+    return splits
+
+
+def refuse_unfit_splits(splits: Splits, trained: Trainable) -> None:
+    model = causal_model(trained)
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    for examples in splits:
+        if len(examples):
+            refuse_unfit(examples, tokens=embedding_rows(model), max_positions=positions)
+
+
+def find_stop_ids(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The control tokens that end what is learned, and the tokenizer's own end token: where generation must stop.
+
+    The base's own setting is not asked: it belongs to its old template, or is a default that means another token here.
+    """
+    control = set(tokenizer.added_tokens_decoder)
+    ends = [token for token in closing_ids(examples) if token in control]
+    return list(dict.fromkeys([*ends, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])]))
+
+
+def base_dtype(base: Path) -> torch.dtype:
+    """The precision in which the base stores its weights, and a whole trained model will."""
+    stored = load_config(base).dtype
+    return stored if isinstance(stored, torch.dtype) else torch.float32
+
+
+def save_log(training: Run, folder: Path) -> None:
+    """Writes training_log."""
+    schema = load_schema("training_log").dtypes
+    pl.DataFrame(training.position.rows, schema=schema).write_parquet(folder / "training_log.parquet")
+
+
+def save_trained(trained: Trainable, folder: Path, stop_ids: list[int], dtype: torch.dtype, base_digest: str) -> None:
+    """Writes the weights and where generation stops."""
+    model: PreTrainedModel = causal_model(trained)
+    set_stop_ids(model, stop_ids)
+    if isinstance(trained, PeftModel):
+        save_adapter(trained, folder, base_digest)
+        if model.generation_config is not None:
+            model.generation_config.save_pretrained(folder)
+    else:
+        save_full(model, folder, dtype)
+
+
+def facts(training: Run, splits: Splits, trained: Trainable) -> dict[str, object]:
+    """What the receipt says of the training."""
+    position, params, order = training.position, training.plan.params, training.order
+    tokens = int((splits.train.lengths * splits.train.repeats).sum())
+    return {
+        "steps": position.step,
+        "epochs": round(position.step / order.steps_per_epoch, 3),
+        "train_examples": len(splits.train),
+        "validation_examples": len(splits.validation),
+        "supervised_tokens": position.supervised_tokens,
+        "total_tokens": position.total_tokens,
+        "pack_fill": round(tokens / (order.packs_per_epoch * params.pack_tokens), 4),
+        "trained_weights": sum(weight.numel() for weight in trained_weights(trained).values()),
+        "all_weights": sum(weight.numel() for weight in trained.parameters()),
+        "train_loss": position.rows[-1]["loss"],
+        "validation_loss": position.rows[-1]["validation_loss"],
+        "best_validation_step": position.best_step,
+        "device": str(training.arithmetic.device),
+        "precision": str(training.arithmetic.dtype).removeprefix("torch."),
+        "supervised_tokens_per_second": round(training.supervised_tokens_per_second),
+    }

@@ -1,0 +1,184 @@
+"""The training loop: steps, validation, early stopping, log and checkpoints; to the bit the same however often it is killed."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from stages.contract import Progress
+from stages.errors import DataError
+from stages.train.arithmetic import Arithmetic
+from stages.train.batches import Batch, lay_out
+from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from stages.train.examples import Examples
+from stages.train.isolation import check_isolation, check_loss_path
+from stages.train.loss import loss_sum
+from stages.train.methods import Trainable, causal_model, trained_weights
+from stages.train.optimizer import learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
+from stages.train.packing import Pack, StepOrder, best_fit_decreasing
+from stages.train.position import Position, StepFacts
+from stages.train.stage import TrainParams
+
+
+class MetricsLog(Protocol):
+    """Where numbers go beside training_log; never raises."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, and who is to be told."""
+
+    params: TrainParams
+    train: Examples
+    validation: Examples  # may be none
+    arithmetic: Arithmetic
+    checkpoints: Path
+    progress: Progress
+    log: MetricsLog
+
+
+class Run:
+    """Trains a model in place, from the newest whole checkpoint if there is one."""
+
+    def __init__(self, accelerator: Accelerator, model: Trainable, plan: Plan) -> None:
+        self.accelerator, self.arithmetic = accelerator, plan.arithmetic
+        self.plan, self.position = plan, Position()
+        self.weights = trained_weights(model)
+        optimizer = make_optimizer(self.weights.values(), plan.params)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.causal = causal_model(self.model)
+        self.order = StepOrder(plan.train.lengths, plan.train.repeats, plan.params)
+        self.steps = plan.params.max_steps or plan.params.epochs * self.order.steps_per_epoch
+        self.best: dict[str, Tensor] = {}  # weights at the best validation, when stopping early is on
+        self.started, self.supervised_before = time.monotonic(), 0
+
+    def finish(self) -> Position:
+        """Takes every step that is left; the model then holds the last weights, or the best when stopping early is on."""
+        self._check_model()
+        self._resume()
+        self.started, self.supervised_before = time.monotonic(), self.position.supervised_tokens
+        while self.position.step < self.steps and not self._is_patience_lost():
+            self._record(self._take_step())
+            if self.position.step % self.plan.params.checkpoint_every_steps == 0:
+                self._checkpoint()
+        _copy_into(self.weights, self.best)
+        self.model.eval()
+        self.accelerator.free_memory()
+        return self.position
+
+    @property
+    def supervised_tokens_per_second(self) -> float:
+        """Since this attempt started."""
+        return (self.position.supervised_tokens - self.supervised_before) / max(time.monotonic() - self.started, 1e-9)
+
+    def _check_model(self) -> None:
+        self.model.eval()
+        with self.arithmetic.autocast():
+            check_isolation(self.causal, self.plan.train, packing=self.plan.params.packing, dtype=self.arithmetic.dtype)
+            check_loss_path(self.causal, self.plan.train, dtype=self.arithmetic.dtype)
+
+    def _take_step(self) -> StepFacts:
+        """One optimizer step along the gradient of the mean loss of all its supervised tokens.
+
+        Each batch is divided by the count of the whole step, never by its own, so it does not matter how the tokens fall
+        into batches.
+        """
+        params, step = self.plan.params, self.position.step
+        # Random numbers follow from the step, so a resumed run draws the same ones. CPU generators use 32 bits of a seed.
+        torch.manual_seed(int(np.random.SeedSequence((params.seed, step)).generate_state(1)[0]))
+        self.model.train()
+        batches = self._batches(self.plan.train, self.order.packs_of(step))
+        supervised = sum(batch.supervised for batch in batches)
+        losses = torch.stack([self._backward(batch, supervised) for batch in batches])
+        longest = float("inf") if params.max_grad_norm is None else params.max_grad_norm
+        grad_norm = self.accelerator.clip_grad_norm_(self.weights.values(), longest)
+        self._refuse_nan(losses, grad_norm, batches)
+        rate = learning_rate(step, self.steps, params)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return StepFacts(float(losses.sum()), supervised, sum(batch.tokens for batch in batches), rate, float(grad_norm))
+
+    def _batches(self, examples: Examples, packs: Sequence[Pack]) -> list[Batch]:
+        params = self.plan.params
+        return list(lay_out(examples, packs, packing=params.packing, pack_tokens=params.pack_tokens))
+
+    def _loss_sum(self, batch: Batch) -> Tensor:
+        with self.arithmetic.autocast():
+            return loss_sum(self.causal, batch.to(self.arithmetic.device))
+
+    def _backward(self, batch: Batch, supervised: int) -> Tensor:
+        loss = self._loss_sum(batch)
+        self.accelerator.backward(loss / supervised)
+        return loss.detach()
+
+    def _refuse_nan(self, losses: Tensor, grad_norm: Tensor, batches: list[Batch]) -> None:
+        broken = [batch for batch, is_fine in zip(batches, losses.isfinite().tolist(), strict=True) if not is_fine]
+        if not broken and grad_norm.isfinite():
+            return
+        members = np.concatenate([batch.members for batch in broken or batches])
+        raise DataError(
+            f"the {'loss' if broken else 'gradient'} of step {self.position.step + 1} of {self.steps} is no number, in a batch "
+            f"with the rows {self.plan.train.named(members)}; look at these rows, or lower learning_rate"
+        )
+
+    def _record(self, facts: StepFacts) -> None:
+        """Counts the step, and validates and writes a row of training_log where they are due."""
+        params, position = self.plan.params, self.position
+        position.advance(facts)
+        loss, is_last = position.loss, position.step == self.steps
+        every = params.validate_every_steps
+        is_validated = len(self.plan.validation) > 0 and (is_last or (every is not None and position.step % every == 0))
+        validation_loss = self._validate() if is_validated else None
+        if is_last or is_validated or position.step % params.log_every_steps == 0:
+            row = position.write_row(facts, validation_loss)
+            self.plan.log.metrics(position.step, {name: value for name, value in row.items() if value is not None})
+        self.plan.progress(
+            position.step, self.steps, "steps", loss=loss, lr=facts.learning_rate, grad_norm=facts.grad_norm,
+            supervised_tokens_per_second=round(self.supervised_tokens_per_second),
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Mean loss of the validation split's supervised tokens; keeps the weights if it is the best and that matters."""
+        self.model.eval()
+        examples = self.plan.validation
+        batches = self._batches(examples, best_fit_decreasing(examples.lengths, self.plan.params.pack_tokens))
+        loss = sum(float(self._loss_sum(batch)) for batch in batches) / sum(batch.supervised for batch in batches)
+        if not np.isfinite(loss):
+            raise DataError(f"the validation loss after step {self.position.step} is no number; lower learning_rate")
+        if self.position.validated(loss) and self.plan.params.early_stopping_patience is not None:
+            self.best = {name: weight.detach().cpu().clone() for name, weight in self.weights.items()}
+        return loss
+
+    def _is_patience_lost(self) -> bool:
+        patience = self.plan.params.early_stopping_patience
+        return patience is not None and self.position.validations_without_better >= patience
+
+    def _checkpoint(self) -> None:
+        tensors: dict[str, Mapping[str, Tensor]] = {"weights": self.weights, "optimizer": optimizer_tensors(self.optimizer), "best": self.best}
+        save_checkpoint(self.plan.checkpoints, Checkpoint(self.position.step, asdict(self.position), tensors))
+
+    def _resume(self) -> None:
+        checkpoint = newest_checkpoint(self.plan.checkpoints)
+        if checkpoint is None:
+            return
+        self.position = Position(**checkpoint.progress)
+        _copy_into(self.weights, checkpoint.tensors["weights"])
+        restore_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
+        self.best = dict(checkpoint.tensors["best"])
+
+
+@torch.no_grad()
+def _copy_into(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        weights[name].copy_(value)

@@ -1,0 +1,44 @@
+"""The loss of the supervised tokens, without making a logit that nobody needs."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from stages.train.batches import Batch
+
+LOGITS_AT_ONCE = 2**24  # 64 MiB in float32: large enough to keep a GPU busy, small beside any model
+
+
+def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """What the model's last layer says at every place of the batch: (rows x columns) x hidden size."""
+    output = model.get_decoder()(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        attention_mask=batch.attention_mask,
+        use_cache=False,  # with a cache, transformers 5.23 does not look at the positions to keep packed examples apart
+    )
+    hidden: Tensor = output.last_hidden_state
+    return hidden.flatten(0, 1)
+
+
+def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Sum, in float32, of -log p over the batch's supervised tokens; the caller divides by those of the whole step.
+
+    The hidden states are gathered where a supervised token follows, and meet the output matrix in chunks whose logits
+    are made again for the gradient instead of being kept: same value as full logits, a fraction of the memory.
+    """
+    hidden = hidden_states(model, batch).index_select(0, batch.predictors)
+    head = model.get_output_embeddings()
+    rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
+    chunks = list(zip(torch.split(hidden, rows), torch.split(batch.labels, rows), strict=True))
+    if len(chunks) == 1 or not torch.is_grad_enabled():
+        losses = [_chunk_loss(head, *chunk) for chunk in chunks]
+    else:
+        losses = [checkpoint(_chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
+    return torch.stack(losses).sum()
+
+
+def _chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")

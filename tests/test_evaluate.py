@@ -1,0 +1,244 @@
+"""Given a base model, a tuned one and held-out data -> what is measured, and what each of them answered."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch.nn import functional
+
+from rows import chat, row_id, sealed
+from stages.chat_template import ChatTokenizer, open_chat_tokenizer
+from stages.errors import DataError
+from stages.evaluate import job
+from stages.evaluate.answers import answer_prompts, greedy
+from stages.evaluate.diagnosis import is_looping, leaks_role, role_marks, same_answer
+from stages.evaluate.intervals import mean_loss, share
+from stages.evaluate.losses import loss_sums
+from stages.evaluate.stage import EvaluateParams
+from stages.models import load_model
+from stages.schema import check_table, conform, load_schema
+from stages.source_files import list_source_files
+from stages.tokenize.builtin_templates import CHATML, CHATML_LITE
+from tiny_model import make_model
+from tiny_tokenizer import CHATML as CHATML_TOKENS
+from tiny_tokenizer import make_tokenizer
+from workbench import lend, say_nothing
+
+COUNTRIES = ["France", "Italy", "Spain", "Chile", "Kenya", "Japan", "Peru", "Cuba"]
+CAPITALS = ["Paris", "Rome", "Madrid", "Santiago", "Nairobi", "Tokyo", "Lima", "Havana"]
+SEED = 0
+
+
+class World(NamedTuple):
+    """Models and data of one test module; `inputs` are the datasets that the job reads."""
+
+    chat: ChatTokenizer
+    inputs: dict[str, Path]
+    text: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A random base; a model tuned until it knows eight capitals by heart; the same eight questions held out."""
+    folder = tmp_path_factory.mktemp("world")
+    tokenizer = make_tokenizer(
+        folder / "tokenizer", texts=[ask(c) + a for c, a in zip(COUNTRIES, CAPITALS, strict=True)]
+    )
+    (tokenizer / "chat_template.jinja").write_text(CHATML)
+    end = CHATML_TOKENS.index("<|im_end|>")
+    base = make_model(folder / "base", tokenizer, eos_token_id=end)
+    made = open_chat_tokenizer(base)
+    questions = [chat(ask(c), f"It is {a}.") for c, a in zip(COUNTRIES, CAPITALS, strict=True)]
+    examples = [example(made, messages, source) for messages, source in zip(questions, SOURCES, strict=True)]
+    mixture = [{"row_id": e["row_id"], "source": e["source"], "split": "test", "messages": m}
+               for e, m in zip(examples, questions, strict=True)]  # fmt: skip
+    (folder / "text").mkdir()
+    (folder / "text" / "prose.txt").write_text(
+        "\n\n".join(f"{a} lies in {c}." for c, a in zip(COUNTRIES, CAPITALS, strict=True))
+    )
+    return World(
+        made,
+        {
+            "base": base,
+            "model": learn(base, tokenizer, examples, folder / "model"),
+            "examples": sealed(folder / "examples", "examples", examples),
+            "mixture": sealed(folder / "mixture", "mixture", mixture),
+        },
+        folder / "text",
+    )
+
+
+SOURCES = ["alpaca"] * 5 + ["dolly"] * 3
+
+
+def ask(country: str) -> str:
+    return f"What is the capital of {country}?"
+
+
+def example(made: ChatTokenizer, messages: Sequence[dict[str, Any]], source: str) -> dict[str, Any]:
+    """One row of `examples`: the prompt, then the answer with its end token, which count."""
+    prompt = made.prompt_ids(messages[:-1])
+    answer = made.encode([messages[-1]["content"] + "<|im_end|>"])[0]
+    mask = [0] * len(prompt) + [1] * len(answer)
+    name = row_id(messages[0]["content"])
+    return {"row_id": name, "source": source, "split": "test", "input_ids": prompt + answer, "loss_mask": mask}
+
+
+def learn(base: Path, tokenizer: Path, examples: Sequence[dict[str, Any]], folder: Path) -> Path:
+    """A copy of the base that was trained on the examples until it knows them."""
+    make_model(folder, tokenizer, eos_token_id=CHATML_TOKENS.index("<|im_end|>"))
+    model = load_model(folder).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    width = max(len(e["input_ids"]) for e in examples)
+    ids = torch.tensor([e["input_ids"] + [0] * (width - len(e["input_ids"])) for e in examples])
+    counts = torch.tensor([e["loss_mask"] + [0] * (width - len(e["loss_mask"])) for e in examples]).bool()
+    for _ in range(80):
+        logits = model(input_ids=ids).logits[:, :-1]
+        functional.cross_entropy(logits[counts[:, 1:]], ids[:, 1:][counts[:, 1:]]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+    return folder
+
+
+def evaluate(
+    tmp_path: Path, inputs: dict[str, Any], **params: Any
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
+    """Runs the job; returns both tables, checked against their schemas, and its facts."""
+    outputs = {name: tmp_path / name for name in ("evaluation", "generations")}
+    for folder in outputs.values():
+        folder.mkdir()
+    settings = EvaluateParams(**{"max_new_tokens": 16, "resamples": 100, **params})
+    facts = job.run(**inputs, **outputs, params=settings, workbench=lend(tmp_path / "scratch"))
+    tables = {}
+    for name, folder in outputs.items():
+        schema = load_schema(name)
+        tables[name] = conform(pl.scan_parquet(folder / "*.parquet"), schema, name).collect().sort(schema.key)
+        check_table(tables[name], schema, name)
+    return tables["evaluation"], tables["generations"], facts
+
+
+def values(evaluation: pl.DataFrame, model: str, slice_name: str = "all") -> dict[str, float]:
+    rows = evaluation.filter(model=model, slice=slice_name)
+    return dict(rows.select("metric", "value").rows())
+
+
+@pytest.mark.slow
+def test_a_tuned_model_answers_and_stops_where_its_base_does_not(tmp_path: Path, world: World) -> None:
+    evaluation, generations, facts = evaluate(tmp_path, world.inputs | {"plain_text": list_source_files([world.text])})
+
+    base, tuned = values(evaluation, "base"), values(evaluation, "tuned")
+    assert tuned["held_out_loss"] < 0.1 < 4 < base["held_out_loss"]
+    assert tuned["plain_text_loss"] != base["plain_text_loss"]
+    assert (base["stop_rate"], tuned["stop_rate"]) == (0.0, 1.0)
+    assert (base["exact_match_rate"], tuned["exact_match_rate"]) == (0.0, 1.0)
+    assert tuned["looping_rate"] == tuned["role_leak_rate"] == 0.0
+    assert set(values(evaluation, "tuned", "dolly")) == {"held_out_loss"}
+    assert evaluation.filter(metric="held_out_loss", model="base").select("slice", "n").rows() == [
+        ("all", 8),
+        ("alpaca", 5),
+        ("dolly", 3),
+    ]
+    assert generations.filter(prompt=ask("Chile")).select("reference", "tuned_answer", "tuned_stopped").row(0) == (
+        "It is Santiago.",
+        "It is Santiago.",
+        True,
+    )
+    assert facts == {
+        "split": "test",
+        "prompts": 8,
+        "prompts_passed_over": 0,
+        "held_out_loss_sequences": 8,
+        "plain_text_loss_sequences": 1,
+    }
+
+
+@pytest.mark.slow
+def test_a_model_compared_with_itself_scores_the_same_and_twice_the_same(tmp_path: Path, world: World) -> None:
+    inputs = world.inputs | {"base": world.inputs["model"]}
+    (tmp_path / "again").mkdir()
+    first, again = evaluate(tmp_path, inputs), evaluate(tmp_path / "again", inputs)
+
+    assert values(first[0], "base") == values(first[0], "tuned")
+    assert first[0].equals(again[0])
+    assert first[1].equals(again[1])
+
+
+@pytest.mark.slow
+def test_a_base_without_the_new_tokens_is_given_rows_for_them(tmp_path: Path, world: World) -> None:
+    plain = make_tokenizer(tmp_path / "plain", special_tokens=["<|endoftext|>"], vocab_size=300)
+    smaller = make_model(tmp_path / "smaller", plain)
+    evaluation, *_ = evaluate(tmp_path, world.inputs | {"base": smaller})
+
+    assert values(evaluation, "base")["stop_rate"] == 0.0
+    assert values(evaluation, "base")["held_out_loss"] > 4
+
+
+@pytest.mark.slow
+def test_validation_stands_in_for_an_empty_test_split(tmp_path: Path, world: World) -> None:
+    def moved(name: str) -> Path:
+        rows = pl.read_parquet(world.inputs[name] / "*.parquet").with_columns(split=pl.lit("validation"))
+        return sealed(tmp_path / "moved" / name, name, rows.to_dicts())
+
+    _, generations, facts = evaluate(
+        tmp_path, world.inputs | {n: moved(n) for n in ("examples", "mixture")}, max_prompts=3
+    )
+
+    assert facts["split"] == "validation"
+    assert generations.height == 3
+
+
+@pytest.mark.slow
+def test_without_prompts_there_are_losses_and_no_rates(tmp_path: Path, world: World) -> None:
+    evaluation, generations, _ = evaluate(tmp_path, world.inputs, max_prompts=0)
+
+    assert evaluation["metric"].unique().to_list() == ["held_out_loss"]
+    assert generations.is_empty()
+
+
+def test_data_without_a_held_out_example_is_refused(tmp_path: Path, world: World) -> None:
+    rows = pl.read_parquet(world.inputs["examples"] / "*.parquet").with_columns(split=pl.lit("train")).to_dicts()
+    with pytest.raises(DataError, match="none of 8 examples is in split test or validation"):
+        evaluate(tmp_path, world.inputs | {"examples": sealed(tmp_path / "examples", "examples", rows)})
+
+
+def test_plain_text_without_a_document_is_refused(tmp_path: Path, world: World) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "numbers.jsonl").write_text('{"number": 1}\n')
+    with pytest.raises(DataError, match="none of 1 files holds a document"):
+        evaluate(tmp_path, world.inputs | {"plain_text": list_source_files([tmp_path / "text"])})
+
+
+@pytest.mark.parametrize("batch_tokens", [16, 64, 4096])
+def test_a_loss_is_that_of_each_sequence_alone_however_they_are_batched(world: World, batch_tokens: int) -> None:
+    model = load_model(world.inputs["base"])
+    random = np.random.default_rng(SEED)
+    rows = [random.integers(0, 300, size=size).tolist() for size in (2, 9, 30, 5)]
+    masks = [[1] + random.integers(0, 2, size=len(row) - 2).tolist() + [1] for row in rows]
+    expected = []
+    for row, mask in zip(rows, masks, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([row])).logits[0].log_softmax(-1)
+        expected.append(-sum(float(logits[i - 1, row[i]]) for i in range(1, len(row)) if mask[i]))
+
+    sequences = pl.DataFrame({"input_ids": rows, "loss_mask": masks})
+    assert loss_sums(model, sequences, batch_tokens=batch_tokens, progress=say_nothing) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 4096])
+def test_an_answer_is_the_same_alone_and_beside_longer_prompts(world: World, batch_tokens: int) -> None:
+    model = load_model(world.inputs["model"])
+    prompts = [world.chat.prompt_ids(chat(text)) for text in (ask("Peru"), "Hello! " * 20 + ask("Cuba"), ask("Kenya"))]
+    settings = greedy([2], max_new_tokens=12)
+    answers = answer_prompts(model, prompts, settings, batch_tokens=batch_tokens, progress=say_nothing)
+
+    assert world.chat.decode(answers[0].ids) == "It is Lima."
+    assert world.chat.decode(answers[2].ids) == "It is Nairobi."
+    assert answers[0].stopped

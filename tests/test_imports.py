@@ -1,0 +1,42 @@
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {"polars", "pyarrow", "torch", "transformers", "mlflow", "numpy", "peft", "accelerate", "tokenizers", "pandas"}
+LIGHT = ("stages.contract", "stages.pipeline", "stages.profile", "stages.errors", "stages.storage", "stages.describe")
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_the_scheduler_imports_loads_no_heavy_library(module: str) -> None:
+    code = f"import json, sys, {module}; print(json.dumps(sorted(name.split('.')[0] for name in sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert HEAVY & set(json.loads(loaded)) == set()
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_no_stage_imports_another_stage() -> None:
+    stages = {path.parent.name for path in (ROOT / "stages").glob("*/stage.py")}
+    crossing = [(path.relative_to(ROOT).as_posix(), module) for stage in stages for path in (ROOT / "stages" / stage).rglob("*.py")
+                for module in imports_of(path) if module.startswith("stages.")
+                and module.split(".")[1] in stages - {stage}]  # fmt: skip
+    assert crossing == []
+
+
+def test_only_storage_decides_by_the_environment() -> None:
+    readers = [path.name for path in (ROOT / "stages").rglob("*.py")
+               if any(f"os.{word}" in path.read_text(encoding="utf-8") for word in ("getenv", "environ.get"))]  # fmt: skip
+    assert set(readers) <= {"storage.py", "tracking.py"}, "tracking.py sets and restores what MLflow reads, and decides nothing"

@@ -1,0 +1,151 @@
+"""The runner, on real stages and real files: keys, hits, damage, conservation, and refusals that leave nothing behind."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from rows import conversation, dataset_digests, sealed, write_jsonl
+
+from stages.errors import DataError, UsageError
+from stages.pipeline import STAGES
+from stages.runner import Outcome, Request, probe, run_stage
+from stages.storage import LocalStore
+
+ROWS = [conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is a number like {i + 1} others.") for i in range(60)]
+
+
+def request(stage: str, inputs: dict[str, Path], output: Path | None = None, **facts: object) -> Request:
+    params = facts.pop("params", {})
+    one = STAGES[stage]
+    return Request(one, one.params(**params), {name: [path] for name, path in inputs.items()}, "", output,  # type: ignore[arg-type]
+                   progress_form="off", **facts)  # type: ignore[arg-type] # fmt: skip
+
+
+@pytest.fixture
+def unique(tmp_path: Path) -> Path:
+    return sealed(tmp_path / "unique", "unique", ROWS)
+
+
+def test_a_stage_leaves_its_datasets_with_manifests_and_a_receipt(unique: Path, tmp_path: Path) -> None:
+    outcome = run_stage(request("score", {"unique": unique}, tmp_path / "out"))
+    receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
+    assert sorted(path.name for path in (tmp_path / "out" / "scored").iterdir()) == ["manifest.json", "part-00000.parquet"]
+    assert receipt["outputs"]["scored"]["rows"] == len(ROWS)
+    assert receipt["inputs"]["unique"]["rows"] == len(ROWS)
+    assert receipt == json.loads(json.dumps(outcome.receipt))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "unique"], "nothing unfinished is left"
+
+
+def test_the_same_bytes_for_any_batch_size_worker_count_and_input_order(unique: Path, tmp_path: Path) -> None:
+    digests = []
+    shuffled = write_jsonl(tmp_path / "shuffled.jsonl", [{**row} for row in ROWS[::-1]])
+    for number, (source, batch_rows, workers) in enumerate([(unique, 4096, 1), (unique, 7, 1), (unique, 25, 2), (shuffled, 4096, 1)]):
+        output = tmp_path / f"out-{number}"
+        run_stage(request("score", {"unique": source}, output, batch_rows=batch_rows, workers=workers))
+        digests.append(dataset_digests(output))
+    assert digests[1:] == digests[:1] * 3
+
+
+def test_equal_work_is_found_and_changed_work_is_not(unique: Path, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+
+    def score_and_filter(**params: object) -> Outcome:
+        scored = run_stage(request("score", {"unique": unique}, store=store)).folder / "scored"
+        return run_stage(request("filter", {"scored": scored}, store=store, params=params))
+
+    assert [score_and_filter().hit, score_and_filter().hit, score_and_filter(min_response_chars=40).hit] == [False, True, False]
+
+
+def damaged_part(result: Path) -> None:
+    part = result / "scored" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+
+
+def lost_manifest(result: Path) -> None:
+    (result / "scored" / "manifest.json").unlink()
+
+
+def torn_receipt(result: Path) -> None:
+    (result / "receipt.json").write_text('{"key":')
+
+
+@pytest.mark.parametrize("damage", [damaged_part, lost_manifest, torn_receipt])
+def test_a_damaged_result_is_not_believed_and_the_stage_runs_again(unique: Path, tmp_path: Path, damage: object) -> None:
+    store = LocalStore(tmp_path / "store")
+    first = run_stage(request("score", {"unique": unique}, store=store))
+    before = dataset_digests(first.folder)
+    damage(first.folder)  # type: ignore[operator]
+    assert probe(request("score", {"unique": unique}, store=store)) is None
+    again = run_stage(request("score", {"unique": unique}, store=store))
+    assert not again.hit
+    assert "refused" in again.notes[0]
+    assert dataset_digests(again.folder) == before
+
+
+def test_a_damaged_input_is_found_before_it_is_used(unique: Path, tmp_path: Path) -> None:
+    part = unique / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(DataError, match=r"part-00000.parquet is damaged: its bytes differ from its manifest"):
+        run_stage(request("score", {"unique": unique}, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_that_loses_a_row_fails_with_its_id_and_publishes_nothing(
+    unique: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = run_stage(request("score", {"unique": unique}, tmp_path / "scored")).folder / "scored"
+    monkeypatch.setattr("stages.engine.transform_of", losing_a_row)
+    with pytest.raises(DataError) as caught:
+        run_stage(request("filter", {"scored": scored}, tmp_path / "out"))
+    lost = pl.read_parquet(scored / "*.parquet")["row_id"][3]
+    assert f"stage filter does not balance: of 60 rows in scored, 1 lost ({lost})" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def losing_a_row(stage: str) -> object:
+    from importlib import import_module
+
+    real = import_module(f"stages.{stage}.transform").transform
+
+    def transform(scored: pl.DataFrame, *, params: object) -> object:
+        return real(pl.concat([scored.head(3), scored.slice(4)]), params=params)
+
+    return transform
+
+
+def test_a_row_that_breaks_its_schema_is_refused_on_the_way_in(tmp_path: Path) -> None:
+    given = write_jsonl(tmp_path / "rows.jsonl", [conversation("a", "only a question")])
+    with pytest.raises(DataError, match="check ends_with_answer fails for 1 of 1 rows"):
+        run_stage(request("score", {"unique": given}, tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize(("inputs", "said"), [
+    ({}, r"stage score lacks --input unique=<path>; it reads unique"),
+    ({"uniqe": "x"}, r"lacks --input unique=<path>, and has no input 'uniqe'"),
+    ({"unique": "nowhere"}, r"unique: nowhere does not exist"),
+])  # fmt: skip
+def test_wrong_inputs_are_told_all_at_once(tmp_path: Path, inputs: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run_stage(request("score", {name: Path(path) for name, path in inputs.items()}, tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_result_is_never_written_to(unique: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="is not the result of a stage"):
+        run_stage(request("score", {"unique": unique}, mine))
+    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+
+
+def test_a_result_made_under_an_older_schema_is_checked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unique = sealed(tmp_path / "unique", "unique", ROWS[:3])
+    manifest = json.loads((unique / "manifest.json").read_text())
+    (unique / "manifest.json").write_text(json.dumps(manifest | {"schema_digest": "older"}))
+    checked = []
+    monkeypatch.setattr("stages.inputs.check_table", lambda table, schema, where: checked.append((where, table.height)))
+    run_stage(request("score", {"unique": unique}, tmp_path / "out"))
+    assert checked == [("unique/part-00000.parquet", 3)]

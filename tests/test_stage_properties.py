@@ -1,0 +1,100 @@
+"""What every pure stage promises, tested alike on any table that its input's schema allows.
+
+A new stage is tested here without a line being written: valid output, the same bytes for the same rows in any order
+and any split, and no row lost.
+"""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import tables
+from tiny_tokenizer import make_tokenizer
+
+from stages.contract import Params, Stage
+from stages.engine import transform_of
+from stages.pipeline import STAGES
+from stages.schema import check_table, load_schema
+
+PURE = [stage for stage in STAGES.values() if stage.kind != "job"]
+ROWS = [stage for stage in PURE if stage.kind == "rows"]
+DECIDING = [stage for stage in PURE if stage.sets_aside]
+Tables = dict[str, pl.DataFrame]
+
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@cache
+def params_of(stage: Stage) -> Params:
+    """Default parameters, and for tokenize the tokenizer that has no default."""
+    needed = {"tokenizer": str(tokenizer()), "template": "chatml"} if stage.name == "tokenize" else {}
+    return stage.params(**needed)
+
+
+@cache
+def tokenizer() -> Path:
+    return make_tokenizer(Path(mkdtemp()) / "tokenizer")
+
+
+def run(stage: Stage, given_rows: pl.DataFrame) -> Tables:
+    """The stage's outputs for `given_rows`, each sorted by its key as the runner sorts it."""
+    value: Any = given_rows if stage.kind == "rows" else given_rows.lazy()
+    others = dict.fromkeys((*stage.inputs[1:], *stage.optional_inputs))
+    made = transform_of(stage.name)(**{stage.inputs[0]: value}, **others, params=params_of(stage))
+    return {name: table.lazy().collect().sort(load_schema(name).key) for name, table in made._asdict().items()}
+
+
+def named(stages: list[Stage]) -> Any:
+    return pytest.mark.parametrize("stage", stages, ids=[stage.name for stage in stages])
+
+
+def assert_equal(one: Tables, other: Tables) -> None:
+    for name, table in one.items():
+        assert table.equals(other[name]), f"{name} differs:\n{table}\n{other[name]}"
+
+
+@named(PURE)
+@few
+@given(data=st.data())
+def test_outputs_keep_their_schemas_and_equal_input_gives_equal_output(stage: Stage, data: st.DataObject) -> None:
+    rows = data.draw(tables(stage.inputs[0]))
+    made = run(stage, rows)
+    for name, table in made.items():
+        check_table(table, load_schema(name), name)
+    assert_equal(made, run(stage, rows))
+
+
+@named(PURE)
+@few
+@given(data=st.data())
+def test_the_order_of_the_rows_changes_nothing(stage: Stage, data: st.DataObject) -> None:
+    rows = data.draw(tables(stage.inputs[0]))
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=data.draw(st.integers(0, 1000)))
+    assert_equal(run(stage, rows), run(stage, shuffled))
+
+
+@named(ROWS)
+@few
+@given(data=st.data())
+def test_any_split_of_the_rows_changes_nothing(stage: Stage, data: st.DataObject) -> None:
+    rows = data.draw(tables(stage.inputs[0]))
+    cut = data.draw(st.integers(0, rows.height))
+    parts = [run(stage, rows.head(cut)), run(stage, rows.slice(cut))]
+    joined = {name: pl.concat([part[name] for part in parts]).sort(load_schema(name).key) for name in parts[0]}
+    assert_equal(run(stage, rows), joined)
+
+
+@named(DECIDING)
+@few
+@given(data=st.data())
+def test_every_row_is_kept_or_set_aside_exactly_once(stage: Stage, data: st.DataObject) -> None:
+    rows = data.draw(tables(stage.inputs[0]))
+    made = run(stage, rows)
+    kept, aside = (set(made[str(name)]["row_id"]) for name in (stage.keeps, stage.sets_aside))
+    assert kept | aside == set(rows["row_id"])
+    assert kept & aside == set()
