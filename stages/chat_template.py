@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,7 +51,8 @@ class ChatTemplate:
             raise ConfigError(
                 f"chat template, line {error.lineno}: {error.message}; mend it or choose another"
             ) from error
-        self._compiled.environment.globals["strftime_now"] = TODAY.strftime
+        # A plain dict: Jinja copies it at each rendering, and its chain of maps took half of the time.
+        self._compiled.globals = {**self._compiled.globals, "strftime_now": TODAY.strftime}
 
     def render(self, messages: Sequence[Message], tools: Tools | None = None, *, add_generation_prompt: bool) -> str:
         """The conversation as text. With `add_generation_prompt` it ends where the next answer begins.
@@ -105,8 +106,7 @@ class ChatTokenizer:
     @cached_property
     def control_pattern(self) -> re.Pattern[str]:
         """Matches any control token, the longest first; matches nothing where there is none."""
-        longest_first = sorted(self.control_tokens, key=lambda token: (-len(token), token))
-        return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return match_any(self.control_tokens)
 
     def token_id(self, token: str) -> int:
         """The id of a token that the tokenizer has."""
@@ -129,6 +129,12 @@ class ChatTokenizer:
     def prompt_ids(self, messages: Sequence[Mapping[str, Any]], tools: str | None = None) -> list[int]:
         """Token ids of `prompt`, exactly those that the examples of training begin with."""
         return self.encode([self.prompt(messages, tools)])[0]
+
+
+def match_any(tokens: Iterable[str]) -> re.Pattern[str]:
+    """A pattern for any of `tokens`, the longest first; for nothing where there is none."""
+    longest_first = sorted(tokens, key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def open_chat_tokenizer(folder: Path) -> ChatTokenizer:

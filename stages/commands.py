@@ -53,7 +53,7 @@ def _run_alone(options: argparse.Namespace) -> str:
         name, path = _pair(text, "DATASET=PATH")
         inputs[name].append(Path(path))
     output = Path(options.output)
-    uri = tracking_uri(output.parent)
+    uri = tracking_uri(output.parent if stage.outside else None)
     return tell(run_stage(_request(options, stage, params, inputs, uri, output=output)))
 
 

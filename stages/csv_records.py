@@ -93,10 +93,8 @@ def _read_row(rows: _Lines, delimiter: str, fields: int | None) -> list[str] | D
     if fields is not None and (len(row) < fields or any(row[fields:])):
         _find_next_row(rows, delimiter, fields)
         return Damage("wrong_field_count", f"{len(row)} fields under a header of {fields}")
-    for _, line in rows.taken:
-        if isinstance(line, bytes) and (damage := _bad_byte(line)):
-            return damage
-    return row
+    bad_bytes = (_bad_byte(line) for _, line in rows.taken if isinstance(line, bytes))
+    return next(filter(None, bad_bytes), row)
 
 
 def _bad_byte(line: bytes) -> Damage | None:

@@ -140,8 +140,8 @@ class _Values:
             offset = self.window.byte_offset(self.position)
             value = self._next()
             yield offset, value
-            if isinstance(value, Damage) and value.reason == "truncated":
-                return
+            if isinstance(value, Damage) and self.window.at_end and self.position == len(self.window.text):
+                return  # what is broken reaches to the end, so nothing more can be said of the end
         if self.in_array:
             raise Damage("truncated", "the array ends without its closing bracket; what followed is lost")
 
@@ -206,7 +206,7 @@ class _Values:
         from_its_start = True
         while True:
             text, start = self.window.text, self.position
-            found = next_start.search(text, start + from_its_start) if next_start else None
+            found = next_start.search(text, start + from_its_start)
             end = self._balanced_end(found.start() if found else len(text)) if from_its_start else None
             if end or found or self.window.at_end:
                 self.position = end or (found.start() if found else len(text))
@@ -217,26 +217,31 @@ class _Values:
                 self.position = max(start, len(text) - KEPT_BEFORE)
             self._grow(self.position)
 
-    def _start_pattern(self) -> re.Pattern[str] | None:
-        text = self.window.text
-        match = FIRST_KEY.match(text, self.position)
-        key = match[1] if match else self.last_key and json.dumps(self.last_key, ensure_ascii=False)[1:-1]
-        if key is None:
-            return None
-        line_start = text.rfind("\n", 0, self.position)
-        indent = text[line_start + 1 : self.position]
+    def _start_pattern(self) -> re.Pattern[str]:
+        """An object that opens with the key of the broken one, or else of the last whole one, at the same indent; any
+        object where neither is known."""
+        text, start = self.window.text, self.position
+        match = FIRST_KEY.match(text, start)
+        last = self.last_key and text[start] in "[{" and json.dumps(self.last_key, ensure_ascii=False)[1:-1]
+        key = match[1] if match else last
+        line_start = text.rfind("\n", 0, start)
+        indent = text[line_start + 1 : start]
         before = f"(?<=\n{indent})" if line_start >= 0 and not indent.strip(" \t") else ""
-        return re.compile(rf'{before}\{{\s*"{re.escape(key)}"\s*:')
+        return re.compile(rf'{before}\{{\s*"{re.escape(key)}"\s*:' if key else rf'{before}\{{\s*"')
 
     def _balanced_end(self, limit: int) -> int | None:
         """Where the bracket that opens at the position closes, if that is before `limit` and an element may end there."""
         text, depth = self.window.text, 0
+        closing = {"{": "}", "[": "]"}.get(text[self.position])
+        if not closing:
+            return None
         for token in BRACKET_OR_STRING.finditer(text, self.position, limit):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-            if depth <= 0 and token[0] in "]}":
+            if depth == 0:
                 after = SPACE.match(text, token.end())
                 follows = text[after.end() : after.end() + 1] if after else ""
-                return token.end() if depth == 0 and (follows in (",", "]", "") or not self.in_array) else None
+                is_end = token[0] == closing and (follows in (",", "]", "") or not self.in_array)
+                return token.end() if is_end else None
         return None
 
     def _refuse_what_follows(self) -> None:

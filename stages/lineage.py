@@ -39,9 +39,9 @@ def ledger(run: Run) -> list[LedgerLine]:
 
 def _ledger_line(stage: Stage, receipt: Mapping[str, Any], *, hit: bool) -> LedgerLine:
     rows_in = receipt["inputs"].get(stage.decided or "", {}).get("rows")
-    rows_out = {name: stated["rows"] for name, stated in receipt["outputs"].items() if stated["rows"] is not None}
-    facts = receipt["facts"]
-    balances = facts["balances"] if "balances" in facts else None
+    made = receipt["outputs"]
+    rows_out = {name: made[name]["rows"] for name in stage.outputs if name in made and made[name]["rows"] is not None}
+    balances = receipt["facts"].get("balances")
     if stage.sets_aside and stage.keeps:
         aside = rows_out[stage.sets_aside] or 0
         # Unrolled conversations make several examples of one row; conservation counted rows when the result was made.

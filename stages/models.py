@@ -11,14 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from stages.errors import ConfigError, DataError
@@ -30,7 +23,8 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # loading one can run any co
 # What belongs to a tokenizer folder, the proof of its masks included.
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
-    "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt", "mask_certificate.json",
+    "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt", "encoder.json", "vocab.bpe",
+    "mask_certificate.json",
 )  # fmt: skip
 MODEL_FOLDER = (
     "a model folder holds config.json, model.safetensors (or its parts and their index) and the tokenizer's files"
@@ -143,18 +137,6 @@ def _check_weights(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is damaged ({_first_line(error)}); copy the model folder again") from error
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`; ConfigError where there is none that can be read without running its code."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:
-        raise ConfigError(
-            f"{folder} holds no tokenizer that can be read ({_first_line(error)}); {MODEL_FOLDER}"
-        ) from error
-    loaded: PreTrainedTokenizerBase = tokenizer
-    return loaded
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

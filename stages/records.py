@@ -120,13 +120,15 @@ def form_of(head: bytes, name: str) -> Form:
     """
     if head.startswith(OTHER_BOMS):
         raise Damage("unsupported_encoding", "UTF-16 or UTF-32")
-    if head.count(0) > len(head) * MAX_NUL_SHARE:
-        raise Damage("unsupported_format", "binary data, or text in UTF-16")
     suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in COMPRESSED]
     suffix = suffixes[-1] if suffixes else ""
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
-    if LOOKS_LIKE_JSON.match(head) or (suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head)):
-        return _json_form(head.lstrip()[:1], first_lines)
+    if LOOKS_LIKE_JSON.match(head):
+        return _json_form(first_lines)
+    if head.count(0) > len(head) * MAX_NUL_SHARE:
+        raise Damage("unsupported_format", "binary data, or text in UTF-16")
+    if suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head):
+        return _json_form(first_lines)
     if suffix in CSV_SUFFIXES or (first_lines and _is_known_header(first_lines[0])):
         return "csv"
     if suffix in TEXT_SUFFIXES:
@@ -138,8 +140,9 @@ def form_of(head: bytes, name: str) -> Form:
     return "json_lines"
 
 
-def _json_form(first: bytes, first_lines: list[bytes]) -> Form:
+def _json_form(first_lines: list[bytes]) -> Form:
     """Lines if the first line is a value by itself, or is broken and the next one starts another value."""
+    first = first_lines[0].lstrip()[:1]
     a_line_is_a_value = len(first_lines) == 1 or not isinstance(parse_line(first_lines[0]), Damage)
     next_starts_alike = len(first_lines) > 1 and first_lines[1].startswith(first)
     if first == b"[":

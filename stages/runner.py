@@ -2,7 +2,6 @@
 
 import importlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from stages.engine import job_of, run_rows, scan_spool, split_into_batches, tabl
 from stages.errors import DataError, UsageError
 from stages.identity import key_of, key_parts
 from stages.inputs import Input, open_inputs
+from stages.pipeline import STAGES
 from stages.progress import ProgressLine
 from stages.receipt import Meter, most_frequent_first, write_down
 from stages.schema import load_schema
@@ -27,6 +27,7 @@ from stages.storage import (
     Manifest,
     commit,
     lock,
+    private_folder,
     read_json,
     read_manifest,
     side_folder,
@@ -68,7 +69,8 @@ class Outcome:
 def tell(outcome: Outcome) -> str:
     """What came out, for people: rows, reasons, cost and where it is."""
     outputs, cost = outcome.receipt["outputs"], outcome.receipt["cost"]
-    made = ", ".join(f"{name} {s['rows']:,} rows" if s["rows"] is not None else name for name, s in outputs.items())
+    named = [name for name in STAGES[outcome.receipt["stage"]].outputs if name in outputs]
+    made = ", ".join(f"{n} {outputs[n]['rows']:,} rows" if outputs[n]["rows"] is not None else n for n in named)
     how = "found, verified" if outcome.hit else f"{cost['seconds']:.1f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MiB"
     reasons = [
         f"  {dataset}: {', '.join(f'{reason} {count:,}' for reason, count in most_frequent_first(counts))}"
@@ -103,9 +105,8 @@ def current_key_parts(request: Request) -> dict[str, Any]:
 def _opened(request: Request) -> Iterator[tuple[dict[str, Input], dict[str, Any]]]:
     """The inputs, verified, and the parts of the key; tables made by hand live until the block ends."""
     near = request.output.parent if request.output else _store(request).root
-    near.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=near, prefix=".inputs-") as imports:
-        inputs = open_inputs(request.stage, request.inputs, Path(imports))
+    with private_folder(near) as imports:
+        inputs = open_inputs(request.stage, request.inputs, imports)
         outside = request.tracking_uri if request.stage.outside else None
         yield inputs, key_parts(request.stage, request.params, {n: i.digest for n, i in inputs.items()}, outside)
 

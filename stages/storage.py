@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,9 +62,10 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(f"TEMPER_{name}") or default
 
 
-def tracking_uri(store: Path) -> str:
-    """Where MLflow lives: MLFLOW_TRACKING_URI, or a SQLite file beside the store's results."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(store / 'mlflow.db').absolute()}"
+def tracking_uri(store: Path | None) -> str:
+    """Where MLflow lives: MLFLOW_TRACKING_URI, or a SQLite file in `store`; without either "", which means off."""
+    beside = f"sqlite:///{(store / 'mlflow.db').absolute()}" if store else ""
+    return os.environ.get("MLFLOW_TRACKING_URI") or beside
 
 
 def digest_of(value: Any) -> str:
@@ -177,6 +179,42 @@ def commit(staged: Path, final: Path) -> None:
     staged.rename(final)
     fsync(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def private_folder(near: Path) -> Iterator[Path]:
+    """A folder in `near` for this process alone, gone when the block ends; those of killed processes are swept first."""
+    import fcntl  # noqa: PLC0415 - not on every platform that parses the DAGs
+
+    near.mkdir(parents=True, exist_ok=True)
+    _sweep_private_folders(near)
+    made = Path(tempfile.mkdtemp(dir=near, prefix=".new-"))
+    held = os.open(made, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    folder = made.rename(near / made.name.replace(".new-", ".private-"))  # visible to sweepers only once it is held
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep_private_folders(near: Path) -> None:
+    """Removes private folders that no living process holds: the lock of a killed one is free."""
+    import fcntl  # noqa: PLC0415
+
+    for folder in near.glob(".private-*"):
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

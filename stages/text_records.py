@@ -36,25 +36,27 @@ def text_documents(chunks: Iterator[bytes], max_line_bytes: int, max_chars: int)
 
 def _paragraphs(chunks: Iterator[bytes], max_line_bytes: int, max_chars: int) -> Iterator[tuple[int, str | Damage]]:
     """Paragraphs, or pieces of at most `max_chars` characters of a longer one."""
-    start, held, size = 0, list[bytes](), 0
+    start, held, size = 0, list[str](), 0
     for offset, line in lines(chunks, max_line_bytes):
-        ends = isinstance(line, Damage) or line.isspace()
-        if held and (ends or size + len(line) > max_chars):
-            yield start, _decoded(held)
-            held, size = [], 0
+        text = "" if isinstance(line, Damage) else line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+        ends = not text or text.isspace()
+        if held and (ends or size + 1 + len(text) > max_chars):
+            yield start, _checked("\n".join(held))
+            held = []
         if isinstance(line, Damage):
             yield offset, line
         elif not ends:
-            start = start if held else offset
-            held.append(line.rstrip(b"\r\n"))
-            size += len(line)
+            start, size = (start, size + 1 + len(text)) if held else (offset, len(text))
+            held.append(text)
     if held:
-        yield start, _decoded(held)
+        yield start, _checked("\n".join(held))
 
 
-def _decoded(held: list[bytes]) -> str | Damage:
-    text = b"\n".join(held)
+def _checked(text: str) -> str | Damage:
     try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        return Damage("invalid_utf8", f"byte 0x{text[error.start]:02x} at byte {error.start} of the paragraph")
+        text.encode()
+    except UnicodeEncodeError as error:  # `surrogateescape` made a lone surrogate of a bad byte
+        return Damage(
+            "invalid_utf8", f"byte 0x{ord(text[error.start]) - 0xDC00:02x} at character {error.start} of the paragraph"
+        )
+    return text

@@ -6,10 +6,11 @@ Importing this module does not load mlflow (4 s); calling it does.
 import hashlib
 import logging
 import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 KEY_TAG = "temper.key"  # on runs, logged models and versions: the execution that made them
+PROMOTION_KEY_TAG = "temper.promotion_key"  # on versions: the execution that judged it
 SQLITE = "sqlite:///"
+# MLflow 3.17's tables. A version that was deleted keeps its row, in a stage of that name.
+LEFT_BY_EXECUTION = """
+SELECT 1 FROM model_version_tags JOIN model_versions USING (workspace, name, version)
+WHERE value = ? AND key IN (?, ?) AND current_stage <> 'Deleted_Internal'"""
 SHOWN_CHARS = 500  # longest value of a parameter or tag; MLflow allows 6000, some servers 250 to 500
 BATCH_METRICS = 1000  # MLflow's limit for one request
 REFUSALS = (400, 401, 403, 404)  # the server understood and said no: the same request would fail again
@@ -42,6 +48,21 @@ def registry_exists(tracking_uri: str) -> bool:
     if tracking_uri.startswith(SQLITE):
         return _database_file(tracking_uri).is_file()
     return tracking_uri.startswith(("http://", "https://"))
+
+
+def stands_in_registry(tracking_uri: str, key: str) -> bool:
+    """Whether the registry still holds what the execution `key` registered or promoted; a server is believed.
+
+    Asks the database itself, as loading mlflow takes longer than a whole pipeline that has nothing to do. Where the
+    question cannot be answered the answer is no: the stage then runs again, finds its version and changes nothing.
+    """
+    if not tracking_uri.startswith(SQLITE) or not registry_exists(tracking_uri):
+        return registry_exists(tracking_uri)
+    try:
+        with closing(sqlite3.connect(f"{_database_file(tracking_uri).as_uri()}?mode=ro", uri=True)) as database:
+            return bool(database.execute(LEFT_BY_EXECUTION, (key, KEY_TAG, PROMOTION_KEY_TAG)).fetchone())
+    except sqlite3.Error:
+        return False
 
 
 def _database_file(tracking_uri: str) -> Path:

@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 from hypothesis import strategies as st
-from rows import row_id, table
 
+from rows import row_id, table
 from stages.errors import DataError
 from stages.schema import Column, Schema, check_table, load_schema
 

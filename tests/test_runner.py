@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from rows import conversation, dataset_digests, sealed, write_jsonl
 
+from rows import conversation, dataset_digests, sealed, write_jsonl
 from stages.errors import DataError, UsageError
 from stages.pipeline import STAGES
 from stages.runner import Outcome, Request, probe, run_stage

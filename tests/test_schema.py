@@ -6,8 +6,8 @@ import jsonschema
 import polars as pl
 import pytest
 import yaml
-from rows import conversation, table
 
+from rows import conversation, table
 from stages.errors import DataError
 from stages.schema import FOLDER, check_table, conform, load_schema, parse_type, schema_names
 

@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import tables
-from tiny_tokenizer import make_tokenizer
 
 from stages.contract import Params, Stage
 from stages.engine import transform_of
 from stages.pipeline import STAGES
 from stages.schema import check_table, load_schema
+from strategies import tables
+from tiny_tokenizer import make_tokenizer
 
 PURE = [stage for stage in STAGES.values() if stage.kind != "job"]
 ROWS = [stage for stage in PURE if stage.kind == "rows"]

@@ -2,8 +2,8 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from rows import conversation, sealed
 
+from rows import conversation, sealed
 from stages.errors import ConfigError, DataError, TryAgain
 from stages.storage import LocalStore, check_name, commit, lock, read_manifest, staging, verify_dataset, write_json
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from rows import conversation, row_id, table, write_jsonl
 
+from rows import conversation, row_id, table, write_jsonl
 from stages import tables
 from stages.errors import DataError
 from stages.schema import load_schema

@@ -10,7 +10,7 @@ import pytest
 
 from stages import tracking
 from stages.errors import ConfigError, ServiceUnavailable
-from stages.tracking import metric_name, open_client, registry_exists, run_log
+from stages.tracking import metric_name, open_client, registry_exists, run_log, stands_in_registry
 
 pytest_plugins = ["mlflow_database"]
 
@@ -162,6 +162,28 @@ def test_a_registry_on_sqlite_exists_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     assert registry_exists(tracking_uri)
     assert registry_exists(tracking_uri + "?timeout=10")
+
+
+@pytest.mark.slow
+def test_what_an_execution_registered_stands_until_it_is_deleted(database: str, tmp_path: Path) -> None:
+    assert not stands_in_registry(database, "k1")
+    client = open_client(database)
+    client.create_registered_model("temper")
+    client.create_model_version("temper", str(tmp_path), tags={"temper.key": "k1"})
+    client.set_model_version_tag("temper", "1", tracking.PROMOTION_KEY_TAG, "k2")
+
+    assert [stands_in_registry(database, key) for key in ("k1", "k2", "k3")] == [True, True, False]
+    client.delete_model_version("temper", "1")
+    assert not stands_in_registry(database, "k1")
+
+
+def test_a_server_is_believed_and_a_file_that_is_no_registry_is_not(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("no database")
+
+    assert stands_in_registry("http://mlflow:5000", "k1")
+    assert not stands_in_registry(f"sqlite:///{tmp_path}/mlflow.db", "k1")
+    assert not stands_in_registry(f"sqlite:///{tmp_path}/missing.db", "k1")
+    assert not stands_in_registry("", "k1")
 
 
 def test_importing_tracking_does_not_load_mlflow() -> None:

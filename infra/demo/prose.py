@@ -1,15 +1,19 @@
 """Writes plain documents about the world: what the base model is trained on, and what forgetting is measured on."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import polars as pl
+
 from infra.demo.names import WORDS
 from infra.demo.phrases import ATTRIBUTES
 from infra.demo.world import Country, World
+from stages.schema import conform, load_schema
+from stages.score.stage import ScoreParams
+from stages.score.transform import transform as score
 
 ENTRIES_PER_COUNTRY = 16
 ROUNDS_OF_LISTS = 6  # in each round every fact stands in one list
@@ -60,11 +64,11 @@ def write_documents(world: World, prose: Path, held_out: Path) -> list[Document]
     return documents
 
 
-def write_mixture(documents: list[Document], path: Path) -> None:
-    """Writes the documents as rows of the `mixture` schema, ready for `tokenize`."""
-    with path.open("w", encoding="utf-8") as file:
-        for document in documents:
-            file.write(json.dumps(_mixture_row(document), ensure_ascii=False) + "\n")
+def write_mixture(documents: Sequence[Document], path: Path) -> None:
+    """Writes the documents as rows of the `mixture` schema, ready for `tokenize`: measured by `score`, none left out."""
+    rows = pl.DataFrame([_row(document) for document in documents])
+    unique = conform(rows.lazy(), load_schema("unique"), "the demo's prose").collect()
+    score(unique, params=ScoreParams()).scored.write_ndjson(path)
 
 
 def entries(world: World) -> Iterator[Document]:
@@ -129,14 +133,12 @@ def sentence(country: Country, attribute: str, random: Random, *, may_be_short: 
     return template.format(country=country.name, value=country.facts[attribute])
 
 
-def _mixture_row(document: Document) -> dict[str, object]:
+def _row(document: Document) -> dict[str, object]:
     identity = f"{document.file}\n{document.record}\n{document.text}"
-    message = {"role": "text", "content": document.text, "reasoning_content": None, "tool_calls": None}
     return {
         "row_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
         "source": "prose",
         "file": document.file,
         "record": document.record,
-        "messages": [message],
-        "split": "train",
+        "messages": [{"role": "text", "content": document.text}],
     }

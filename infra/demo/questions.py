@@ -97,8 +97,10 @@ def _descriptions(country: Country, random: Random) -> Iterator[Row]:
 
 
 def _talks(country: Country, random: Random) -> Iterator[Row]:
+    """Talks of two or three turns that share hardly any facts, so that none is nearly another."""
+    order = random.sample(open_attributes(country), len(ATTRIBUTES) - 1)
     for number in range(TALKS_PER_COUNTRY):
-        first, *others = random.sample(open_attributes(country), random.randint(2, 3))
+        first, *others = (order + order)[2 * number : 2 * number + random.randint(2, 3)]
         turns = [(fill(random.choice(ATTRIBUTES[first].asked), country, first), answer(country, first))]
         turns += [(ATTRIBUTES[attribute].follow, answer(country, attribute)) for attribute in others]
         yield Row(TALK_FILES[number % len(TALK_FILES)], tuple(turns), "conversation")

@@ -1,10 +1,12 @@
 """Asks a model what it knows of the world: a base by letting it go on with a sentence, a tuned model by asking it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from infra.demo.phrases import ATTRIBUTES
 from infra.demo.world import Country, World
@@ -18,8 +20,8 @@ def share_of_capitals_recalled(model_folder: Path, world: World) -> float:
     start = ATTRIBUTES["capital"].plain.partition(" {value}")[0]
     prompts = [start.format(country=country.name) for country in world.countries]
     continued = _continuations(model_folder, prompts, CAPITAL_TOKENS)
-    told = [text.split()[:1] for text in continued]
-    right = [[f"{country.facts['capital']}."] == words for country, words in zip(world.countries, told, strict=True)]
+    named = [re.findall(r"\w+", text)[:1] for text in continued]
+    right = [[country.facts["capital"]] == words for country, words in zip(world.countries, named, strict=True)]
     return sum(right) / len(right)
 
 
@@ -42,6 +44,7 @@ def _quiz_question(country: Country) -> str:
 
 
 def _continuations(model_folder: Path, prompts: list[str], max_new_tokens: int) -> list[str]:
+    disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(model_folder, padding_side="left")
     model: Any = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
     batch = tokenizer(prompts, padding=True, add_special_tokens=False, return_token_type_ids=False, return_tensors="pt")

@@ -40,11 +40,15 @@ def held_out_split(examples: Path) -> str:
 
 
 def held_out_examples(examples: Path, split: str, params: EvaluateParams, limit: int) -> pl.DataFrame:
-    """Examples of the split that fit in `limit` tokens; at most `max_examples` conversations, picked by their id."""
+    """Examples of the split that fit in `limit` tokens; at most `max_examples` conversations, picked by their id.
+
+    Documents are left out where there are conversations: the loss is that of answers.
+    """
     rows = (
         read_table(examples)
         .filter(pl.col("split") == split, pl.col("input_ids").list.len() <= limit)
         .filter(pl.col("loss_mask").list.slice(1).list.sum() > 0)
+        .filter((pl.col("form") != "document") | (pl.col("form") == "document").all())
         .sort("row_id", "turn")
         .select(pl.col(name).cast(dtype) for name, dtype in SEQUENCES.items())
         .collect()
@@ -126,7 +130,8 @@ def held_out_prompts(
         except RenderError:
             ids = []
         if ids and len(ids) + params.max_new_tokens <= limit:
-            found.append((row_id, _readable(messages[:-1]), messages[-1]["content"], ids))
+            reference = messages[-1]["content"] or messages[-1]["tool_calls"] or ""
+            found.append((row_id, _readable(messages[:-1]), reference, ids))
         else:
             passed_over += 1
     return pl.DataFrame(found, schema=PROMPTS, orient="row"), passed_over

@@ -1,5 +1,6 @@
 """Measures base and tuned model, one after the other in memory, on the same tokens, and compares what they did."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ import polars as pl
 import torch
 
 from stages.chat_template import ChatTokenizer, open_chat_tokenizer
-from stages.contract import Workbench
+from stages.contract import Progress, Workbench
+from stages.errors import DataError
 from stages.evaluate.answers import Answer, answer_prompts, greedy, stop_ids_of
 from stages.evaluate.comparison import answer_rows, loss_rows, side_by_side
 from stages.evaluate.held_out import held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
@@ -61,9 +63,13 @@ def run(  # noqa: PLR0913 - the datasets of the stage
         sequences["plain_text_loss"] = plain_text_pieces(plain_text, chat, params, within)
     prompts, passed_over = held_out_prompts(mixture, split, chat, params, within)
     work = Work(sequences, prompts, stop_ids_of(model, chat))
+    rows = load_config(model).get_text_config().vocab_size
+    _refuse_foreign_tokens(examples, sequences["held_out_loss"], rows)
     with repeatable(params.cpu_threads):
-        measured = {"base": _measure(base, model, work, params, workbench)}
-        measured["tuned"] = _measure(model, model, work, params, workbench)
+        measured = {
+            name: _measure(folder, rows, work, params, partial(workbench.progress, model=name))
+            for name, folder in (("base", base), ("tuned", model))
+        }
     _write(chat, work, measured, params, (evaluation, generations))
     return {"split": split, "prompts": prompts.height, "prompts_passed_over": passed_over} | {
         f"{metric}_sequences": table.height for metric, table in sequences.items()
@@ -75,17 +81,26 @@ def _readable_tokens(folder: Path) -> int:
     return int(getattr(load_config(folder).get_text_config(), "max_position_embeddings", None) or ALMOST_ENDLESS)
 
 
-def _measure(folder: Path, tuned: Path, work: Work, params: EvaluateParams, workbench: Workbench) -> Measured:
+def _refuse_foreign_tokens(examples: Path, sequences: pl.DataFrame, token_rows: int) -> None:
+    largest = sequences["input_ids"].explode().max()
+    if isinstance(largest, int) and largest >= token_rows:
+        raise DataError(
+            f"{examples}: token id {largest} is beyond the {token_rows:,} tokens of the model, so the examples were made "
+            "with another tokenizer; give the examples that the model was trained on"
+        )
+
+
+def _measure(folder: Path, token_rows: int, work: Work, params: EvaluateParams, progress: Progress) -> Measured:
     """Loads one model and lets it do the work. A base that lacks the tuned model's new tokens gets rows for them.
 
     Those rows are what training started from, so the comparison shows what training did.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(folder, _dtype(params, device))
-    add_token_rows(model, load_config(tuned).get_text_config().vocab_size)
+    add_token_rows(model, token_rows)
     model.to(device)
     sums = {
-        metric: loss_sums(model, table, batch_tokens=params.batch_tokens, progress=workbench.progress)
+        metric: loss_sums(model, table, batch_tokens=params.batch_tokens, progress=progress)
         for metric, table in work.sequences.items()
     }
     answers = answer_prompts(
@@ -93,7 +108,7 @@ def _measure(folder: Path, tuned: Path, work: Work, params: EvaluateParams, work
         work.prompts["prompt_ids"].to_list(),
         greedy(work.stop_ids, params.max_new_tokens),
         batch_tokens=params.batch_tokens,
-        progress=workbench.progress,
+        progress=progress,
     )
     return Measured(sums, answers)
 

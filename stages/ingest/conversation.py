@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.unusable import Unusable
 
-PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE)  # what Alpaca's generator wrote for nothing
+# What Alpaca's generator wrote where it had no answer.
+PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE)
 
 
 class Turn(NamedTuple):
@@ -110,7 +111,7 @@ def _refuse_wrong_order(before: str, role: str, where: str) -> None:
     match before, role:
         case "system", "assistant":
             raise Unusable("assistant_first", where, role)
-        case ("system" | "user"), "tool":
+        case "system" | "user", "tool":
             raise Unusable("unexpected_tool_turn", where, role)
         case "user", "user":
             raise Unusable("two_user_turns", where, role)

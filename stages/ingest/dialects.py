@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from stages.ingest.conversation import Conversation, Converter, Record, Rules
 from stages.ingest.flat import convert_benchmark, convert_choice, convert_document, convert_pair, convert_seed
+from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
 from stages.ingest.turns import convert_turns
 from stages.ingest.unusable import Unusable
@@ -24,10 +25,9 @@ SPELLINGS = {
     "tools": ("tools", "functions"),
     "asked": ("turns",),
     "tree": ("prompt",),
-} | {
-    name: (name,)
-    for name in ("history", "text", "reference", "instances", "choices", "gold", "chosen", "rejected", "role")
-    + ("message_tree_id", "parent_id", "label", "labels")
+    "label": ("label", "labels", "class"),
+    **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
+    **{name: (name,) for name in ("chosen", "rejected", "role", "message_tree_id", "parent_id")},
 }
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 
@@ -52,7 +52,7 @@ RULES = (
     Rule("prompt_response", ("prompt", "response"), convert_pair),
     Rule("no_answer", ("prompt",), None),
     Rule("no_prompt", ("response",), None),
-    Rule("document", ("text",), convert_document, without=("role", "label", "labels")),
+    Rule("document", ("text",), convert_document, without=("role", "label")),
 )
 BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first field
     "conversations": "sharegpt",
@@ -85,14 +85,14 @@ class Dialect(NamedTuple):
 class Dialects:
     """Finds the dialect of each record; records with the same field names are looked at once."""
 
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        self._columns = {meaning: _plain(name) for meaning, name in columns.items()}
+    def __init__(self, columns: Mapping[Column, str]) -> None:
+        self._columns: dict[str, str] = {meaning: _plain(name) for meaning, name in columns.items()}
         self._known: dict[tuple[str, ...], Dialect] = {}
 
     def of(self, record: Record) -> Dialect:
         """A null counts as no field where that leads to a dialect: tables of several dialects are full of them."""
         dialect = self._by_names(tuple(record))
-        if dialect.convert is None or record[dialect.main_field] is None:
+        if dialect.main_field is None or dialect.convert is None or record[dialect.main_field] is None:
             given = self._by_names(tuple(name for name, value in record.items() if value is not None))
             return given if given.convert else dialect
         return dialect

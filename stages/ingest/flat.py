@@ -93,8 +93,13 @@ def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
         try:
             if not isinstance(instance, dict):
                 raise Unusable("not_an_object", where, instance)
-            pair = {"prompt": record.get(fields["prompt"]), f"{where}.input": instance.get("input"), f"{where}.output": instance.get("output")}
-            names = {"prompt": "prompt", "context": f"{where}.input", "response": f"{where}.output"}
+            input_field, output_field = f"{where}.input", f"{where}.output"
+            pair = {
+                fields["prompt"]: record[fields["prompt"]],
+                input_field: instance.get("input"),
+                output_field: instance.get("output"),
+            }
+            names = {"prompt": fields["prompt"], "context": input_field, "response": output_field}
             found += convert_pair(pair, names, rules)
         except Unusable as unusable:
             found.append(unusable)
@@ -129,5 +134,5 @@ def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) ->
     """A plain document for continued pretraining."""
     text = text_of(record, fields["text"])
     if not text or text.isspace():
-        raise Unusable("empty_answer", fields["text"], text)
+        raise Unusable("empty_text", fields["text"], text)
     return [Conversation([Turn("text", text)], task=task_of(record, fields))]

@@ -69,7 +69,9 @@ def run(
 
 def _refuse_unusable_list(files: Sequence[SourceFile]) -> None:
     if not files:
-        raise DataError("raw: the source holds no file; give a folder or file with JSON, JSONL, CSV, Parquet or plain text")
+        raise DataError(
+            "raw: the source holds no file; give a folder or file with JSON, JSONL, CSV, Parquet or plain text"
+        )
     names = Counter((file.source, file.name) for file in files)
     if doubled := [f"{source}: {name}" for (source, name), count in names.items() if count > 1]:
         raise DataError(
@@ -120,7 +122,9 @@ def read_file(reading: Reading) -> Iterator[Tally]:
         _refuse_lost_records(batch, made, file)
         for name, table in (("conversations", made.conversations), ("quarantined", made.quarantined)):
             if table.height:
-                table.write_ipc(reading.parts / name / f"{reading.number:06d}-{batch_number:06d}.arrow", compression="lz4")
+                table.write_ipc(
+                    reading.parts / name / f"{reading.number:06d}-{batch_number:06d}.arrow", compression="lz4"
+                )
         yield Tally(len(batch), made.dialects)
         batch_number += 1
 
@@ -148,7 +152,9 @@ def _write_conversations(parts: Sequence[Path], folder: Path) -> Counter[str]:
     first = 0
     for part in parts:
         rows = pl.read_ipc(part)
-        rows.insert_column(0, ids.slice(first, rows.height)).write_parquet(folder / f"{part.stem}.parquet", compression="lz4")
+        rows.insert_column(0, ids.slice(first, rows.height)).write_parquet(
+            folder / f"{part.stem}.parquet", compression="lz4"
+        )
         repairs += _counts(rows["repairs"].explode().drop_nulls())
         first += rows.height
     return repairs

@@ -11,12 +11,10 @@ from stages.ingest.content_id import content_id
 from stages.ingest.conversation import Conversation, Rules, Turn
 from stages.ingest.dialects import Dialects
 from stages.ingest.stage import IngestParams
-from stages.ingest.unusable import ADVICE, Unusable
+from stages.ingest.unusable import ADVICE, Unusable, shortened
 from stages.records import BrokenRecord, Record
 from stages.schema import load_schema
 from stages.source_files import SourceFile
-
-TEXT = pa.large_string()
 
 
 class Ingested(NamedTuple):
@@ -33,19 +31,20 @@ def transform(records: Iterable[Record | BrokenRecord], *, file: SourceFile, par
     conversations, quarantined, counts = _Conversations(), _Quarantined(), Counter[str]()
     for record in records:
         if isinstance(record, BrokenRecord):
-            quarantined.add(record, record.reason, None, record.detail)
+            quarantined.add(record, record.reason, found=shortened(record.detail))
             continue
         try:
             value = as_object(record.value)
             dialect = dialects.of(value)
             counts[dialect.name] += 1
-            for found in dialect.read(value, rules):
-                if isinstance(found, Conversation):
-                    conversations.add(record.index, found)
-                else:
-                    quarantined.add(record, found.reason, found.field, found.found)
+            for made in dialect.read(value, rules):
+                unusable = made if isinstance(made, Unusable) else conversations.add(record.index, made)
+                if unusable:
+                    quarantined.add(record, unusable.reason, unusable.field, unusable.found)
         except Unusable as unusable:
             quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+        except RecursionError:  # the JSON writer follows less deep than the reader did
+            quarantined.add(record, "nested_too_deep")
     return Ingested(conversations.table(file), quarantined.table(file), counts)
 
 
@@ -70,33 +69,43 @@ class _Conversations:
         self._ends = [0]
         self._rows: list[tuple[str, int, str | None, str | None, tuple[str, ...] | None]] = []
 
-    def add(self, record: int, conversation: Conversation) -> None:
-        identity = content_id(conversation)
+    def add(self, record: int, conversation: Conversation) -> Unusable | None:
+        """Takes the conversation, or says why it cannot."""
+        try:
+            identity = content_id(conversation)
+        except Unusable as unusable:
+            return unusable
         self._turns.extend(conversation.turns)
         self._ends.append(len(self._turns))
         self._rows.append((identity, record, conversation.tools, conversation.task, conversation.repairs or None))
+        return None
 
     def table(self, file: SourceFile) -> pl.DataFrame:
         """All columns of `conversations` but `row_id`."""
         schema = load_schema("conversations").dtypes
         names = ("content_id", "record", "tools", "task", "repairs")
-        columns = dict(zip(names, zip(*self._rows, strict=True), strict=True)) if self._rows else dict.fromkeys(names, ())
+        columns = (
+            dict(zip(names, zip(*self._rows, strict=True), strict=True)) if self._rows else dict.fromkeys(names, ())
+        )
         table = pl.DataFrame([pl.Series(name, columns[name], dtype=schema[name]) for name in names])
         with_messages = table.with_columns(self._messages().cast(schema["messages"]), *_origin(file))
         return with_messages.select(name for name in schema if name != "row_id")
 
     def _messages(self) -> pl.Series:
+        """Polars arrays handed to Arrow, which can put lists together; arrays made by Arrow would import pandas."""
         fields = list(zip(*self._turns, strict=True)) or [()] * len(Turn._fields)
-        structs = pa.StructArray.from_arrays([pa.array(values, TEXT) for values in fields], names=Turn._fields)
-        lists = pa.LargeListArray.from_arrays(pa.array(self._ends, pa.int64()), structs)
-        return pl.Series("messages", lists)
+        texts = [pl.Series(values, dtype=pl.String).to_arrow() for values in fields]
+        structs = pa.StructArray.from_arrays(texts, names=Turn._fields)
+        return pl.Series(
+            "messages", pa.LargeListArray.from_arrays(pl.Series(self._ends, dtype=pl.Int64).to_arrow(), structs)
+        )
 
 
 class _Quarantined:
     def __init__(self) -> None:
         self._rows: dict[tuple[int | None, str | None, str], tuple[int | None, int, str, str | None, str]] = {}
 
-    def add(self, record: Record | BrokenRecord, reason: str, field: str | None, found: str) -> None:
+    def add(self, record: Record | BrokenRecord, reason: str, field: str | None = None, found: str = "") -> None:
         """One row for each fault; several conversations of a record may share one."""
         row = (record.index, record.byte_offset, reason, field, found)
         self._rows.setdefault((record.index, field, reason), row)

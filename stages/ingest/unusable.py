@@ -28,16 +28,21 @@ def describe(value: object) -> str:
         case None:
             return "null"
         case str():
-            shown = value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…"
-            return repr(shown.encode("utf-8", "backslashreplace").decode())
+            return f'"{shortened(value)}"'
         case bool() | int() | float():
-            return f"{type(value).__name__} {value!r}"[:SHOWN_CHARS]
+            return shortened(f"{type(value).__name__} {value!r}")
         case dict():
-            return f"object with {', '.join(map(str, value)) or 'no keys'}"[:SHOWN_CHARS].encode("utf-8", "backslashreplace").decode()
+            return shortened(f"object with {', '.join(value) or 'no keys'}")
         case list():
             return f"list of {len(value)}"
         case _:
             return type(value).__name__
+
+
+def shortened(text: str) -> str:
+    """At most SHOWN_CHARS characters of `text`, in a form that UTF-8 can hold."""
+    shown = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 ANSWER = "a text that answers the prompt"
@@ -54,8 +59,12 @@ ADVICE: dict[str, Advice] = {
     "empty_file": Advice("a file with records", "fill the file or take it out of the source"),
     "unsupported_format": Advice(FORMATS, "convert the file, or take it out of the source"),
     "unsupported_encoding": Advice(UTF8, "convert the file: iconv -t UTF-8"),
-    "corrupt_compression": Advice("sound compressed data", "fetch the file again; the records before the fault were read"),
-    "truncated": Advice("a file that ends where its last record ends", "fetch the file again; the records before were read"),
+    "corrupt_compression": Advice(
+        "sound compressed data", "fetch the file again; the records before the fault were read"
+    ),
+    "truncated": Advice(
+        "a file that ends where its last record ends", "fetch the file again; the records before were read"
+    ),
     "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
     "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
     "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
@@ -73,12 +82,16 @@ ADVICE: dict[str, Advice] = {
     "unknown_dialect": Advice("fields of a known dialect", "name the columns with the parameter `columns`"),
     "preference_pair": Advice("one answer to one prompt", "keep the chosen answer only"),
     "image_content": Advice("text only", "leave out records with images, audio or files"),
-    "tree_fragment": Advice("a whole message tree, or its messages in order", "export trees instead of single messages"),
+    "tree_fragment": Advice(
+        "a whole message tree, or its messages in order", "export trees instead of single messages"
+    ),
     # fields
     "not_text": Advice("text", "write the value as text"),
     "nul_character": Advice("text without NUL characters", "remove the NUL characters"),
     "invalid_unicode": Advice("text without lone surrogates", "write the text again from its source"),
-    "unfilled_placeholder": Advice("a prompt with its blanks filled in", "fill in the template, or change placeholder_pattern"),
+    "unfilled_placeholder": Advice(
+        "a prompt with its blanks filled in", "fill in the template, or change placeholder_pattern"
+    ),
     "invalid_tools": Advice("a JSON array of tools", "mend the list of tools"),
     "invalid_tool_call": Advice("JSON with a name and arguments", "mend the tool call"),
     "invalid_choice": Advice("a list of choices and the position of the right one", "mend choices and gold"),
@@ -88,14 +101,21 @@ ADVICE: dict[str, Advice] = {
     "no_answer": Advice(ANSWER, "add an answer or drop the record"),
     "empty_answer": Advice(ANSWER, "add an answer or drop the record"),
     "placeholder_answer": Advice(ANSWER, "add an answer or drop the record"),
+    "empty_text": Advice("a document", "fill in the text or drop the record"),
     "no_turns": Advice("a list of turns", "fill in the turns or drop the record"),
     "not_a_turn": Advice("an object with role and content", "write each turn as an object with role and content"),
     "unknown_role": Advice("system, user, assistant or tool, or ShareGPT's names for them", "rename the role"),
     "unknown_content_part": Advice("parts of type text, reasoning or tool_call", "write the content as text"),
     "assistant_first": Advice("a user turn before the first answer", "add the user turn that is answered"),
-    "unexpected_tool_turn": Advice("a tool turn after the assistant turn that called it", "add the call or drop the tool turn"),
-    "two_user_turns": Advice("an answer between two user turns", "add the answer, or allow the repair user_turns_merged"),
-    "two_assistant_turns": Advice("a user or tool turn between two answers", "join the answers or add the turn between them"),
+    "unexpected_tool_turn": Advice(
+        "a tool turn after the assistant turn that called it", "add the call or drop the tool turn"
+    ),
+    "two_user_turns": Advice(
+        "an answer between two user turns", "add the answer, or allow the repair user_turns_merged"
+    ),
+    "two_assistant_turns": Advice(
+        "a user or tool turn between two answers", "join the answers or add the turn between them"
+    ),
     "unanswered_turn": Advice("an answer at the end", "add the answer, or allow the repair trailing_turns_removed"),
     "excluded_turn": Advice("answers that all count", "drop turns of weight 0, or the weight if they are to be learnt"),
     "deleted_message": Advice("messages that were not deleted", "drop the branch from the tree"),

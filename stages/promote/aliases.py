@@ -13,12 +13,13 @@ from mlflow.exceptions import MlflowException
 from stages.errors import DataError, TryAgain
 from stages.promote.gates import Rival
 from stages.promote.stage import PromoteParams
-from stages.tracking import metric_name
+from stages.tracking import PROMOTION_KEY_TAG, metric_name
 
 MODELS_URI = "models:/"
 EXAMPLES_TAG = "temper.examples_digest"
-# Written on the challenger before an alias moves, so that a retry of a killed attempt compares with the same version.
-INTENT_KEY_TAG, INTENT_RIVAL_TAG = "temper.promotion_key", "temper.promotion_rival"
+# Written on the challenger with PROMOTION_KEY_TAG before an alias moves, so that a retry of a killed attempt compares
+# with the same version.
+PROMOTION_RIVAL_TAG = "temper.promotion_rival"
 VERDICT_TAG = "temper.verdict"
 
 
@@ -52,8 +53,8 @@ def read_aliases(client: MlflowClient, name: str) -> dict[str, int]:
 
 def rival_version(challenger: Challenger, champion: int | None) -> int | None:
     """The version to compare with: the champion, or the one that a killed attempt of this execution replaced."""
-    if champion == challenger.version and challenger.tags.get(INTENT_KEY_TAG) == challenger.key:
-        recorded = challenger.tags.get(INTENT_RIVAL_TAG)
+    if champion == challenger.version and challenger.tags.get(PROMOTION_KEY_TAG) == challenger.key:
+        recorded = challenger.tags.get(PROMOTION_RIVAL_TAG)
         return int(recorded) if recorded else None
     return champion
 
@@ -77,7 +78,7 @@ def describe_rival(client: MlflowClient, challenger: Challenger, version: int | 
 
 def record_intent(client: MlflowClient, challenger: Challenger, rival: int | None) -> None:
     """Writes down on the version what it is compared with, before anything moves."""
-    for tag, value in ((INTENT_RIVAL_TAG, str(rival or "")), (INTENT_KEY_TAG, challenger.key)):
+    for tag, value in ((PROMOTION_RIVAL_TAG, str(rival or "")), (PROMOTION_KEY_TAG, challenger.key)):
         client.set_model_version_tag(challenger.name, str(challenger.version), tag, value)
 
 

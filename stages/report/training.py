@@ -22,6 +22,7 @@ class Split(NamedTuple):
     supervised_tokens: int
     epoch_tokens: int
     longest_tokens: int
+    answers_dropped: int
 
     @property
     def supervised_share(self) -> float:
@@ -49,6 +50,7 @@ def splits_of(tables: Tables) -> list[Split]:
         tables["examples"].group_by(pl.col("split").alias("name")).agg(
             examples=pl.len(), tokens=tokens.sum(), supervised_tokens=supervised.sum(),
             epoch_tokens=(tokens * pl.col("repeats")).sum(), longest_tokens=tokens.max(),
+            answers_dropped=pl.col("answers_dropped").sum(),
         )
     )  # fmt: skip
     splits = {row[0]: Split(*row) for row in counted.select(Split._fields).rows()}

@@ -7,17 +7,10 @@ from typing import Any, NamedTuple
 from stages.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, read_conversation
 from stages.tokenize.example_table import Example
+from stages.tokenize.preparation import Preparation
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.stage import TokenizeParams
-from stages.tokenize.turn_ids import (
-    Ids,
-    TurnIds,
-    encode_distinct,
-    sequence_ids,
-    sequence_texts,
-    served_ids,
-    served_texts,
-)
+from stages.tokenize.turn_ids import Ids, TurnIds, encode_new, sequence_ids, served_ids, texts_to_encode
 from stages.tokenize.turns import Turn, is_one_sequence, read_turns
 
 
@@ -39,63 +32,62 @@ Outcome = list[Example] | Refusal
 Row = tuple[int, list[Mapping[str, Any]], str | None]  # position in the batch, messages, tools
 
 
-def tokenize_conversations(rows: Sequence[Row], chat: ChatTokenizer, params: TokenizeParams) -> dict[int, Outcome]:
+def tokenize_conversations(rows: Sequence[Row], prepared: Preparation, params: TokenizeParams) -> dict[int, Outcome]:
     """Position of the row -> its examples, or why there are none."""
     outcomes: dict[int, Outcome] = {}
     pending: list[Attempt] = []
+    ids: dict[str, Ids] = {}
     for row, messages, tools in rows:
         try:
-            conversation = read_conversation(messages, tools, chat.control_pattern)
-            pending.append(_attempt(row, conversation, conversation.answers, chat, params))
+            conversation = read_conversation(messages, tools, prepared.chat.control_pattern)
+            pending.append(_attempt(row, conversation, conversation.answers, prepared, params))
         except Refusal as refusal:
             outcomes[row] = refusal
     while pending:
-        ids = encode_distinct(chat, (text for attempt in pending for text in _texts(attempt)))
-        settled = [(attempt.row, _settle_or_refuse(attempt, ids, chat, params)) for attempt in pending]
+        encode_new(prepared.chat, (text for attempt in pending for text in _texts(attempt, prepared)), ids)
+        settled = [(attempt.row, _settle_or_refuse(attempt, ids, prepared, params)) for attempt in pending]
         pending = [outcome for _, outcome in settled if isinstance(outcome, Attempt)]
         outcomes |= {row: outcome for row, outcome in settled if not isinstance(outcome, Attempt)}
     return outcomes
 
 
 def _attempt(
-    row: int, conversation: Conversation, answers: list[int], chat: ChatTokenizer, params: TokenizeParams
+    row: int, conversation: Conversation, answers: list[int], prepared: Preparation, params: TokenizeParams
 ) -> Attempt:
     counted = answers[-1:] if params.supervise == "last" else answers
-    turns = read_turns(chat, conversation, counted)
+    turns = read_turns(prepared.chat, conversation, counted)
     return Attempt(row, conversation, answers, turns, served=not is_one_sequence(turns))
 
 
-def _texts(attempt: Attempt) -> Iterator[str]:
-    if attempt.served:
-        return (text for turn in attempt.turns for text in served_texts(turn))
-    return sequence_texts(attempt.turns)
+def _texts(attempt: Attempt, prepared: Preparation) -> Iterator[str]:
+    return texts_to_encode(attempt.turns, prepared.splitters, served=attempt.served)
 
 
 def _settle_or_refuse(
-    attempt: Attempt, ids: Mapping[str, Ids], chat: ChatTokenizer, params: TokenizeParams
+    attempt: Attempt, ids: Mapping[str, Ids], prepared: Preparation, params: TokenizeParams
 ) -> Outcome | Attempt:
     try:
-        return _settle(attempt, ids, chat, params)
+        return _settle(attempt, ids, prepared, params)
     except Refusal as refusal:
         return refusal
 
 
 def _settle(
-    attempt: Attempt, ids: Mapping[str, Ids], chat: ChatTokenizer, params: TokenizeParams
+    attempt: Attempt, ids: Mapping[str, Ids], prepared: Preparation, params: TokenizeParams
 ) -> list[Example] | Attempt:
     """The examples of an attempt, or the attempt to be made next. Raises Refusal."""
     if attempt.served:
-        turns = [served_ids(turn, ids, chat) for turn in attempt.turns]
+        turns = [served_ids(turn, ids, prepared.splitters, prepared.chat) for turn in attempt.turns]
     else:
-        turns = sequence_ids(attempt.turns, ids) or []
+        turns = sequence_ids(attempt.turns, ids, prepared.splitters) or []
         if not turns:
             return attempt._replace(served=True)
-    _refuse_double_bos(turns[0], chat)
+    _refuse_bad_beginning(turns[0], prepared.chat)
     fitting = (_fitting_served if attempt.served else _fitting_sequence)(attempt, turns, params.max_tokens)
     if fitting:
         return fitting
     if params.supervise == "last" and len(attempt.answers) > 1:
-        return _attempt(attempt.row, attempt.conversation, attempt.answers[:-1], chat, params)
+        return _attempt(attempt.row, attempt.conversation, attempt.answers[:-1], prepared, params)
     needed = len(turns[0].context) + len(turns[0].answer) + len(turns[0].trailer)
     raise Refusal("too_long", f"the first exchange has {needed} tokens, more than max_tokens={params.max_tokens}")
 
@@ -123,7 +115,7 @@ def _fitting_served(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: int)
     ]
 
 
-def _refuse_double_bos(first: TurnIds, chat: ChatTokenizer) -> None:
+def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:
     bos = chat.tokenizer.bos_token_id
     if bos is not None and first.context[:2] == [bos, bos]:
         raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")

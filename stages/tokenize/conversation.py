@@ -1,7 +1,7 @@
 """One row of the mixture as the template sees it, and what of it must be found again in the rendered text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from re import Pattern
 from typing import Any
@@ -57,19 +57,20 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def refuse_dropped_context(conversation: Conversation, rendered: str, learned: set[int]) -> None:
-    """Raises Refusal when a turn or a tool is missing from `rendered`; the turns in `learned` are checked elsewhere."""
-    for position, message in enumerate(conversation.messages):
+def refuse_dropped_context(messages: Sequence[Message], rendered: str) -> None:
+    """Raises Refusal when a turn of those before the answer is missing from `rendered`."""
+    for position, message in enumerate(messages):
         role = message["role"]
-        if position in learned:
-            continue
         if role != "assistant" and not _shows(message["content"], rendered):
             reason = "dropped_system" if role == "system" else "dropped_turn"
             raise Refusal(reason, f"the {role} turn at {position} does not show up in the rendered text")
         refuse_dropped_calls(message, rendered, position)
-    for tool in conversation.tools or []:
-        name = _tool_name(tool)
-        if name not in rendered:
+
+
+def refuse_dropped_tools(tools: Tools | None, prompt: str) -> None:
+    """Raises Refusal when a tool that is offered is missing from what a server would send."""
+    for tool in tools or []:
+        if (name := _tool_name(tool)) not in prompt:
             raise Refusal("dropped_tools", f"the tool {name} does not show up in the rendered text")
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from stages.chat_template import CONTROL_LITERAL, ChatTemplate, ChatTokenizer, RenderError, own_template
+from stages.chat_template import CONTROL_LITERAL, ChatTemplate, ChatTokenizer, RenderError, match_any, own_template
 from stages.errors import ConfigError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.splitters import find_splitters
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenizer_files import open_tokenizer, tokenizer_folder
 
@@ -32,6 +33,7 @@ class Preparation:
     template_name: str
     document_end: str  # ends a plain document: eos_token as the tokenizer came
     tokens_before: int
+    splitters: re.Pattern[str]  # the control tokens at which texts may be cut before they are encoded
 
     @property
     def template_sha256(self) -> str:
@@ -75,7 +77,7 @@ def _prepare(folder: str, template: str, versions: object) -> Preparation:
     tokenizer.chat_template = text
     chat = ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
-    return Preparation(chat, name, document_end, tokens_before)
+    return Preparation(chat, name, document_end, tokens_before, match_any(find_splitters(chat)))
 
 
 def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
@@ -91,8 +93,26 @@ def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
         return BUILTIN_TEMPLATES[template].text
     path = Path(template).expanduser()
     if path.suffix == ".jinja" and path.is_file():
-        return path.read_text(encoding="utf-8")
+        return _without_layout(path.read_text(encoding="utf-8"), tokenizer)
     raise ConfigError(f"template {template!r} is neither the path of a .jinja file nor one of {names}, {OWN_TEMPLATE}")
+
+
+def _without_layout(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
+    """The template as it is, unless its indentation and line breaks are all that keeps prompts from beginning texts.
+
+    The templates of chujiezheng/chat_templates are laid out for reading like that; its README loads them so.
+    """
+    bare = text.replace("    ", "").replace("\n", "")
+    broken, mended = (not _prompts_begin_texts(ChatTemplate(t, tokenizer.special_tokens_map)) for t in (text, bare))
+    return bare if broken and not mended else text
+
+
+def _prompts_begin_texts(template: ChatTemplate) -> bool:
+    try:
+        prompt = template.render(PROBE[:1], add_generation_prompt=True)
+        return template.render(PROBE, add_generation_prompt=False).startswith(prompt)
+    except RenderError:
+        return False
 
 
 def _tokens_written(template: str, text: str) -> list[str]:
@@ -127,7 +147,7 @@ def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerFast, document_end: str) -> None:
-    """A padding token that ends nothing: a trainer that ignores padding would never teach the model to stop."""
+    """A padding token that ends no answer: a trainer that ignores padding would never teach the model to stop."""
     if tokenizer.pad_token not in (None, tokenizer.eos_token):
         return
     candidates = (document_end, tokenizer.unk_token, tokenizer.bos_token)

@@ -32,7 +32,7 @@ def transform(mixture: pl.DataFrame, *, params: TokenizeParams) -> Tokenized:
     documents = [(row, turns[0]["content"]) for row, turns in enumerate(messages) if is_document(turns)]
     texts = {row for row, _ in documents}
     conversations = [(row, turns, tools[row]) for row, turns in enumerate(messages) if row not in texts]
-    outcomes = tokenize_conversations(conversations, prepared.chat, params)
+    outcomes = tokenize_conversations(conversations, prepared, params)
     outcomes |= tokenize_documents(documents, prepared, params.max_tokens)
     in_order = [outcomes[row] for row in range(mixture.height)]
     examples = [example for outcome in in_order if not isinstance(outcome, Refusal) for example in outcome]

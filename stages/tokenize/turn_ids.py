@@ -1,11 +1,13 @@
 """The token ids of turns, and the proof that those before an answer are the ones a server would feed.
 
-Every piece that follows an answer is encoded behind that answer's end token, as it stands in the whole text: a control
-token splits the text before anything else looks at it, so the pieces' ids put together are the ids of the whole.
+A text is encoded in pieces that begin with a splitter: a control token at which the ids of a whole text are the ids of
+its parts. So each piece is encoded once, and what stands before every answer, such as `<|im_start|>assistant`, only once
+for all rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from re import Pattern
 from typing import NamedTuple
 
 from stages.chat_template import ChatTokenizer
@@ -23,53 +25,70 @@ class TurnIds(NamedTuple):
     trailer: Ids  # belongs to the text only behind the last answer: a later context begins with it
 
 
-def encode_distinct(chat: ChatTokenizer, texts: Iterable[str]) -> dict[str, Ids]:
-    """Text -> token ids; texts that come many times, like what follows every answer, are encoded once."""
-    distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, chat.encode(distinct), strict=True))
+class Piece(NamedTuple):
+    """What is fed before an answer, cut at its last splitter; `known` of its first tokens belong to the answer before."""
+
+    head: str
+    opener: str
+    known: int
 
 
-def sequence_texts(turns: Sequence[Turn]) -> Iterator[str]:
-    """The texts whose ids `sequence_ids` asks for."""
-    for lead, context, turn in _pieces(turns):
-        yield from (lead + context, lead + context + turn.answer, turn.end + turn.trailer)
+def encode_new(chat: ChatTokenizer, texts: Iterable[str], ids: dict[str, Ids]) -> None:
+    """Adds to `ids`, text -> token ids, the texts that are not there yet; one that comes many times is encoded once."""
+    new = list(dict.fromkeys(text for text in texts if text not in ids))
+    ids.update(zip(new, chat.encode(new), strict=True))
 
 
-def sequence_ids(turns: Sequence[Turn], ids: Mapping[str, Ids]) -> list[TurnIds] | None:
+def texts_to_encode(turns: Sequence[Turn], splitters: Pattern[str], *, served: bool) -> Iterator[str]:
+    """The texts whose ids `sequence_ids` asks for, or `served_ids` for each of the turns."""
+    for turn, piece in zip(turns, _pieces(turns, splitters, apart=served), strict=True):
+        yield from (piece.head, piece.opener, piece.opener + turn.answer, _trailer(turn, splitters))
+        if served:
+            yield turn.end + turn.answer
+
+
+def sequence_ids(turns: Sequence[Turn], ids: Mapping[str, Ids], splitters: Pattern[str]) -> list[TurnIds] | None:
     """The turns of one text; None where a token would lie across the place at which some answer begins."""
+    if not all(splitters.fullmatch(turn.end) for turn in turns[:-1]):
+        return None
     made = []
-    for lead, context, turn in _pieces(turns):
-        fed, whole = ids[lead + context], ids[lead + context + turn.answer]
-        if whole[: len(fed)] != fed:
+    for turn, piece in zip(turns, _pieces(turns, splitters, apart=False), strict=True):
+        opener, whole = ids[piece.opener], ids[piece.opener + turn.answer]
+        if whole[: len(opener)] != opener:
             return None
-        skipped = 1 if lead else 0
-        made.append(TurnIds(fed[skipped:], whole[len(fed) :], ids[turn.end + turn.trailer][1:]))
+        context = (ids[piece.head] + opener)[piece.known :]
+        made.append(TurnIds(context, whole[len(opener) :], ids[_trailer(turn, splitters)][1:]))
     return made
 
 
-def _pieces(turns: Sequence[Turn]) -> Iterator[tuple[str, str, Turn]]:
-    """For each turn: the end token before it, and what is fed between that token and its answer."""
-    for turn in turns[:1]:
-        yield "", turn.prompt, turn
-    for before, turn in pairwise(turns):
-        yield before.end, turn.prompt[len(before.prompt) + len(before.answer) :], turn
-
-
-def served_texts(turn: Turn) -> Iterator[str]:
-    """The texts whose ids `served_ids` asks for."""
-    yield from sequence_texts([turn])
-    yield turn.end + turn.answer
-
-
-def served_ids(turn: Turn, ids: Mapping[str, Ids], chat: ChatTokenizer) -> TurnIds:
+def served_ids(turn: Turn, ids: Mapping[str, Ids], splitters: Pattern[str], chat: ChatTokenizer) -> TurnIds:
     """One turn as it is served: the prompt's own ids, then the answer's.
 
     Where the two would share a token in one text, as `\\n\\n` and a letter do in GPT-2, the answer is encoded apart,
     which is what a model that was fed the prompt says. Raises Refusal when that gives another text.
     """
-    if as_sequence := sequence_ids([turn], ids):
+    if as_sequence := sequence_ids([turn], ids, splitters):
         return as_sequence[0]
+    piece = _piece(turn.prompt, splitters, known=0)
     answer = ids[turn.end + turn.answer][1:]
     if chat.decode(answer) != turn.answer:
         raise Refusal("prompt_not_a_prefix", "a token lies across the place at which the answer begins")
-    return TurnIds(ids[turn.prompt], answer, ids[turn.end + turn.trailer][1:])
+    return TurnIds(ids[piece.head] + ids[piece.opener], answer, ids[_trailer(turn, splitters)][1:])
+
+
+def _pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> Iterator[Piece]:
+    """What is fed before each answer: all of it where turns stand apart, else what follows the answer before."""
+    for turn in turns if apart else turns[:1]:
+        yield _piece(turn.prompt, splitters, known=0)
+    for before, turn in () if apart else pairwise(turns):
+        yield _piece(before.end + turn.prompt[len(before.prompt) + len(before.answer) :], splitters, known=1)
+
+
+def _piece(fed: str, splitters: Pattern[str], *, known: int) -> Piece:
+    cut = max((found.start() for found in splitters.finditer(fed)), default=0)
+    return Piece(fed[:cut], fed[cut:], known)
+
+
+def _trailer(turn: Turn, splitters: Pattern[str]) -> str:
+    """What follows the answer, behind its end token; nothing where that cannot be encoded apart, as none of it counts."""
+    return turn.end + turn.trailer if splitters.fullmatch(turn.end) else ""

@@ -6,7 +6,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from stages.chat_template import ChatTokenizer, RenderError
-from stages.tokenize.conversation import Conversation, refuse_dropped_calls, refuse_dropped_context
+from stages.tokenize.conversation import (
+    Conversation,
+    refuse_dropped_calls,
+    refuse_dropped_context,
+    refuse_dropped_tools,
+)
 from stages.tokenize.refusal import Refusal
 
 
@@ -23,7 +28,9 @@ def read_turns(chat: ChatTokenizer, conversation: Conversation, positions: Seque
     """The answers at `positions` of the conversation. Raises Refusal, for the first of them that cannot be proven."""
     for position in positions:
         _refuse_empty(conversation, position)
-    return [_read_turn(chat, conversation, position) for position in positions]
+    turns = [_read_turn(chat, conversation, position) for position in positions]
+    refuse_dropped_tools(conversation.tools, turns[-1].prompt)
+    return turns
 
 
 def _refuse_empty(conversation: Conversation, position: int) -> None:
@@ -36,8 +43,7 @@ def _refuse_empty(conversation: Conversation, position: int) -> None:
 
 def _read_turn(chat: ChatTokenizer, conversation: Conversation, position: int) -> Turn:
     prompt, rendered = _render(chat, conversation, position)
-    shown = Conversation(conversation.messages[: position + 1], conversation.tools)
-    refuse_dropped_context(shown, rendered, learned={position})
+    refuse_dropped_context(conversation.messages[:position], rendered)
     refuse_dropped_calls(conversation.messages[position], rendered, position)
     if not rendered.startswith(prompt):
         raise Refusal("prompt_not_a_prefix", _difference(prompt, rendered, position))

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.contract import Workbench
 from stages.errors import ConfigError, DataError
-from stages.models import copy_tokenizer, embedding_rows, load_config, load_tokenizer, repeatable, set_stop_ids
+from stages.models import copy_tokenizer, embedding_rows, load_config, repeatable, set_stop_ids
 from stages.schema import load_schema
+from stages.tokenizer_files import open_tokenizer
 from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
@@ -45,7 +46,7 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
     """
     with repeatable(params.cpu_threads):
         splits = read_splits(examples, params)
-        words = load_tokenizer(tokenizer or base)
+        words = open_tokenizer(tokenizer or base)
         accelerator = one_process()
         arithmetic = choose_arithmetic(accelerator.device, params)
         trained = load_trainable(base, words, params, arithmetic.dtype)

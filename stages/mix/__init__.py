@@ -1,0 +1,1 @@
+"""Chooses how much of each source is trained on, and divides train, validation and test."""

@@ -1,0 +1,82 @@
+import gzip
+import json
+import random
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dedup_rows import dedup, jaccard, planted, row
+from shared_data import shared_data
+from stages.dedup.groups import connected
+from stages.dedup.minhash import PERMUTATIONS, rows_per_band
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=14), max_size=14),
+    st.sampled_from([0.5, 0.65, 0.8]),
+)
+def test_the_rows_that_stay_are_those_of_a_greedy_walk_over_all_pairs(drawn: list[list[str]], least: float) -> None:
+    rows = [row(f"r{i}", " ".join(words), "Yes." * (i % 3)) for i, words in enumerate(drawn)]
+    best_first = sorted(rows, key=lambda r: (-len(r["messages"][1]["content"]), r["row_id"]))
+    stay: list[dict[str, Any]] = []
+    for r in best_first:
+        prompt = r["messages"][0]["content"]
+        if all(jaccard(prompt, s["messages"][0]["content"]) < least for s in stay):
+            stay.append(r)
+    unique, gone = dedup(rows, key="prompt", min_similarity=least, max_row_share=None)
+    assert set(unique["file"]) == {r["file"] for r in stay}
+    text_of = {r["row_id"]: r["messages"][0]["content"] for r in rows}
+    for goer, survivor, similarity in gone.select("row_id", "survivor_id", "similarity").rows():
+        assert similarity == pytest.approx(jaccard(text_of[goer], text_of[survivor]))
+        assert similarity >= least
+        assert survivor in set(unique["row_id"])
+
+
+def test_planted_near_duplicates_are_found_and_nothing_else_goes() -> None:
+    rows, pairs = planted(3000, seed=5)
+    unique, gone = dedup(rows)
+    stayed = set(unique["file"])
+    assert len(pairs) > 500
+    assert sum(one in stayed and other in stayed for one, other in pairs) <= len(pairs) * 0.001
+    text_of = {r["row_id"]: r["messages"][0]["content"] + " yes" for r in rows}
+    for goer, survivor in gone.select("row_id", "survivor_id").rows():
+        assert jaccard(text_of[goer], text_of[survivor]) >= 0.8
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_neither_the_order_of_the_rows_nor_the_seed_of_the_hashes_changes_the_result(seed: int) -> None:
+    rows, _ = planted(300, seed=9)
+    expected = dedup(rows)
+    shuffled = random.Random(seed).sample(rows, len(rows))
+    assert all(a.equals(b) for a, b in zip(expected, dedup(shuffled, seed=seed), strict=True))
+
+
+@pytest.mark.parametrize("similarity", [0.3, 0.5, 0.6, 0.8, 0.95, 1.0])
+def test_bands_are_as_long_as_recall_at_the_threshold_allows(similarity: float) -> None:
+    width = rows_per_band(similarity)
+    recall = 1 - (1 - similarity**width) ** (PERMUTATIONS // width)
+    assert recall >= 0.9999 or width == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_linked_rows_have_the_lowest_of_them_in_common(links: list[tuple[int, int]]) -> None:
+    expected = list(range(10))
+    for _ in range(10):
+        for a, b in links:
+            expected[a] = expected[b] = min(expected[a], expected[b])
+    columns = pl.DataFrame(links, schema={"a": pl.Int64, "b": pl.Int64}, orient="row")
+    assert connected(10, columns["a"].to_numpy(), columns["b"].to_numpy()).tolist() == expected
+
+
+@pytest.mark.slow
+def test_alpaca_loses_less_than_one_row_in_a_thousand() -> None:
+    with gzip.open(shared_data("alpaca/alpaca_data.json.gz")) as file:
+        records = json.load(file)
+    rows = [row(f"{i}", f"{r['instruction']}\n\n{r['input']}", r["output"]) for i, r in enumerate(records)]
+    unique, gone = dedup(rows)
+    assert unique.height + gone.height == len(rows)
+    assert 1 <= gone.height < len(rows) / 1000
