@@ -1,4 +1,4 @@
-"""DAG `curate`: raw files to a published data set, on a schedule."""
+"""The Airflow DAG `curate`: raw files to a published data set, on a schedule. (Airflow skips files without its name.)"""
 
 from pipeline_dag import DATASET, pipeline_dag
 from stages.pipeline import CURATE

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from infra.container_engine import ROOT, Engine
 from infra.image_build import image_name
@@ -37,7 +37,7 @@ def compare(engine: Engine, stage: Stage, settings: Sequence[str] = ()) -> list[
     with tempfile.TemporaryDirectory(dir=WORK, prefix=f"{stage.name}-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
-        command = ["run", stage.name, *example_inputs(stage, folder), "--output", str(folder / "result"), "--progress", "off"]
+        command = ["run", stage.name, *example_inputs(stage, folder), "--output", str(folder / "result")]
         command += [word for value in settings for word in ("--set", value)]
         _call([sys.executable, "-m", "stages", *command], "process")
         (folder / "result").rename(folder / "process")
@@ -106,12 +106,15 @@ def _call(command: Sequence[str], where: str, engine: Engine | None = None) -> N
 def _compared(process: Path, container: Path) -> list[Compared]:
     ours, theirs = read_json(process / RECEIPT), read_json(container / RECEIPT)
     names = sorted({*ours["outputs"], *theirs["outputs"]})
-    digests = [Compared(name, *(made["outputs"].get(name, {}).get("digest", "none") for made in (ours, theirs))) for name in names]
+    digests = [Compared(name, *(_digest(receipt, name) for receipt in (ours, theirs))) for name in names]
     return [Compared("(key)", ours["key"], theirs["key"]), *digests]
+
+
+def _digest(receipt: Mapping[str, Any], dataset: str) -> str:
+    return str(receipt["outputs"].get(dataset, {}).get("digest", "(not made)"))
 
 
 def table(compared: Sequence[Compared]) -> str:
     """One line per compared thing, the digests shortened."""
-    lines = [f"{'':<14} {'process':<16} {'container':<16} same"]
-    lines += [f"{name:<14} {ours[:12]:<16} {theirs[:12]:<16} {'yes' if ours == theirs else 'NO'}" for name, ours, theirs in compared]
-    return "\n".join(lines)
+    rows = [(name, ours[:12], theirs[:12], "yes" if ours == theirs else "NO") for name, ours, theirs in compared]
+    return "\n".join(f"{a:<14} {b:<14} {c:<14} {d}" for a, b, c, d in [("", "process", "container", "same"), *rows])

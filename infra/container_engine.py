@@ -12,7 +12,17 @@ from stages.errors import ServiceUnavailable
 
 ROOT = Path(__file__).resolve().parent.parent
 PODMAN_SETTINGS = ROOT / "work" / "containers" / "containers.conf"
-PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "uidmap", "catatonit", "mmdebstrap", "ca-certificates")
+PACKAGES = [
+    "podman",
+    "runc",
+    "netavark",
+    "aardvark-dns",
+    "iptables",
+    "uidmap",
+    "catatonit",
+    "mmdebstrap",
+    "ca-certificates",
+]
 INSTALL = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *PACKAGES)
 MOST_OPEN_FILES = 1_048_576
 MOST_PROCESSES = 32_768  # podman 4.3 lowers its own limit to this, so no container may be given more
@@ -69,7 +79,7 @@ def install() -> None:
     for command in (("apt-get", "update", "--quiet"), INSTALL):
         done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
-            raise ServiceUnavailable(f"{' '.join(command)} left with exit code {done.returncode}; see what it said above")
+            raise ServiceUnavailable(f"{' '.join(command)} left with exit code {done.returncode}; it says why above")
 
 
 def podman() -> Engine:

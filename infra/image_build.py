@@ -47,8 +47,10 @@ def build_image(engine: Engine, stage: Stage, *, quiet: bool = False) -> str:
                        *_certificates(), *_wheels(), str(ROOT), stdout=subprocess.PIPE if quiet else None,
                        stderr=subprocess.STDOUT if quiet else None)  # fmt: skip
     if done.returncode:
-        print((done.stdout or "")[-4000:], file=sys.stderr)
-        raise ServiceUnavailable(f"building {name} left with exit code {done.returncode}; the last lines above say why")
+        said = (done.stdout or "")[-4000:]
+        raise ServiceUnavailable(
+            f"building {name} left with exit code {done.returncode}; its last lines say why\n{said}"
+        )
     return name
 
 
@@ -96,7 +98,7 @@ def _certificates() -> list[str]:
 
 def _wheels() -> list[str]:
     """The folder of wheels that pip's own settings name here, such as one with a CPU build of torch."""
-    python = Path(sys.base_prefix) / "bin" / "python3"
-    asked = subprocess.run([python, "-m", "pip", "config", "get", "global.find-links"], capture_output=True, text=True, check=False)
+    command = [Path(sys.base_prefix) / "bin" / "python3", "-m", "pip", "config", "get", "global.find-links"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
     folders = [folder for folder in asked.stdout.split() if Path(folder).is_dir()]
     return ["--build-context", f"wheels={folders[0]}"] if folders else []

@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=told)
         verb.add_argument("stage", choices=sorted(STAGES), metavar="stage")
         verb.set_defaults(command=command)
-    verb.add_argument("--set", action="append", default=[], metavar="PARAM=VALUE", help="a parameter of the stage; repeatable")
+    verb.add_argument("--set", action="append", default=[], metavar="PARAM=VALUE", help="a parameter; repeatable")
     return parser
 
 

@@ -110,14 +110,14 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     Raises ConfigError for a folder that holds no readable model, and DataError for weights that are damaged or that
     lack a tensor of the model: transformers would fill it with random numbers.
     """
-    load_config(folder)
+    config = load_config(folder)
     for path in weight_files(folder):
         _check_weights(path)
     transformers_logging.disable_progress_bar()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype or "auto", attn_implementation="sdpa", use_safetensors=True, trust_remote_code=False,
-            local_files_only=True, output_loading_info=True,
+            folder, dtype=dtype or "auto", attn_implementation=_attention(config), use_safetensors=True,
+            trust_remote_code=False, local_files_only=True, output_loading_info=True,
         )  # fmt: skip
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise ConfigError(
@@ -129,6 +129,16 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
         )
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _attention(config: PreTrainedConfig) -> str:
+    """Always said, never left to config.json: the fast one where the architecture has it, else the plain one."""
+    try:
+        with torch.device("meta"):
+            AutoModelForCausalLM.from_config(config, attn_implementation="sdpa", trust_remote_code=False)
+    except ValueError:
+        return "eager"
+    return "sdpa"
 
 
 def _check_weights(path: Path) -> None:

@@ -143,14 +143,14 @@ def find_result(request: Request, final: Path, key: str) -> tuple[Outcome | None
                 raise DataError(f"{final / name} is not the dataset that its receipt names")
     except DataError as error:
         return None, (f"a stored result was refused: {error}",)
-    if request.stage.outside and not _stands_outside(request):
+    if request.stage.outside and not _stands_outside(request, key):
         return None, ("what it registered is no longer there",)
     return Outcome(final, receipt, hit=True), ()
 
 
-def _stands_outside(request: Request) -> bool:
+def _stands_outside(request: Request, key: str) -> bool:
     tracking = importlib.import_module("stages.tracking")
-    return bool(tracking.registry_exists(request.tracking_uri))
+    return bool(tracking.stands_in_registry(request.tracking_uri, key))
 
 
 def _make(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,13 @@ def tokenizer_folder(name: str | Path) -> Path:
         return folder
     if not HUB_ID.fullmatch(str(name)):
         raise ConfigError(f"tokenizer {name} is no folder; give a folder that holds {FORMS}, or a hub id")
+    return _fetch(str(name))
+
+
+@cache
+def _fetch(name: str) -> Path:
     try:
-        return Path(snapshot_download(str(name), allow_patterns=HUB_FILES))
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
     except LocalEntryNotFoundError as error:
         raise ServiceUnavailable(
             f"tokenizer {name} is no folder here, and the hub, which may have one of that name, does not answer "

@@ -83,7 +83,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     """
     if not tracking_uri:
         raise ConfigError(
-            "no MLflow address is set, and this stage registers models; give --tracking-uri sqlite:///<file>"
+            "no MLflow address is set, and this stage registers models; set MLFLOW_TRACKING_URI, for example to sqlite:////<folder>/mlflow.db"
         )
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -92,7 +92,8 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        mlflow.set_tracking_uri(tracking_uri)
+        with _environment({"MLFLOW_TRACKING_URI": tracking_uri}):  # MLflow would leave it set for the next stage
+            mlflow.set_tracking_uri(tracking_uri)
         return mlflow.MlflowClient(tracking_uri=tracking_uri)
 
 

@@ -48,19 +48,7 @@ def curated(folder: Path) -> dict[str, Path]:
         "overlap": 0.9,
     }
     clean = kept.slice(2)
-    number = pl.int_range(pl.len()) % 10
-    split = (
-        pl.when(number == 0)
-        .then(pl.lit("test"))
-        .when(number == 1)
-        .then(pl.lit("validation"))
-        .otherwise(pl.lit("train"))
-    )
-    mixture = (
-        clean.slice(5)
-        .with_columns(split=split)
-        .with_columns(repeats=pl.when(pl.col("split") == "train").then(2).otherwise(1).cast(pl.Int32))
-    )
+    mixture = mixed(clean.slice(5))
     tables: dict[str, pl.DataFrame] = {
         "conversations": rows.drop("group_id"),
         "unique": unique,
@@ -80,6 +68,14 @@ def curated(folder: Path) -> dict[str, Path]:
     made = {name: rows.to_dicts() for name, rows in tables.items()}
     made |= {"quarantined": quarantined(), "examples": examples(mixture.slice(3))}
     return {name: sealed(folder / name, name, rows) for name, rows in made.items()}
+
+
+def mixed(clean: pl.DataFrame) -> pl.DataFrame:
+    """One row of ten for the test, one for validation, the others for training, twice an epoch."""
+    held_out = {0: "test", 1: "validation"}
+    split = (pl.int_range(pl.len()) % 10).replace_strict(held_out, default="train", return_dtype=pl.String)
+    repeats = pl.when(pl.col("split") == "train").then(2).otherwise(1).cast(pl.Int32)
+    return clean.with_columns(split=split).with_columns(repeats=repeats)
 
 
 def quarantined() -> Rows:

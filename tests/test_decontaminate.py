@@ -65,6 +65,15 @@ def test_a_prompt_that_is_an_item_is_flagged_however_short_with_the_item_and_the
     }
 
 
+def test_labels_around_a_question_are_not_part_of_it(tmp_path: Path) -> None:
+    rows = [
+        row("bare", SHORT, "x"),
+        row("labelled", f"Question: {SHORT}\nAnswer:", "x"),
+        row("other", "Why Panama:", "x"),
+    ]
+    assert set(flagged(rows, eval_files(tmp_path, {"query": f"Q: {SHORT}"}))) == {"bare", "labelled"}
+
+
 def test_a_short_item_inside_other_text_proves_nothing(tmp_path: Path) -> None:
     rows = [row("in prompt", f"Tell me: {SHORT}", "To eat."), row("in answer", "Ask me something.", SHORT)]
     assert flagged(rows, eval_files(tmp_path, {"question": SHORT})) == {}
@@ -96,10 +105,12 @@ def test_half_of_a_long_item_is_an_overlap_and_a_third_is_not(tmp_path: Path) ->
     assert set(flagged(rows, eval_files(tmp_path, {"question": LONG}), min_overlap=0.2)) == {"half", "third"}
 
 
-def test_an_item_with_one_changed_word_is_an_overlap(tmp_path: Path) -> None:
-    changed = LONG.replace("nine goats", "ten goats")
-    [verdict] = flagged([row("a", changed, "x")], eval_files(tmp_path, {"question": LONG})).values()
-    assert (verdict["reason"], verdict["evidence"][:9]) == ("eval_ngram", "goats at ")
+def test_the_evidence_of_an_item_with_a_changed_word_ends_before_it(tmp_path: Path) -> None:
+    words = LONG.split()
+    changed = [*words[:19], "changed", *words[20:]]
+    [verdict] = flagged([row("a", " ".join(changed), "x")], eval_files(tmp_path, {"question": LONG})).values()
+    expected = " ".join(words[:19]).lower().replace(",", "")
+    assert (verdict["reason"], verdict["overlap"], verdict["evidence"]) == ("eval_ngram", 0.5, expected)
 
 
 def test_the_item_of_which_a_row_holds_most_is_named(tmp_path: Path) -> None:

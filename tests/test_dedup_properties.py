@@ -1,7 +1,6 @@
 import gzip
 import json
 import random
-from typing import Any
 
 import polars as pl
 import pytest
@@ -13,27 +12,37 @@ from shared_data import shared_data
 from stages.dedup.groups import connected
 from stages.dedup.minhash import PERMUTATIONS, rows_per_band
 
+WORDS = list("abcdefghijklmnop")
+PIECES = st.tuples(st.integers(0, 4), st.integers(8, 16), st.sampled_from(["", "x", "x y"]))
+QUESTIONS = st.lists(PIECES.map(lambda piece: " ".join([*WORDS[piece[0] : piece[1]], piece[2]])), max_size=12)
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=14), max_size=14),
-    st.sampled_from([0.5, 0.65, 0.8]),
-)
-def test_the_rows_that_stay_are_those_of_a_greedy_walk_over_all_pairs(drawn: list[list[str]], least: float) -> None:
-    rows = [row(f"r{i}", " ".join(words), "Yes." * (i % 3)) for i, words in enumerate(drawn)]
-    best_first = sorted(rows, key=lambda r: (-len(r["messages"][1]["content"]), r["row_id"]))
-    stay: list[dict[str, Any]] = []
-    for r in best_first:
-        prompt = r["messages"][0]["content"]
-        if all(jaccard(prompt, s["messages"][0]["content"]) < least for s in stay):
-            stay.append(r)
-    unique, gone = dedup(rows, key="prompt", min_similarity=least, max_row_share=None)
-    assert set(unique["file"]) == {r["file"] for r in stay}
-    text_of = {r["row_id"]: r["messages"][0]["content"] for r in rows}
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(QUESTIONS, st.sampled_from([0.5, 0.6, 0.65, 0.8]), st.sampled_from([0.5, 0.6, 0.75]))
+def test_verdicts_and_groups_are_those_of_a_walk_over_all_pairs(
+    questions: list[str], least: float, group: float
+) -> None:
+    rows = [row(f"r{i}", question, "Yes." * (i % 3)) for i, question in enumerate(questions)]
+    text_of = {r["row_id"]: question for r, question in zip(rows, questions, strict=True)}
+    stay: list[str] = []
+    for r in sorted(rows, key=lambda r: (-len(r["messages"][1]["content"]), r["row_id"])):
+        if all(jaccard(text_of[r["row_id"]], text_of[other]) < least for other in stay):
+            stay.append(r["row_id"])
+    unique, gone = dedup(rows, key="prompt", min_similarity=least, group_similarity=group, max_row_share=None)
+    assert dict(unique.select("row_id", "group_id").rows()) == groups_by_hand(stay, text_of, group)
     for goer, survivor, similarity in gone.select("row_id", "survivor_id", "similarity").rows():
         assert similarity == pytest.approx(jaccard(text_of[goer], text_of[survivor]))
         assert similarity >= least
-        assert survivor in set(unique["row_id"])
+        assert survivor in stay
+
+
+def groups_by_hand(stay: list[str], text_of: dict[str, str], least: float) -> dict[str, str]:
+    group = {row_id: row_id for row_id in stay}
+    for _ in stay:
+        for one in stay:
+            alike = [other for other in stay if jaccard(text_of[one], text_of[other]) >= least]
+            group[one] = min(group[other] for other in alike)
+    return group
 
 
 def test_planted_near_duplicates_are_found_and_nothing_else_goes() -> None:

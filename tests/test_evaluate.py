@@ -15,7 +15,7 @@ from stages.errors import DataError
 from stages.evaluate import job
 from stages.evaluate.stage import EvaluateParams
 from stages.models import load_model, repeatable
-from stages.schema import check_table, conform, load_schema
+from stages.schema import check_table, load_schema
 from stages.source_files import list_source_files
 from stages.tokenize.builtin_templates import CHATML
 from tiny_model import make_model
@@ -115,7 +115,7 @@ def evaluate(
     tables = {}
     for name, folder in outputs.items():
         schema = load_schema(name)
-        tables[name] = conform(pl.scan_parquet(folder / "*.parquet"), schema, name).collect().sort(schema.key)
+        tables[name] = pl.read_parquet(folder / "*.parquet").sort(schema.key)
         check_table(tables[name], schema, name)
     return tables["evaluation"], tables["generations"], facts
 

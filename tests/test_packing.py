@@ -3,7 +3,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.train.batches import lay_out, packed, padded
@@ -11,6 +11,7 @@ from stages.train.packing import StepOrder, best_fit_decreasing, epoch_steps
 from stages.train.stage import TrainParams
 from tiny_training import arrays, example
 
+unhurried = settings(deadline=None)
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 
 
@@ -33,6 +34,7 @@ def test_puts_each_example_where_the_least_room_remains(lengths: list[int], capa
     assert packs_of(lengths, capacity) == expected
 
 
+@unhurried
 @given(LENGTHS)
 def test_every_example_is_in_one_pack_and_no_pack_overflows(lengths: list[int]) -> None:
     packs = packs_of(lengths, 20)
@@ -40,6 +42,7 @@ def test_every_example_is_in_one_pack_and_no_pack_overflows(lengths: list[int]) 
     assert all(sum(lengths[i] for i in pack) <= 20 or len(pack) == 1 for pack in packs)
 
 
+@unhurried
 @given(LENGTHS)
 def test_packs_are_as_few_as_best_fit_promises(lengths: list[int]) -> None:
     fitting = [min(length, 20) for length in lengths]
@@ -48,6 +51,7 @@ def test_packs_are_as_few_as_best_fit_promises(lengths: list[int]) -> None:
     assert len(packs_of(fitting, 20)) <= 2 * fewest_possible
 
 
+@unhurried
 @given(LENGTHS, st.integers(0, 5))
 def test_an_epoch_has_each_example_as_often_as_it_repeats(lengths: list[int], epoch: int) -> None:
     repeats = np.arange(len(lengths)) % 3 + 1
@@ -56,6 +60,7 @@ def test_an_epoch_has_each_example_as_often_as_it_repeats(lengths: list[int], ep
     assert seen == {i: int(times) for i, times in enumerate(repeats)}
 
 
+@unhurried
 @given(LENGTHS)
 def test_the_packs_of_an_epoch_are_spread_evenly_over_its_steps(lengths: list[int]) -> None:
     steps = epoch_steps(np.array(lengths), np.ones(len(lengths), dtype=int), TrainParams(pack_tokens=20, packs_per_step=4), 0)
@@ -114,6 +119,7 @@ def test_padded_rows_have_a_mask_and_the_same_targets() -> None:
     assert batch.tokens == 9
 
 
+@unhurried
 @given(LENGTHS)
 def test_both_layouts_hold_the_same_examples_within_the_same_room(lengths: list[int]) -> None:
     examples = arrays([example(f"r{i}", range(100, 101 + length)) for i, length in enumerate(lengths)])

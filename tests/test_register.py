@@ -18,8 +18,7 @@ from stages.errors import ConfigError, DataError
 from stages.register import job
 from stages.register.safe_files import refuse_unsafe_files
 from stages.register.stage import RegisterParams
-from stages.schema import load_schema
-from stages.tables import read_given
+from stages.schema import check_table, load_schema
 from stages.tracking import open_client
 from workbench import lend
 
@@ -62,7 +61,9 @@ def register(tmp_path: Path, inputs: dict[str, Path], database: str, key: str = 
     output.mkdir()
     bench = lend(tmp_path / "scratch", key=key, tracking_uri=database, input_digests=DIGESTS)
     facts = job.run(**inputs, model_version=output, params=RegisterParams(**params), workbench=bench)
-    [row] = read_given(output, load_schema("model_version")).collect().rows(named=True)
+    written = pl.read_parquet(output / "*.parquet")
+    check_table(written, load_schema("model_version"), "model_version")
+    [row] = written.rows(named=True)
     return row | {"facts": facts}
 
 
@@ -135,16 +136,19 @@ def test_the_same_execution_registers_once_and_another_one_makes_a_new_version(
     assert len(client.search_model_versions("name = 'temper'")) == 2
 
 
-STEPS = (
-    "create_run",
-    "create_logged_model",
-    "log_model_artifacts",
-    "finalize_logged_model",
-    "log_batch",
-    "create_registered_model",
-    "create_model_version",
-    "set_logged_model_tags",
-    "set_terminated",
+# What stands before one step is what stood after the one before it, but for files, which are logged folder by folder.
+POINTS = (
+    "before_create_run",
+    "before_create_logged_model",
+    "before_log_model_artifacts",
+    "after_log_model_artifacts",
+    "before_finalize_logged_model",
+    "before_log_batch",
+    "before_create_registered_model",
+    "before_create_model_version",
+    "before_set_logged_model_tags",
+    "before_set_terminated",
+    "after_set_terminated",
 )
 
 
@@ -152,7 +156,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing in the job may catch it."""
 
 
-@pytest.fixture(params=[f"{when}_{step}" for step in STEPS for when in ("before", "after")])
+@pytest.fixture(params=POINTS)
 def killed_attempt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The next call of one of MLflow's methods is the last thing the attempt does, or is not even done."""
     when, step = request.param.split("_", 1)

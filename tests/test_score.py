@@ -1,5 +1,4 @@
 import gzip
-import json
 from typing import Any
 
 import polars as pl
@@ -210,10 +209,21 @@ def test_no_text_makes_a_signal_that_breaks_the_schema() -> None:
     check_table(table_of_pairs, load_schema("scored"), "scored")
 
 
+def turn(role: str, content: pl.Expr) -> pl.Expr:
+    absent = [pl.lit(None, pl.String).alias(name) for name in ("reasoning_content", "tool_calls")]
+    return pl.struct(pl.lit(role).alias("role"), content.alias("content"), *absent)
+
+
 @pytest.mark.slow
 def test_the_findings_in_the_answers_of_alpaca_stay_what_they_were_when_each_was_read() -> None:
-    raw = json.loads(gzip.decompress(shared_data("alpaca/alpaca_data.json.gz").read_bytes()))
-    found = scored(*[chat("\n\n".join(filter(None, (row["instruction"], row["input"]))), row["output"]) for row in raw])
+    raw = pl.read_json(gzip.decompress(shared_data("alpaca/alpaca_data.json.gz").read_bytes()))
+    asked = (
+        pl.when(pl.col("input") == "")
+        .then("instruction")
+        .otherwise(pl.concat_str("instruction", "input", separator="\n\n"))
+    )
+    rows = raw.select(messages=pl.concat_list(turn("user", asked), turn("assistant", pl.col("output"))))
+    found = transform(rows, params=ScoreParams()).scored
     counts = found.select(
         pl.col("refusal_phrase", "template_leak").count(), pl.col("ends_unfinished", "placeholder_input").sum(),
         empty=(pl.col("response_chars") == 0).sum(), loops=(pl.col("repeated_trigram_share") > 0.8).sum(),

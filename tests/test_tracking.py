@@ -1,6 +1,7 @@
 """Given runs, retries and servers that are away -> what MLflow holds afterwards, and that nothing was raised."""
 
 import logging
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -126,6 +127,14 @@ def test_an_empty_address_turns_logging_off() -> None:
     with run_log("", EXPERIMENT, "train", {"lr": 1}) as log:
         log.metrics(1, {"loss": 1.0})
         log.tags({"a": "b"})
+
+
+@pytest.mark.slow
+def test_a_client_leaves_the_address_of_the_next_stage_alone(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    open_client(database)
+
+    assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
 @pytest.mark.slow

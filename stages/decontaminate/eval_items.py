@@ -15,7 +15,7 @@ ANSWER_FIELDS |= {"continuation", "explanation"}
 DIALOGUE_FIELDS = {"turns", "messages", "conversations", "conversation", "replies"}
 ANSWERING = {"assistant", "gpt", "model", "bot", "chatgpt"}
 LEAST_WORDS_OF_UNKNOWN_FIELD = 8
-LABEL = re.compile(r"^\s*(question|q|instruction|query|problem)\s*:|(answer|a)\s*:\s*$", re.IGNORECASE)
+LABEL = r"(?i)^\s*(question|q|instruction|query|problem)\s*:|\b(answer|a)\s*:\s*$"  # around a question, not part of it
 
 
 class EvalText(NamedTuple):
@@ -66,7 +66,7 @@ def texts_of(record: object) -> Iterator[tuple[str, str]]:
     known = list(_walk(record, "text"))
     unknown = [(text, "prompt") for text in _strings(record) if len(text.split()) >= LEAST_WORDS_OF_UNKNOWN_FIELD]
     for text, role in known or unknown:
-        if stripped := LABEL.sub("", text).strip():
+        if stripped := re.sub(LABEL, "", text).strip():
             yield stripped, role
 
 

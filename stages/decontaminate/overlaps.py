@@ -4,6 +4,7 @@ import polars as pl
 
 from stages.conversation_text import words
 from stages.decontaminate.eval_index import EvalIndex, RunsOfLength
+from stages.decontaminate.eval_items import LABEL
 from stages.word_runs import Runs, run_hashes, word_hashes
 
 ROWS_AT_ONCE = 32_768  # bounds the memory that words take
@@ -49,7 +50,8 @@ def find_overlaps(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> p
 
 def _equal_openings(rows: pl.DataFrame, index: EvalIndex) -> pl.DataFrame:
     """Rows whose first turn is, word by word, one of the prompts that are too short to be looked for inside texts."""
-    openings = rows.with_columns(phrase=words(pl.col("opening")).list.join(" "))
+    question = pl.col("opening").str.replace_all(LABEL, "")
+    openings = rows.with_columns(phrase=words(question).list.join(" "))
     return openings.join(index.short, on="phrase").select(
         "row_id",
         "conversation",

@@ -84,6 +84,7 @@ def checked_turns(turns: list[Turn], place: Place, rules: Rules) -> tuple[list[T
             raise Unusable("unanswered_turn", place(len(turns) - 1), turns[-1].content)
         repairs.append("trailing_turns_removed")
     kept: list[Turn] = []
+    before = None  # the role of the last turn that is not the system's
     for number, turn in enumerate(turns[: answers[-1] + 1]):
         _refuse_unusable_turn(turn, place(number), rules)
         if turn.role == "system" and not turn.content.strip():
@@ -92,7 +93,8 @@ def checked_turns(turns: list[Turn], place: Place, rules: Rules) -> tuple[list[T
             kept[-1] = Turn("user", f"{kept[-1].content}\n\n{turn.content}")
             repairs.append("user_turns_merged")
             continue
-        _refuse_wrong_order(kept[-1].role if kept else "system", turn.role, place(number))
+        _refuse_wrong_order(before, turn.role, place(number))
+        before = turn.role if turn.role != "system" else before
         kept.append(turn)
     return kept, tuple(dict.fromkeys(repairs))
 
@@ -106,12 +108,11 @@ def _refuse_unusable_turn(turn: Turn, where: str, rules: Rules) -> None:
         raise Unusable("unfilled_placeholder", where, found[0])
 
 
-def _refuse_wrong_order(before: str, role: str, where: str) -> None:
-    """`before` is the role of the turn before; nothing before counts as a system turn."""
+def _refuse_wrong_order(before: str | None, role: str, where: str) -> None:
     match before, role:
-        case "system", "assistant":
+        case None, "assistant":
             raise Unusable("assistant_first", where, role)
-        case "system" | "user", "tool":
+        case None | "user", "tool":
             raise Unusable("unexpected_tool_turn", where, role)
         case "user", "user":
             raise Unusable("two_user_turns", where, role)

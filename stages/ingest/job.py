@@ -2,10 +2,9 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,10 @@ from stages.ingest.transform import Ingested, transform
 from stages.records import BrokenRecord, Record, read_records
 from stages.source_files import SourceFile
 
+AnyRecord = Record | BrokenRecord
+
 SHOWN = 5
+MAX_BATCH_BYTES = 1 << 25
 MIN_BYTES_TO_SHARE = 1 << 26  # below this, starting processes takes about as long as the work
 
 
@@ -100,7 +102,10 @@ def _read_all(readings: Sequence[Reading], workers: int) -> Iterator[Tally]:
 
 
 def _size(reading: Reading) -> int:
-    return 0 if reading.file.problem else reading.file.path.stat().st_size
+    try:
+        return reading.file.path.lstat().st_size
+    except OSError:  # reading it will say so
+        return 0
 
 
 def read_whole_file(reading: Reading) -> Tally:
@@ -116,20 +121,29 @@ def read_file(reading: Reading) -> Iterator[Tally]:
     """Leaves the tables of a file below `parts`, one batch of records after the other."""
     file, params = reading.file, reading.params
     records = read_records(file, max_record_bytes=params.max_record_bytes, text_chars=params.text_chars)
-    batch_number = 0
-    while batch := list(islice(records, params.batch_records)):
+    for number, batch in enumerate(_batches(records, params.batch_records)):
         made = transform(batch, file=file, params=params)
         _refuse_lost_records(batch, made, file)
+        part = f"{reading.number:06d}-{number:06d}.arrow"
         for name, table in (("conversations", made.conversations), ("quarantined", made.quarantined)):
             if table.height:
-                table.write_ipc(
-                    reading.parts / name / f"{reading.number:06d}-{batch_number:06d}.arrow", compression="lz4"
-                )
+                table.write_ipc(reading.parts / name / part, compression="lz4")
         yield Tally(len(batch), made.dialects)
-        batch_number += 1
 
 
-def _refuse_lost_records(batch: Sequence[Record | BrokenRecord], made: Ingested, file: SourceFile) -> None:
+def _batches(records: Iterable[AnyRecord], max_records: int) -> Iterator[list[AnyRecord]]:
+    """Neighbouring records, few enough and short enough to be held in memory."""
+    batch: list[AnyRecord] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) >= max_records or record.byte_offset - batch[0].byte_offset > MAX_BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _refuse_lost_records(batch: Sequence[AnyRecord], made: Ingested, file: SourceFile) -> None:
     found = {*made.conversations["record"], *made.quarantined["record"]}
     if lost := sorted(str(record.index) for record in batch if record.index not in found):
         raise DataError(

@@ -11,6 +11,7 @@ from stages.errors import GateNotPassed
 from stages.promote import aliases
 from stages.promote.gates import Gate, judge
 from stages.promote.stage import PromoteParams
+from stages.schema import load_schema
 from stages.tables import read_table
 from stages.tracking import open_client, registry_calls
 
@@ -40,12 +41,15 @@ def run(
             aliases.turn_down(client, challenger, params)
         summary = _summary(gates)
         client.set_model_version_tag(challenger.name, str(challenger.version), aliases.VERDICT_TAG, summary)
-    pl.DataFrame([asdict(gate) | {"promoted": promoted} for gate in gates], schema_overrides=NUMBERS).write_parquet(
-        verdict / "part-00000.parquet"
-    )
+    _write(gates, promoted, verdict)
     if params.stop_on_failed_gate and not promoted:
         raise GateNotPassed(f"version {challenger.version} of {challenger.name!r} is {summary}; the champion stays")
     return {"promoted": promoted, "version": challenger.version, "compared_with": rival}
+
+
+def _write(gates: list[Gate], promoted: bool, folder: Path) -> None:
+    rows = pl.DataFrame([asdict(gate) | {"promoted": promoted} for gate in gates], schema_overrides=NUMBERS)
+    rows.select(list(load_schema("verdict").dtypes)).write_parquet(folder / "part-00000.parquet")
 
 
 def _measured(evaluation: Path) -> dict[str, float]:

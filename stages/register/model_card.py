@@ -75,6 +75,8 @@ def _training_data(examples: pl.LazyFrame) -> str:
         .sort("source")
         .collect()
     )
+    if counts.is_empty():
+        return "No example of split train came with the model."
     return _table(counts.columns, [(row[0], *(f"{count:,}" for count in row[1:])) for row in counts.rows()])
 
 

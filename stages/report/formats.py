@@ -3,8 +3,10 @@
 import math
 import re
 
-# A control character would vanish or break the page; Unicode's block "Control Pictures" has a picture of each.
-_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+# A control character would vanish or break the page, and a change of writing direction would show a text as what it is
+# not. Unicode's block "Control Pictures" has a picture of each control character.
+_SHOWN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "\u2421"}
+_SHOWN |= {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 def count(value: float | None) -> str:
@@ -65,5 +67,5 @@ def anchor(*names: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` with its control characters made visible; escaping is the template's business."""
-    return text.translate(_PICTURES)
+    """`text` with its invisible controls made visible; escaping is the template's business."""
+    return text.translate(_SHOWN)

@@ -30,7 +30,7 @@ class Count:
     supervised_tokens: int = 0
 
 
-def count_examples(parts: Sequence[Path]) -> Count:
+def count_examples(parts: list[Path]) -> Count:
     """The count over all parts; one part is in memory at a time. Raises DataError when a position 0 is supervised."""
     count = Count(rows=pl.scan_parquet(parts).select(pl.col("row_id").n_unique()).collect().item())
     for part in parts:
@@ -44,7 +44,7 @@ def count_examples(parts: Sequence[Path]) -> Count:
 
 def _add_masks(count: Count, form: str, examples: pl.DataFrame) -> None:
     ids, mask = examples["input_ids"].explode().to_numpy(), examples["loss_mask"].explode().to_numpy()
-    starts = np.concatenate([[0], np.cumsum(examples["input_ids"].list.len().to_numpy())])[:-1]
+    starts = np.concatenate([[0], np.cumsum(examples["input_ids"].list.len().cast(pl.Int64).to_numpy())])[:-1]
     if mask[starts].any():
         first = examples["row_id"][int(np.flatnonzero(mask[starts])[0])]
         raise DataError(

@@ -44,6 +44,7 @@ def _describe(prepared: Preparation, params: TokenizeParams) -> dict[str, Any]:
         "template": {
             "name": prepared.template_name,
             "sha256": prepared.template_sha256,
+            "layout_removed": prepared.layout_removed,
             "today": TODAY.date().isoformat() if chat.template.asks_for_the_date else None,
         },
         "end_token": chat.end_token,

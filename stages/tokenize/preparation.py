@@ -31,6 +31,7 @@ class Preparation:
 
     chat: ChatTokenizer
     template_name: str
+    layout_removed: bool  # the template only works without its indentation and line breaks
     document_end: str  # ends a plain document: eos_token as the tokenizer came
     tokens_before: int
     splitters: re.Pattern[str]  # the control tokens at which texts may be cut before they are encoded
@@ -65,7 +66,8 @@ def _versions(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
 def _prepare(folder: str, template: str, versions: object) -> Preparation:
     tokenizer = open_tokenizer(folder)
     tokens_before = len(tokenizer)
-    text = _template_text(template, tokenizer)
+    given = _template_text(template, tokenizer)
+    text = _without_layout(given, tokenizer)
     _add_tokens(tokenizer, _tokens_written(template, text))
     if tokenizer.eos_token is None:
         _add_tokens(tokenizer, [NEW_EOS])
@@ -77,7 +79,8 @@ def _prepare(folder: str, template: str, versions: object) -> Preparation:
     tokenizer.chat_template = text
     chat = ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
-    return Preparation(chat, name, document_end, tokens_before, match_any(find_splitters(chat)))
+    splitters = match_any(find_splitters(chat))
+    return Preparation(chat, name, text != given, document_end, tokens_before, splitters)
 
 
 def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
@@ -93,7 +96,7 @@ def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
         return BUILTIN_TEMPLATES[template].text
     path = Path(template).expanduser()
     if path.suffix == ".jinja" and path.is_file():
-        return _without_layout(path.read_text(encoding="utf-8"), tokenizer)
+        return path.read_text(encoding="utf-8")
     raise ConfigError(f"template {template!r} is neither the path of a .jinja file nor one of {names}, {OWN_TEMPLATE}")
 
 
@@ -102,9 +105,12 @@ def _without_layout(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
 
     The templates of chujiezheng/chat_templates are laid out for reading like that; its README loads them so.
     """
+
+    def works(candidate: str) -> bool:
+        return _prompts_begin_texts(ChatTemplate(candidate, tokenizer.special_tokens_map))
+
     bare = text.replace("    ", "").replace("\n", "")
-    broken, mended = (not _prompts_begin_texts(ChatTemplate(t, tokenizer.special_tokens_map)) for t in (text, bare))
-    return bare if broken and not mended else text
+    return bare if not works(text) and works(bare) else text
 
 
 def _prompts_begin_texts(template: ChatTemplate) -> bool:

@@ -79,7 +79,9 @@ def test_a_container_may_write_to_its_folder_and_do_nothing_else(engine: Engine,
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["list"], 0), (["run", "dedup"], 64), (["nonsense"], 64)])
-def test_the_image_leaves_with_the_exit_codes_of_the_command_line(engine: Engine, arguments: list[str], code: int) -> None:
+def test_the_image_leaves_with_the_exit_codes_of_the_command_line(
+    engine: Engine, arguments: list[str], code: int
+) -> None:
     image = build_image(engine, STAGES["dedup"], quiet=True)
     assert engine.call("run", "--rm", "--network", "none", image, *arguments, capture_output=True).returncode == code
 
@@ -95,5 +97,5 @@ def test_an_image_runs_as_a_user_without_rights_and_holds_no_installer_and_no_se
 
 def test_the_bake_file_lists_the_images_that_the_stages_name() -> None:
     listed = re.findall(r'^target "(\w+)"', (ROOT / "containers" / "docker-bake.hcl").read_text(), re.MULTILINE)
-    targets = re.findall(r"^FROM runtime AS (\w+)$", (ROOT / "containers" / "Dockerfile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^FROM (\w+)-packages AS \1$", (ROOT / "containers" / "Dockerfile").read_text(), re.MULTILINE)
     assert {*listed} - {"common"} == {*targets} == {stage.image for stage in STAGES.values()}

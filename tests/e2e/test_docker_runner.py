@@ -1,0 +1,141 @@
+"""A task of a real DAG in a real container: what the container may do, what the run notes, and which failures are final."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.airflow_environment import AIRFLOW, AIRFLOW_PYTHON, airflow_environment
+from infra.image_build import build_image
+from line import ROOT, write_source
+from real_engine import CONTAINER_SECONDS, engine_or_skip
+from stages.pipeline import STAGES
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(CONTAINER_SECONDS)]
+if not AIRFLOW_PYTHON.exists():
+    pytestmark.append(pytest.mark.skip(reason="needs the orchestrator's environment: make setup"))
+
+CONTAINER_USER = 10001
+SOCKET_SECONDS = 20
+RUN_ID, RUN_NAME = "manual__2026-01-01T00:00:00+00:00", "curate-manual-2026-01-01T00-00-00-00-00"
+
+# Airflow marks every other task done and runs dedup; the containers are looked at before they are removed.
+RUN_DEDUP = """
+import json
+from datetime import datetime, timezone
+import docker
+import curate
+seen, remove = [], docker.APIClient.remove_container
+def look_and_remove(client, container, **options):
+    seen.append(client.inspect_container(container))
+    return remove(client, container, **options)
+docker.APIClient.remove_container = look_and_remove
+day = datetime(2026, 1, 1, tzinfo=timezone.utc)
+run = curate.dag.test(run_after=day, logical_date=day, mark_success_pattern="(?!dedup$).*")
+states = {task.task_id: str(task.state) for task in run.get_task_instances()}
+print("\\n" + json.dumps({"run_id": run.run_id, "dedup": states["dedup"], "containers": seen}))
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store in which `ingest` of the run is done, and the environment of the Airflow that runs the rest."""
+
+    store: Path
+    environment: dict[str, str]
+
+    @property
+    def run(self) -> Path:
+        return self.store / "runs" / RUN_NAME
+
+    def run_dedup(self) -> dict[str, Any]:
+        """The state of the task and the containers that Airflow made for it."""
+        command = [AIRFLOW_PYTHON, "-c", RUN_DEDUP]
+        done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return {**json.loads(done.stdout.splitlines()[-1]), "log": done.stdout + done.stderr}
+
+
+@pytest.fixture(scope="module")
+def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where Docker's API is spoken, with the image of dedup built: Docker's own, or podman's."""
+    engine = engine_or_skip()
+    build_image(engine, STAGES["dedup"], quiet=True)
+    if engine.program == "docker":
+        yield os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        return
+    socket = tmp_path_factory.mktemp("engine") / "podman.sock"
+    command = ["podman", "system", "service", "--time=0", f"unix://{socket}"]
+    with subprocess.Popen(command, env=engine.environment) as service:
+        end = time.monotonic() + SOCKET_SECONDS
+        while not socket.exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        yield f"unix://{socket}"
+        service.terminate()
+
+
+@pytest.fixture
+def place(docker_host: str, tmp_path: Path) -> Place:
+    """The run is started and ingested in processes; then the store is given to the user of the container."""
+    write_source(tmp_path / "raw")
+    store = tmp_path / "store"
+    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={tmp_path / 'raw'}")
+    run_stages("run", "ingest", "--run", store / "runs" / RUN_NAME)
+    if os.geteuid() == 0:
+        for path in (store, *store.rglob("*")):
+            shutil.chown(path, CONTAINER_USER, CONTAINER_USER)
+    chosen = {"TEMPER_STORE": str(store), "TEMPER_RUNNER": "docker", "DOCKER_HOST": docker_host,
+              "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dags")))}  # fmt: skip
+    environment = airflow_environment(tmp_path / "airflow") | chosen
+    subprocess.run([AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True)
+    return Place(store, environment)
+
+
+def run_stages(*arguments: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "stages", *map(str, arguments)], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_a_task_in_a_container_finishes_its_part_of_the_run_and_could_do_nothing_else(place: Place) -> None:
+    told = place.run_dedup()
+    assert (told["run_id"], told["dedup"]) == (RUN_ID, "success"), told["log"][-3000:]
+    note = json.loads((place.run / "dedup.json").read_text())
+    receipt = json.loads((place.store / note["result"] / "receipt.json").read_text())
+    assert note["outputs"].keys() == {"unique", "duplicates"}
+    (container,) = told["containers"]
+    assert receipt["image_digest"].removeprefix("sha256:") == container["Image"].removeprefix("sha256:")
+    assert (place.store / note["result"]).stat().st_uid == (place.store).stat().st_uid
+    assert_hardened(container, place.store)
+
+
+def assert_hardened(container: dict[str, Any], store: Path) -> None:
+    """What the engine itself says of a container that is gone."""
+    host = container["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["NetworkMode"] == "none"
+    assert host["PidsLimit"] == 512
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert "ALL" in host["CapDrop"] or not container.get("EffectiveCaps")
+    assert container["Config"]["User"] == f"{store.stat().st_uid}:{store.stat().st_gid}"
+    writable = [mount["Destination"] for mount in container["Mounts"] if mount["RW"] and mount["Type"] == "bind"]
+    assert writable == [str(store)]
+
+
+def test_damaged_data_fails_the_task_for_good(place: Place) -> None:
+    note = json.loads((place.run / "ingest.json").read_text())
+    part = place.store / note["result"] / "conversations" / "part-00000.parquet"
+    damaged = bytearray(part.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    part.write_bytes(damaged)
+    told = place.run_dedup()
+    assert told["dedup"] == "failed", "a retry cannot help, so there is none"
+    assert told["containers"][0]["State"]["ExitCode"] == 65
+    assert not (place.run / "dedup.json").exists()
+    assert "a retry cannot help" in told["log"]

@@ -1,0 +1,39 @@
+"""CSV as spreadsheets and scripts write it -> rows, and one broken record for each row that cannot be read."""
+
+from pathlib import Path
+
+import pytest
+
+from record_files import faults, read, values
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "reasons"),
+    [
+        ('a,"b\nc",d\n', [["a", "b\nc", "d"]], []),
+        ('a,5" screen,d\n', [["a", '5" screen', "d"]], []),
+        ('a,"he said ""hi""",d\n', [["a", 'he said "hi"', "d"]], []),
+        ('a,"he said "hi" there",d\nx,y,z\n', [["x", "y", "z"]], ["invalid_quoting"]),
+        ('a,"never closed,d\nx,y,z\nu,v,w\n', [["x", "y", "z"], ["u", "v", "w"]], ["invalid_quoting"]),
+        ('a,"never closed,d\nx,"y",z\nu,v,w\n', [["x", "y", "z"], ["u", "v", "w"]], ["invalid_quoting"]),
+        ('"one\ntwo "x" y\nthree",b,c\nx,y,z\n', [["x", "y", "z"]], ["invalid_quoting"]),
+        ("a,b\nx,y,z\n", [["x", "y", "z"]], ["wrong_field_count"]),
+        ("a,b,c,d\nx,y,z,,\n", [["x", "y", "z"]], ["wrong_field_count"]),
+        ("a,b\udcffc,d\nx,y,z\n", [["x", "y", "z"]], ["invalid_utf8"]),
+        ('a,"b\n\udcffc",d\nx,y,z\n', [["x", "y", "z"]], ["invalid_utf8"]),
+    ],
+)
+def test_csv_rows_with_quotes_of_all_kinds(
+    rows: str, expected: list[list[str]], reasons: list[str], tmp_path: Path
+) -> None:
+    content = ("Prompt , B,answer\n\n" + rows).encode("utf-8", "surrogateescape")
+    records = read(tmp_path, content, "data.csv")
+    assert [list(dict(value).values()) for value in values(records) if isinstance(value, dict)] == expected
+    assert all(list(value) == ["Prompt", "B", "answer"] for value in values(records) if isinstance(value, dict))
+    assert [reason for _, reason in faults(records)] == reasons
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_csv_with_another_delimiter(delimiter: str, tmp_path: Path) -> None:
+    content = f"question{delimiter}answer\nwhy, oh why?{delimiter}because\n"
+    assert values(read(tmp_path, content, "data.csv")) == [{"question": "why, oh why?", "answer": "because"}]

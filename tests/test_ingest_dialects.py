@@ -1,0 +1,183 @@
+"""Records of every dialect -> conversations of one form."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest_run import EXCHANGE, Turns, ingest_records
+
+DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
+    "Alpaca": ({"instruction": "Why?", "input": "", "output": "Because."}, EXCHANGE),
+    "Alpaca with input": ({"instruction": "Add.", "input": "1 2", "output": "3"}, [("user", "Add.\n\n1 2"), ("assistant", "3")]),
+    "Alpaca with response": ({"Instruction": "Why?", "Response": "Because."}, EXCHANGE),
+    "Alpaca with system and history": (
+        {"instruction": "Why?", "output": "Because.", "system": "Be brief.", "history": [["Hi", "Hello"]]},
+        [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), *EXCHANGE],
+    ),
+    "Dolly": (
+        {"instruction": "Why?", "context": "It rains.", "response": "Rain.", "category": "closed_qa"},
+        [("user", "Why?\n\nIt rains."), ("assistant", "Rain.")],
+    ),
+    "prompt and completion": ({"prompt": "Why?", "completion": "Because."}, EXCHANGE),
+    "prompt and response": ({"prompt": "Why?", "response": "Because.", "id": 7}, EXCHANGE),
+    "question and answer": ({"question": "Why?", "answer": "Because."}, EXCHANGE),
+    "input and output": ({"input": "Why?", "output": "Because."}, EXCHANGE),
+    "HumanEval": ({"task_id": "1", "prompt": "def f():", "canonical_solution": " pass"}, [("user", "def f():"), ("assistant", " pass")]),
+    "LAMBADA": ({"context": "He said", "continuation": "no"}, [("user", "He said"), ("assistant", "no")]),
+    "ARC": ({"query": "Why?", "choices": ["No.", "Because."], "gold": 1}, EXCHANGE),
+    "MT-bench": ({"turns": ["Why?", "Why?"], "reference": ["Because.", "Because."]}, EXCHANGE * 2),
+    "ShareGPT": (
+        {"conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+    "OpenAI": ({"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]}, EXCHANGE),
+    "OpenAI with developer": (
+        {"messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+    "messages as JSON text": (
+        {"messages": json.dumps([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}])},
+        EXCHANGE,
+    ),
+    "content parts": (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Wh"}, {"type": "text", "value": "y?"}]},
+                      {"role": "assistant", "content": [{"type": "output_text", "text": "Because."}]}]},
+        EXCHANGE,
+    ),
+    "document": ({"text": "Once upon a time.", "url": "here"}, [("text", "Once upon a time.")]),
+    "a table of two dialects": ({"messages": None, "prompt": "Why?", "response": "Because.", "text": None}, EXCHANGE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_dialect_becomes_the_same_kind_of_conversation(dialect: str, tmp_path: Path) -> None:
+    record, expected = DIALECTS[dialect]
+    made = ingest_records([record], tmp_path)
+    assert made.turns == [expected]
+    assert made.faults == []
+    assert made.conversations["repairs"].to_list() == [None]
+
+
+def test_many_dialects_stand_in_one_file(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _ in DIALECTS.values()], tmp_path)
+    assert made.turns == [expected for _, expected in DIALECTS.values()]
+    assert made.conversations["record"].to_list() == list(range(1, len(DIALECTS) + 1))
+
+
+def test_a_bare_list_of_messages_is_a_conversation(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    assert ingest_records([messages], tmp_path).turns == [EXCHANGE]
+
+
+def test_labels_of_the_source_become_the_task(tmp_path: Path) -> None:
+    made = ingest_records([DIALECTS["Dolly"][0], DIALECTS["Alpaca"][0]], tmp_path)
+    assert made.conversations["task"].to_list() == ["closed_qa", None]
+
+
+def test_self_instruct_seeds_give_a_conversation_for_each_instance(tmp_path: Path) -> None:
+    instances = [{"input": "1", "output": "one"}, {"input": "2", "output": ""}, {"input": "", "output": "none"}]
+    made = ingest_records([{"id": "s", "instruction": "Spell.", "instances": instances}], tmp_path)
+    assert made.turns == [[("user", "Spell.\n\n1"), ("assistant", "one")], [("user", "Spell."), ("assistant", "none")]]
+    assert made.faults == [(1, "empty_answer", "instances[1].output")]
+
+
+def tree(role: str, text: str, *replies: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"role": role, "text": text, "replies": list(replies), **more}
+
+
+def test_a_tree_gives_a_conversation_for_each_last_answer(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q",
+                  tree("assistant", "a1"),
+                  tree("assistant", "a2", tree("prompter", "thanks")),
+                  tree("assistant", "a3", tree("prompter", "and?", tree("assistant", "b")), tree("prompter", "unanswered")))  # fmt: skip
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
+    first = ("user", "q")
+    assert made.turns == [
+        [first, ("assistant", "a1")],
+        [first, ("assistant", "a2")],
+        [first, ("assistant", "a3"), ("user", "and?"), ("assistant", "b")],
+    ]
+    assert made.conversations["repairs"].to_list() == [None, ["trailing_turns_removed"], None]
+    assert made.conversations["record"].to_list() == [1, 1, 1]
+
+
+def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path) -> None:
+    deleted = tree("assistant", "", tree("prompter", "x", tree("assistant", "y"), tree("assistant", "z")), deleted=True)
+    prompt = tree("prompter", "q", tree("assistant", "a"), deleted, tree("assistant", "bad \0"))
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
+    assert made.turns == [[("user", "q"), ("assistant", "a")]]
+    assert sorted(made.faults, key=str) == [
+        (1, "deleted_message", "prompt.replies[1].deleted"),
+        (1, "nul_character", None),
+    ]
+
+
+CALL = {"name": "add", "arguments": {"a": 1, "b": [2]}}
+TOOL = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
+TOOL_DIALECTS: dict[str, dict[str, Any]] = {
+    "ShareGPT": {
+        "conversations": [
+            {"from": "human", "value": "1 + 2?"},
+            {"from": "function_call", "value": json.dumps(CALL)},
+            {"from": "observation", "value": "3"},
+            {"from": "gpt", "value": "It is 3."},
+        ],
+        "tools": json.dumps([TOOL]),
+    },
+    "OpenAI": {
+        "messages": [
+            {"role": "user", "content": "1 + 2?"},
+            {"role": "assistant", "content": None, "tool_calls": [
+                {"type": "function", "function": {"name": "add", "arguments": json.dumps(CALL["arguments"])}}]},
+            {"role": "tool", "content": "3"},
+            {"role": "assistant", "content": "It is 3."},
+        ],
+        "tools": [{"type": "function", "function": TOOL}],
+    },
+    "content parts": {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "value": "1 + 2?"}]},
+            {"role": "assistant", "content": [{"type": "tool_call", "value": json.dumps(CALL)}]},
+            {"role": "tool", "content": [{"type": "text", "value": "3"}]},
+            {"role": "assistant", "content": [{"type": "text", "value": "It is 3."}]},
+        ],
+        "tools": json.dumps([{"type": "function", "function": TOOL}]),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", TOOL_DIALECTS)
+def test_tool_calls_come_out_in_one_form(dialect: str, tmp_path: Path) -> None:
+    made = ingest_records([TOOL_DIALECTS[dialect]], tmp_path)
+    assert made.turns == [[("user", "1 + 2?"), ("assistant", ""), ("tool", "3"), ("assistant", "It is 3.")]]
+    [row] = made.conversations.rows(named=True)
+    assert json.loads(row["tools"]) == [{"type": "function", "function": TOOL}]
+    assert json.loads(row["messages"][1]["tool_calls"]) == [{"type": "function", "function": CALL}]
+    assert [turn["tool_calls"] for turn in row["messages"] if turn["role"] != "assistant"] == [None, None]
+
+
+def test_calls_in_a_row_are_one_turn_with_the_text_before_them(tmp_path: Path) -> None:
+    turns = [("human", "Do."), ("gpt", "I shall."), *[("function_call", json.dumps({"name": n, "arguments": {}})) for n in "ab"],
+             ("observation", "1"), ("observation", "2"), ("gpt", "Done.")]  # fmt: skip
+    made = ingest_records([{"conversations": [{"from": role, "value": value} for role, value in turns]}], tmp_path)
+    [messages] = made.conversations["messages"].to_list()
+    assert [turn["role"] for turn in messages] == ["user", "assistant", "tool", "tool", "assistant"]
+    assert messages[1]["content"] == "I shall."
+    assert [call["function"]["name"] for call in json.loads(messages[1]["tool_calls"])] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"content": [{"type": "reasoning", "value": "Hm."}, {"type": "text", "value": "Because."}]},
+        {"content": "Because.", "reasoning_content": "Hm."},
+    ],
+)
+def test_reasoning_is_kept_apart_from_the_answer(answer: dict[str, Any], tmp_path: Path) -> None:
+    made = ingest_records(
+        [{"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", **answer}]}], tmp_path
+    )
+    assert made.turns == [EXCHANGE]
+    assert [turn["reasoning_content"] for turn in made.conversations["messages"][0]] == [None, "Hm."]

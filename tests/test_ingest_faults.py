@@ -1,0 +1,141 @@
+"""Records that cannot be used as they are -> repaired under a name, or set aside with the reason."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ingest_run import EXCHANGE, Turns, chat, ingest_records
+from stages.ingest.dialects import RULES
+from stages.ingest.unusable import ADVICE
+
+
+@pytest.mark.parametrize(
+    ("record", "reason", "field"),
+    [
+        ({"instruction": "Why?", "output": ""}, "empty_answer", "output"),
+        ({"instruction": "Why?", "output": None}, "empty_answer", "output"),
+        ({"instruction": "Why?", "output": " \n"}, "empty_answer", "output"),
+        ({"instruction": "Why?", "output": "<nooutput>"}, "placeholder_answer", "output"),
+        ({"instruction": "", "output": "a"}, "empty_prompt", "instruction"),
+        ({"instruction": "", "input": "b", "output": "a"}, "empty_prompt", "instruction"),
+        ({"prompt": "Why?", "response": 72}, "not_text", "response"),
+        ({"question": ["Why?"], "answer": "a"}, "not_text", "question"),
+        ({"prompt": "Dear {{ name }}, why?", "response": "a"}, "unfilled_placeholder", "prompt"),
+        ({"prompt": "Why?"}, "no_answer", "prompt"),
+        ({"response": "Because."}, "no_prompt", "response"),
+        ({"prompt": "Why?", "chosen": "a", "rejected": "b"}, "preference_pair", "chosen"),
+        ({"prompt": "What?", "response": "a", "images": ["cat.png"]}, "image_content", "images"),
+        ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}, "tree_fragment", "parent_id"),
+        ({"text": ""}, "empty_text", "text"),
+        ({"text": "good film", "label": 1}, "unknown_dialect", None),
+        ({"a": 1}, "unknown_dialect", None),
+        ({}, "unknown_dialect", None),
+        (7, "not_an_object", None),
+        (None, "not_an_object", None),
+        ([1, 2], "not_an_object", None),
+        ({"query": "q", "choices": ["a"], "gold": 1}, "invalid_choice", "gold"),
+        ({"prompt": "a\0b", "response": "c"}, "nul_character", None),
+        ({"prompt": "a\ud800b", "response": "c"}, "invalid_unicode", None),
+        ({"messages": []}, "no_turns", "messages[0]"),
+        ({"messages": "hello"}, "no_turns", "messages"),
+        ({"messages": ["hello"]}, "not_a_turn", "messages[0]"),
+        (chat(("user", "q")), "no_answer", "messages[0]"),
+        (chat(("assistant", "a")), "assistant_first", "messages[0]"),
+        (chat(("system", "s"), ("assistant", "a")), "assistant_first", "messages[1]"),
+        (chat(("user", "q"), ("user", "q"), ("assistant", "a")), "two_user_turns", "messages[1]"),
+        (chat(("user", "q"), ("system", "s"), ("user", "q"), ("assistant", "a")), "two_user_turns", "messages[2]"),
+        (chat(("user", "q"), ("assistant", "a"), ("assistant", "a")), "two_assistant_turns", "messages[2]"),
+        (chat(("user", "q"), ("tool", "t"), ("assistant", "a")), "unexpected_tool_turn", "messages[1]"),
+        (chat(("user", "q"), ("critic", "t"), ("assistant", "a")), "unknown_role", "messages[1].role"),
+        (chat(("user", "q"), ("assistant", "")), "empty_answer", "messages[1]"),
+        (chat(("user", " "), ("assistant", "a")), "empty_prompt", "messages[0]"),
+        (chat(("user", 5), ("assistant", "a")), "not_text", "messages[0].content"),
+        (chat(("user", [{"type": "image_url", "image_url": {}}]), ("assistant", "a")), "image_content", "messages[0].content[0]"),
+        (chat(("user", [{"type": "dance"}]), ("assistant", "a")), "unknown_content_part", "messages[0].content[0]"),
+        (chat(("user", "q"), ("function_call", "add(1)")), "invalid_tool_call", "messages[1].content"),
+        ({**chat(("user", "q"), ("assistant", "a")), "tools": "add"}, "invalid_tools", "tools"),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}, "excluded_turn", "messages[1].weight"),
+    ],
+)  # fmt: skip
+def test_an_unusable_record_is_set_aside_with_reason_and_advice(
+    record: object, reason: str, field: str | None, tmp_path: Path
+) -> None:
+    made = ingest_records([record], tmp_path)
+    assert made.turns == []
+    assert made.faults == [(1, reason, field)]
+    [row] = made.quarantined.rows(named=True)
+    assert row["byte_offset"] == len('{"instruction": "Say a.", "output": "a"}\n')
+    assert row["found"] is not None
+    assert row["expected"]
+    assert row["fix"]
+
+
+PREAMBLE = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+)
+REPAIRS: dict[str, tuple[object, Turns | None, Turns, str | None]] = {
+    "preamble_removed": (
+        {"prompt": f"{PREAMBLE}### Instruction:\nWhy?\n\n### Response:\n", "response": "Because."},
+        EXCHANGE,
+        [("user", f"{PREAMBLE}### Instruction:\nWhy?\n\n### Response:\n"), ("assistant", "Because.")],
+        None,
+    ),
+    "placeholder_input_removed": (
+        {"instruction": "Why?", "input": "<No Input>", "output": "Because."},
+        EXCHANGE,
+        [("user", "Why?\n\n<No Input>"), ("assistant", "Because.")],
+        None,
+    ),
+    "trailing_turns_removed": (chat(*EXCHANGE, ("user", "Thanks")), EXCHANGE, [], "unanswered_turn"),
+    "user_turns_merged": (
+        chat(("user", "Hi."), *EXCHANGE),
+        [("user", "Hi.\n\nWhy?"), ("assistant", "Because.")],
+        [],
+        "two_user_turns",
+    ),
+}
+
+
+@pytest.mark.parametrize("repair", REPAIRS)
+def test_a_repair_is_named_on_its_row_and_only_made_where_it_is_allowed(repair: str, tmp_path: Path) -> None:
+    record, repaired, untouched, reason = REPAIRS[repair]
+    for name in ("on", "off"):
+        (tmp_path / name).mkdir()
+    made = ingest_records([record], tmp_path / "on", repairs=[repair])
+    assert made.turns == [repaired]
+    assert made.conversations["repairs"].to_list() == [[repair]]
+    assert made.facts["repairs"] == {repair: 1}
+    made = ingest_records([record], tmp_path / "off", repairs=[])
+    assert made.turns == ([untouched] if untouched else [])
+    assert [fault[1] for fault in made.faults] == ([reason] if reason else [])
+
+
+def test_a_preamble_with_an_input_becomes_the_prompt_and_its_input(tmp_path: Path) -> None:
+    start = PREAMBLE.replace("task.", "task, paired with an input that provides further context.")
+    prompt = f"{start}### Instruction:\nAdd.\n\n### Input:\n1\n2\n\n### Response:"
+    assert ingest_records([{"prompt": prompt, "response": "3"}], tmp_path).turns == [
+        [("user", "Add.\n\n1\n2"), ("assistant", "3")]
+    ]
+
+
+def test_placeholders_can_be_let_through(tmp_path: Path) -> None:
+    record = {"prompt": "Explain {{ name }} in Jinja.", "response": "It prints."}
+    assert len(ingest_records([record], tmp_path, placeholder_pattern=None).turns) == 1
+
+
+def test_every_reason_in_the_code_comes_with_advice() -> None:
+    root = Path(__file__).resolve().parent.parent / "stages"
+    files = [*root.glob("*_records.py"), root / "records.py", root / "byte_stream.py", *(root / "ingest").glob("*.py")]
+    raised = {
+        value.value
+        for file in files
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("Damage", "Unusable")
+        for value in ast.walk(call.args[0])
+        if isinstance(value, ast.Constant) and re.fullmatch(r"[a-z][a-z0-9_]+", str(value.value))
+    }
+    told_by_kind = {rule.name for rule in RULES if rule.convert is None}
+    assert len(raised) > 40
+    assert raised | told_by_kind <= set(ADVICE)

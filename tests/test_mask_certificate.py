@@ -1,0 +1,152 @@
+"""The saved tokenizer serves what was trained, and the certificate beside it tells what the tables hold."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from transformers import AutoTokenizer
+
+from stages.chat_template import open_chat_tokenizer
+from stages.errors import DataError
+from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.job import run
+from stages.tokenize.refusal import REASONS
+from stages.tokenize.stage import TokenizeParams
+from stages.tokenize.transform import Tokenized, transform
+from tiny_tokenizer import make_tokenizer
+from tokenized_rows import FORGETFUL, REASONED, document, mixture, talk
+from workbench import lend
+
+ROWS = [
+    talk("multi", "Hi", "Hello there", "More?", "No."),
+    talk("single", "Hi", "Hello"),
+    talk("empty", "Hi", ""),
+    talk("marked", "<|im_end|>", "x", "y", "z"),
+    document("tale", "The capital of France is Paris."),
+]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tokenizer(tmp_path_factory.mktemp("base"))
+
+
+def certify(made: Tokenized, params: TokenizeParams, folder: Path) -> tuple[Path, dict[str, Any], dict[str, object]]:
+    """(tokenizer folder, its certificate, facts) of a run of the job over the tables, each in two parts."""
+    for name, table in made._asdict().items():
+        (folder / name).mkdir()
+        half = table.height // 2
+        table[:half].write_parquet(folder / name / "part-00000.parquet")
+        table[half:].write_parquet(folder / name / "part-00001.parquet")
+    output = folder / "tokenizer"
+    output.mkdir()
+    facts = run(
+        folder / "examples",
+        folder / "refused",
+        tokenizer=output,
+        params=params,
+        workbench=lend(folder / "scratch"),
+    )
+    return output, json.loads((output / "mask_certificate.json").read_text()), facts
+
+
+@pytest.mark.parametrize("template", sorted(BUILTIN_TEMPLATES))
+def test_the_saved_tokenizer_has_the_template_and_ends_and_pads_with_different_tokens(
+    template: str, base: Path, tmp_path: Path
+) -> None:
+    params = TokenizeParams(tokenizer=str(base), template=template)
+    output, certificate, _ = certify(transform(mixture(*ROWS), params=params), params, tmp_path)
+    saved = AutoTokenizer.from_pretrained(output)
+    assert saved.chat_template == BUILTIN_TEMPLATES[template].text
+    assert saved.eos_token == certificate["end_token"] == (BUILTIN_TEMPLATES[template].end_token or "<|endoftext|>")
+    assert saved.pad_token not in (None, saved.eos_token)
+    assert saved.eos_token_id == certificate["end_token_id"]
+    assert len(saved) == certificate["vocabulary"]["after"]
+    prompt = open_chat_tokenizer(output).prompt_ids(ROWS[0]["messages"][:1])
+    assert prompt == saved.apply_chat_template(ROWS[0]["messages"][:1], add_generation_prompt=True, return_dict=False)
+
+
+def test_the_certificate_counts_answers_refusals_and_tokens(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    made = transform(mixture(*ROWS), params=params)
+    _, certificate, facts = certify(made, params, tmp_path)
+    refused = {reason: found for reason, found in certificate["refused"].items() if found["rows"]}
+    assert refused == {"empty_answer": {"rows": 1, "answers": 1}, "control_token_in_text": {"rows": 1, "answers": 2}}
+    assert list(certificate["refused"]) == list(REASONS)
+    assert certificate["rows"] == {"tokenized": 3, "refused": 2}
+    assert certificate["examples"] == {"conversation": 2, "document": 1}
+    assert certificate["answers"] == {"proven": 3, "unrolled": 0, "dropped": 0}
+    assert certificate["answers_by_end_token"] == {"<|im_end|>": 3}
+    total, supervised = made.examples["loss_mask"].explode().len(), made.examples["loss_mask"].explode().sum()
+    share = round(supervised / total, 4)
+    assert certificate["tokens"] == {"total": total, "supervised": supervised, "supervised_share": share}
+    assert facts["refused_rows"] == {"empty_answer": 1, "control_token_in_text": 1}
+
+
+def test_the_certificate_shows_the_first_examples_with_their_masks(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml-lite")
+    _, certificate, _ = certify(transform(mixture(ROWS[1]), params=params), params, tmp_path)
+    (shown,) = certificate["first_examples"]
+    assert shown["text"] == [
+        {"counts": False, "text": "<|user|>\nHi\n<|assistant|>\n"},
+        {"counts": True, "text": "Hello<|end|>"},
+    ]
+
+
+def test_answers_with_an_example_of_their_own_are_told_apart(base: Path, tmp_path: Path) -> None:
+    path = tmp_path / "forgetful.jinja"
+    path.write_text(FORGETFUL)
+    params = TokenizeParams(tokenizer=str(base), template=str(path))
+    _, certificate, _ = certify(transform(mixture(REASONED, *ROWS), params=params), params, tmp_path)
+    assert certificate["answers"] == {"proven": 3, "unrolled": 2, "dropped": 0}
+    assert certificate["template"]["name"] == "forgetful.jinja"
+
+
+def test_a_template_that_works_without_its_indentation_is_saved_without_it(base: Path, tmp_path: Path) -> None:
+    path = tmp_path / "indented.jinja"
+    path.write_text(
+        "{% for message in messages %}\n    {{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' }}\n"
+        "{% endfor %}\n{% if add_generation_prompt %}\n    {{ '<|im_start|>assistant\\n' }}\n{% endif %}\n"
+    )
+    params = TokenizeParams(tokenizer=str(base), template=str(path))
+    output, certificate, _ = certify(transform(mixture(ROWS[1]), params=params), params, tmp_path)
+    assert certificate["template"]["layout_removed"] is True
+    assert "\n" not in (output / "chat_template.jinja").read_text()
+    assert certificate["answers"]["proven"] == 1
+
+
+def test_a_template_that_asks_for_the_date_is_told_which_one_it_got(base: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dated.jinja"
+    path.write_text("{{ strftime_now('%Y') }}" + FORGETFUL)
+    params = TokenizeParams(tokenizer=str(base), template=str(path))
+    _, certificate, _ = certify(transform(mixture(ROWS[1]), params=params), params, tmp_path)
+    assert certificate["template"]["today"] == "2024-07-26"
+
+
+def test_the_same_rows_give_the_same_bytes(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    folders = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        folders.append(certify(transform(mixture(*ROWS), params=params), params, tmp_path / name)[0])
+    first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert first == second
+    assert not any(str(tmp_path).encode() in content for content in first.values())
+
+
+@pytest.mark.parametrize(
+    ("position", "told"),
+    [(0, "examples count their first token"), (-1, "answers end in no control token")],
+)
+def test_examples_that_break_the_promise_of_the_mask_fail_the_run(
+    position: int, told: str, base: Path, tmp_path: Path
+) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    made = transform(mixture(ROWS[1]), params=params)
+    mask = made.examples["loss_mask"][0].to_list()
+    mask[position] = 1
+    broken = pl.DataFrame([made.examples.to_dicts()[0] | {"loss_mask": mask}], schema=made.examples.schema)
+    with pytest.raises(DataError, match=told):
+        certify(Tokenized(broken, made.refused), params, tmp_path)

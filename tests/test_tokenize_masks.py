@@ -1,0 +1,239 @@
+"""Whatever the tokenizer, the template and the text: what is fed is what a server feeds, what counts is the answer.
+
+The witness is transformers' own `apply_chat_template`, which no code under test calls.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from rows import row_id
+from shared_data import shared_data
+from stages.chat_template import ChatTokenizer, template_messages, template_tools
+from stages.records import read_records
+from stages.source_files import list_source_files
+from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.stage import TokenizeParams
+from stages.tokenize.transform import Tokenized, transform
+from tiny_tokenizer import TEXTS, make_tokenizer
+from tokenized_rows import WEATHER, chat_of, learned, mixture, reasons, spans, talk, tokenize
+
+CHATML_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+ROWS = [
+    talk("single", "What is 2+2?", "It is 4."),
+    talk("multi", "Hi", "Hello there", "More?", "No. ", "Sure?", "Yes"),
+    talk("system", "Hi", "Hello", system="Be brief always."),
+    talk("spaces", " Hi ", "  two before, one after \n"),
+    talk("breaks", "Hi", "\n\nTwo lines down.\n\n\n", "Again?", "\tTab."),
+    talk("code", "Loop?", "for i in x:\n    print(i)\n\n\n# end"),
+    talk("accents", "Wie heißt du?", "Ich heiße Jürgen 😀, e\u0301 and \u200d too."),
+    WEATHER,
+]
+
+
+def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokenizer) -> None:
+    """Each example: the ids before an answer are transformers' for its prompt, the answer is its text and end token."""
+    by_id = {given["row_id"]: given for given in rows}
+    for example in made.examples.iter_rows(named=True):
+        given = by_id[example["row_id"]]
+        messages, tools = template_messages(given["messages"]), template_tools(given.get("tools"))
+        answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+        counted = [(start, end) for counts, start, end in spans(example) if counts]
+        unrolled = example["form"] == "unrolled"
+        places = [answers[example["turn"]]] if unrolled else answers[: len(counted)]
+        assert len(places) == len(counted)
+        for place, (start, end) in zip(places, counted, strict=True):
+            prompt = chat.tokenizer.apply_chat_template(
+                messages[:place], tools=tools, add_generation_prompt=True, return_dict=False
+            )
+            assert example["input_ids"][:start] == prompt
+            said = chat.decode(example["input_ids"][start:end])
+            assert said.endswith(str(chat.end_token))
+            assert sum(token in said for token in chat.control_tokens) == 1
+            assert messages[place]["content"].strip() in said
+        if not unrolled:
+            kept = messages[: places[-1] + 1]
+            assert example["input_ids"] == chat.tokenizer.apply_chat_template(kept, tools=tools, return_dict=False)
+
+
+@pytest.fixture(scope="module")
+def gpt2() -> Path:
+    return shared_data("tokenizer/gpt2")
+
+
+@pytest.mark.parametrize("template", sorted(BUILTIN_TEMPLATES))
+def test_a_builtin_template_trains_what_is_served(template: str, gpt2: Path) -> None:
+    made, chat = tokenize(gpt2, *ROWS, template=template), chat_of(gpt2, template=template)
+    assert_served(made, ROWS, chat)
+    tools_are_shown = template == "chatml"
+    assert reasons(made) == ({} if tools_are_shown else {"weather": "dropped_tool_call"})
+    assert chat.end_token == (BUILTIN_TEMPLATES[template].end_token or "<|endoftext|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "refused"),
+    [
+        ("alpaca", {"weather": "dropped_tool_call"}),
+        ("chatml", {"weather": "dropped_tool_call"}),
+        ("gemma-2-2b-it", {"system": "template_error", "weather": "dropped_tool_call"}),
+        ("llama-2-chat", {"weather": "dropped_tool_call"}),
+        ("llama-3.1-8b-instruct", {}),
+        ("llama-3", {"weather": "dropped_tool_call"}),
+        ("mistral-nemo-instruct-2407", {"system": "dropped_system", "weather": "template_error"}),
+        ("phi-3.5-mini-instruct", {"weather": "dropped_tool_call"}),
+        ("qwen2.5-7b-instruct", {}),
+        ("qwen3-training", {}),
+        ("vicuna", {"weather": "dropped_tool_call"}),
+        ("zephyr", {"weather": "dropped_tool_call"}),
+    ],
+)
+def test_a_published_template_trains_what_is_served_or_refuses_why(
+    template: str, refused: dict[str, str], gpt2: Path
+) -> None:
+    path = str(shared_data(f"templates/{template}.jinja"))
+    made, chat = tokenize(gpt2, *ROWS, template=path), chat_of(gpt2, template=path)
+    assert_served(made, ROWS, chat)
+    assert reasons(made) == refused
+
+
+def words_of_metaspace(folder: Path, scheme: str) -> Path:
+    """SentencePiece's way: spaces are `▁`, and one is put before a text."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=scheme)])
+    return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)])
+
+
+def words_of_llama_2(folder: Path) -> Path:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(steps)
+    return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)])
+
+
+def words_behind_spaces(folder: Path) -> Path:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return save(tokenizer, folder, sorted(pre_tokenizers.ByteLevel.alphabet()))
+
+
+def greedy_control_tokens(folder: Path) -> Path:
+    """Control tokens that swallow the white space around them, as some of Phi's and RoBERTa's do."""
+    make_tokenizer(folder, special_tokens=("<|endoftext|>",))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    greedy = [AddedToken(token, special=True, lstrip=True, rstrip=True) for token in CHATML_TOKENS[1:]]
+    tokenizer.add_tokens(greedy, special_tokens=True)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save(tokenizer: Tokenizer, folder: Path, letters: list[str]) -> Path:
+    special_tokens = ["<unk>", *CHATML_TOKENS]
+    trainer = trainers.BpeTrainer(
+        vocab_size=700, special_tokens=special_tokens, initial_alphabet=[x for x in letters if len(x) == 1],
+        show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    state = json.loads(tokenizer.to_str())
+    vocabulary = state["model"]["vocab"]
+    vocabulary |= {
+        letter: len(vocabulary) + place for place, letter in enumerate(x for x in letters if x not in vocabulary)
+    }
+    backend = Tokenizer.from_str(json.dumps(state))
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>", unk_token="<unk>").save_pretrained(
+        folder
+    )
+    return folder
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "byte level": make_tokenizer,
+    "byte level behind a space": words_behind_spaces,
+    "metaspace before the first word": lambda folder: words_of_metaspace(folder, "first"),
+    "metaspace before each piece": lambda folder: words_of_metaspace(folder, "always"),
+    "llama 2": words_of_llama_2,
+    "greedy control tokens": greedy_control_tokens,
+}
+
+
+@pytest.mark.parametrize("template", ["chatml", "llama-3", "zephyr", "alpaca"])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_tokenizer_of_any_kind_trains_what_is_served(kind: str, template: str, tmp_path: Path) -> None:
+    folder = KINDS[kind](tmp_path)
+    made, chat = tokenize(folder, *ROWS[:3], template=template), chat_of(folder, template=template)
+    assert_served(made, ROWS[:3], chat)
+    assert made.refused.height == 0
+
+
+PIECES = [" ", "\n", "\t", "a", "The", "<|im_", "end|>", "<|im_end|>", "é", "😀", "\u0301", "</s>", "{{", "\u200d"]
+texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=8).map("".join)
+conversations = st.lists(texts, min_size=1, max_size=6).map(lambda turns: [*turns, "x"] if len(turns) % 2 else turns)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tokenizer(tmp_path_factory.mktemp("tiny"), texts=[*TEXTS, "\n\n \n\n \t\t  "], vocab_size=500)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    turns=st.lists(conversations, min_size=1, max_size=4),
+    template=st.sampled_from(["chatml", "chatml-lite", "llama-3", "zephyr", "mistral"]),
+)
+def test_any_text_is_trained_as_served_or_refused(turns: list[list[str]], template: str, tiny: Path) -> None:
+    rows = [talk(f"row {place}", *texts) for place, texts in enumerate(turns)]
+    made, chat = tokenize(tiny, *rows, template=template), chat_of(tiny, template=template)
+    assert_served(made, rows, chat)
+    assert set(reasons(made).values()) <= {"empty_answer", "control_token_in_text"}
+    kept = {id_ for id_ in made.examples["row_id"]}
+    assert sorted([*kept, *made.refused["row_id"]]) == sorted(given["row_id"] for given in rows)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    turns=st.lists(conversations, min_size=2, max_size=6),
+    order=st.randoms(use_true_random=False),
+    max_tokens=st.sampled_from([12, 24, 2048]),
+    supervise=st.sampled_from(["all", "last"]),
+)
+def test_each_row_is_decided_on_its_own(
+    turns: list[list[str]], order: Any, max_tokens: int, supervise: str, tiny: Path
+) -> None:
+    params = {"template": "chatml", "max_tokens": max_tokens, "supervise": supervise}
+    rows = [talk(f"row {place}", *texts) for place, texts in enumerate(turns)]
+    together = tokenize(tiny, *rows, **params)
+    order.shuffle(rows)
+    apart = [tokenize(tiny, given, **params) for given in rows]
+    for dataset, key in (("examples", ["row_id", "turn"]), ("refused", ["row_id"])):
+        joined = pl.concat([getattr(made, dataset) for made in apart])
+        assert joined.sort(key).equals(getattr(together, dataset).sort(key))
+
+
+@pytest.mark.slow
+def test_two_thousand_rows_of_alpaca_are_trained_as_served(gpt2: Path) -> None:
+    (file,) = list_source_files([shared_data("alpaca/alpaca_data.json.gz")])
+    values = [record.value for record, _ in zip(read_records(file), range(2000), strict=False)]
+    rows = [
+        talk(f"alpaca {place}", "\n\n".join(filter(None, [value["instruction"], value["input"]])), value["output"])
+        for place, value in enumerate(values)
+    ]
+    made = transform(mixture(*rows), params=TokenizeParams(tokenizer=str(gpt2), template="chatml"))
+    chat = chat_of(gpt2, template="chatml")
+    assert_served(made, rows, chat)
+    expected = {given["row_id"]: given["messages"][1]["content"] + "<|im_end|>" for given in rows}
+    said = {row_id(name): text for name, _, (text,) in learned(made, chat)}
+    assert said == {id_: expected[id_] for id_ in said}
+    empty = sum(not given["messages"][1]["content"].strip() for given in rows)
+    assert Counter(reasons(made).values()) == ({"empty_answer": empty} if empty else {})
+    assert len(said) == len(rows) - empty

@@ -1,0 +1,83 @@
+"""Each fault of a row or of a template refuses the row with its own reason."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.schema import load_schema
+from stages.tokenize.refusal import REASONS
+from tiny_tokenizer import make_tokenizer
+from tokenized_rows import FORGETFUL, REASONED, WEATHER, document, row, talk, tokenize, tool
+
+NO_END = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+UPPER = FORGETFUL.replace(
+    "message.content +", "(message.content | upper if message.role != 'user' else message.content) +"
+)
+NO_SYSTEM = FORGETFUL.replace(
+    "{%- for message in messages %}", "{%- for message in messages if message.role != 'system' %}"
+)
+NO_USER = FORGETFUL.replace(
+    "{%- for message in messages %}", "{%- for message in messages if message.role != 'user' %}"
+)
+OTHER_HEADER = FORGETFUL.replace("'<|im_start|>assistant\\n'", "'<|im_start|>model\\n'")
+TWO_BOS = "{{ bos_token + bos_token }}" + FORGETFUL
+CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
+
+
+@pytest.fixture(scope="module")
+def tokenizer_with_bos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    special_tokens = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>")
+    folder = make_tokenizer(tmp_path_factory.mktemp("bos"), special_tokens=special_tokens)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"bos_token": "<s>"}))
+    return folder
+
+
+@pytest.fixture
+def jinja(tmp_path: Path) -> Any:
+    def write(text: str) -> str:
+        path = tmp_path / "made.jinja"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("given", "template", "reason", "told"),
+    [
+        (talk("r", "Hi", " \n"), CHATML, "empty_answer", "the answer at 1"),
+        (document("r", " \n"), CHATML, "empty_text", "no text"),
+        (row("r", [{"role": "assistant", "content": "Hi"}]), CHATML, "no_prompt", "begins with an answer"),
+        (row("r", [{"role": "text", "content": "x"}, {"role": "assistant", "content": "y"}]), CHATML, "misplaced_text", "text"),
+        (talk("r", "Say <|im_end|> now", "No."), CHATML, "control_token_in_text", "message 0 holds <|im_end|>"),
+        (talk("r", "Hi", "No<|endoftext|>."), CHATML, "control_token_in_text", "message 1 holds <|endoftext|>"),
+        (document("r", "x <|im_start|> y"), CHATML, "control_token_in_text", "the document holds <|im_start|>"),
+        (talk("r", "Hi", "No.", tools='["\\u003c|im_end|>"]'), CHATML, "control_token_in_text", "tools holds <|im_end|>"),
+        (talk("r", "Hi", "No."), "{{ raise_exception('not today') }}", "template_error", "not today"),
+        (talk("r", "Hi", "No.", tools="{"), CHATML, "template_error", "tools is not JSON"),
+        (talk("r", "Hi", "No.", system="Be kind."), NO_SYSTEM, "dropped_system", "the system turn at 0"),
+        (talk("r", "Hi", "No."), NO_USER, "dropped_turn", "the user turn at 0"),
+        (talk("r", "Hi", "No.", tools=tool("add")), CHATML, "dropped_tools", "the tool add"),
+        (WEATHER, CHATML, "dropped_tool_call", "turn 1 calls get_weather"),
+        (REASONED, CHATML, "dropped_reasoning", "the reasoning of turn 1"),
+        (talk("r", "Hi", "No."), OTHER_HEADER, "prompt_not_a_prefix", "a server sends 'model"),
+        (talk("r", "Hi", "No."), NO_END, "no_end_token", "ends in 'No."),
+        (talk("r", "Hi", "No."), UPPER, "content_changed", "the text of turn 1"),
+        (talk("r", "Hi", "No."), TWO_BOS, "double_bos", "writes <s> twice"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_proven_is_refused_with_the_reason(
+    given: dict[str, Any], template: str, reason: str, told: str, jinja: Any, tokenizer_with_bos: Path
+) -> None:
+    made = tokenize(tokenizer_with_bos, given, template=jinja(template))
+    assert made.examples.height == 0
+    assert made.refused["reason"].to_list() == [reason]
+    assert told in made.refused["detail"][0]
+
+
+def test_every_reason_stands_in_the_schema() -> None:
+    (reason,) = (column for column in load_schema("refused").columns if column.name == "reason")
+    assert reason.values == tuple(REASONS)
