@@ -1,6 +1,7 @@
 """Rows of a CSV file with a header, read strictly: a row with broken quotes costs itself and not the rows after it."""
 
 import csv
+import re
 from collections.abc import Iterator
 
 from stages.byte_stream import Damage, lines
@@ -10,6 +11,7 @@ Line = tuple[int, bytes | Damage]
 
 DELIMITERS = ",;\t|"
 QUOTE = b'"'
+MAX_ROW_LINES = 200  # lines looked at to see whether a row starts there
 
 
 def delimiter_of(header: bytes) -> str:
@@ -106,22 +108,46 @@ def _bad_byte(line: bytes) -> Damage | None:
 
 
 def _find_next_row(rows: _Lines, delimiter: str, fields: int | None) -> None:
-    """Drops the lines of a broken row, up to the next one that is a whole row by itself."""
+    """Drops the lines of a broken row. The next row starts where two whole rows follow each other, with quotes around
+    fields only; one alone may be a line of prose inside the broken row, and a row made of that would be invented."""
     first, others = rows.taken[0][1], rows.taken[1:]
     rows.give_back(others)
     if isinstance(first, Damage) or (not others and first.count(QUOTE) % 2 == 0):
         return  # no quote is open, so the next line starts a row
+    whole_row = _row_pattern(delimiter, fields or 1)
     while line := rows.pull():
-        if isinstance(line[1], Damage) or _is_whole_row(line[1], delimiter, fields):
-            rows.give_back([line])
+        rows.give_back([line])
+        if isinstance(line[1], Damage) or _two_rows_follow(rows, whole_row):
             return
+        rows.pull()
 
 
-def _is_whole_row(line: bytes, delimiter: str, fields: int | None) -> bool:
-    if line.count(QUOTE) % 2:
-        return False
+def _row_pattern(delimiter: str, fields: int) -> re.Pattern[bytes]:
+    mark = re.escape(delimiter)
+    field = rf'(?:"(?:[^"]|"")*"|[^"\r\n{mark}]*)'
+    return re.compile(rf"{field}(?:{mark}{field}){{{fields - 1}}}{mark}*[\r\n]*".encode())
+
+
+def _two_rows_follow(rows: _Lines, whole_row: re.Pattern[bytes]) -> bool:
+    looked_at: list[Line] = []
     try:
-        row = next(csv.reader([line.decode("utf-8", "surrogateescape")], strict=True, delimiter=delimiter))
-    except csv.Error:
-        return False
-    return len(row) == fields
+        first, second = (_lines_to_closed_quote(rows, looked_at) for _ in range(2))
+        return bool(first) and all(whole_row.fullmatch(row) for row in (first, second) if row)
+    finally:
+        rows.give_back(looked_at)
+
+
+def _lines_to_closed_quote(rows: _Lines, looked_at: list[Line]) -> bytes:
+    """Lines up to one behind which no quote is open, or as many as a row may have; nothing at the end of the file."""
+    row = b""
+    for _ in range(MAX_ROW_LINES):
+        line = rows.pull()
+        if line is None:
+            break
+        looked_at.append(line)
+        if isinstance(line[1], Damage):
+            break
+        row += b"" if line[1].isspace() and not row else line[1]
+        if row and row.count(QUOTE) % 2 == 0:
+            break
+    return row

@@ -182,13 +182,7 @@ def _shaped_structs(column: Column, found: pl.List) -> pl.Expr:
 def check_table(table: pl.DataFrame, schema: Schema, where: str) -> None:
     """Raises DataError when `table` breaks its schema, with every broken rule, how often, and the first offenders."""
     if list(table.schema.items()) != list(schema.dtypes.items()):
-        wrong = [
-            f"{n}: {table.schema.get(n)} instead of {t}" for n, t in schema.dtypes.items() if table.schema.get(n) != t
-        ]
-        extra = [name for name in table.columns if name not in schema.dtypes]
-        raise DataError(
-            f"{where}: columns differ from schemas/{schema.name}.yaml: {wrong or ''} {extra or ''}".rstrip()
-        )
+        raise DataError(f"{where}: columns differ from schemas/{schema.name}.yaml: {_column_differences(table, schema)}")
     if not table.height:
         return
     rules = _rules(schema)
@@ -199,6 +193,13 @@ def check_table(table: pl.DataFrame, schema: Schema, where: str) -> None:
     failures = [_failure(with_fields, schema, name, count) for name, count in zip(rules, broken, strict=True) if count]
     if failures:
         raise DataError(f"{where} breaks schemas/{schema.name}.yaml: " + "; ".join(failures))
+
+
+def _column_differences(table: pl.DataFrame, schema: Schema) -> str:
+    found, known = table.schema, schema.dtypes
+    told = [f"{name} is {found.get(name, 'missing')} and should be {t}" for name, t in known.items() if found.get(name) != t]
+    told += [f"{name} is unknown" for name in found if name not in known]
+    return "; ".join(told) or f"their order is {', '.join(found)} and should be {', '.join(known)}"
 
 
 def _rules(schema: Schema) -> dict[str, tuple[pl.Expr, str]]:
@@ -215,8 +216,9 @@ def _rules(schema: Schema) -> dict[str, tuple[pl.Expr, str]]:
 def _is_known(column: Column) -> pl.Expr:
     value = pl.col(column.name)
     if isinstance(column.dtype, pl.List):  # of whole numbers without a gap: two bounds say it, and cost nothing
-        return value.list.min().is_between(min(column.values), max(column.values)) & (value.list.max() <= max(column.values))
-    return value.is_in(list(column.values)) | (value.is_null() & column.nullable)
+        lowest, highest = min(column.values), max(column.values)
+        return value.list.min().is_between(lowest, highest) & value.list.max().is_between(lowest, highest)
+    return value.is_in(list(column.values)) | (value.is_null() & pl.lit(value=column.nullable))
 
 
 def _field_lists(table: pl.DataFrame, rules: Mapping[str, tuple[pl.Expr, str]]) -> list[pl.Series]:

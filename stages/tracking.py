@@ -35,9 +35,14 @@ SEND_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
 MAX_WAITING = 100_000  # metric values kept while the server is away
 
-# MLflow reads these from the environment only. No telemetry, and no line on stdout, which belongs to the stage.
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-# MLflow's own defaults, 7 retries of up to 120 s, would hold a training step for a quarter of an hour.
+# MLflow reads these from the environment only; what a user has set there stands. No telemetry, no line on stdout, which
+# belongs to the stage, and 14 s of retries instead of 4 minutes: the orchestrator tries again too.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+}
+# Retries of up to 120 s each would hold a training step for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 logger = logging.getLogger(__name__)
@@ -85,7 +90,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         raise ConfigError(
             "no MLflow address is set, and this stage registers models; set MLFLOW_TRACKING_URI, for example to sqlite:////<folder>/mlflow.db"
         )
-    for name, value in QUIET.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     # The warnings are deprecations inside MLflow and SQLAlchemy, which nobody here can mend.
     with warnings.catch_warnings(action="ignore"), registry_calls(tracking_uri):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from record_files import faults, read, values
+from shared_data import shared_data
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,15 @@ def test_csv_rows_with_quotes_of_all_kinds(
 def test_csv_with_another_delimiter(delimiter: str, tmp_path: Path) -> None:
     content = f"question{delimiter}answer\nwhy, oh why?{delimiter}because\n"
     assert values(read(tmp_path, content, "data.csv")) == [{"question": "why, oh why?", "answer": "because"}]
+
+
+def test_a_broken_quote_in_a_real_file_of_long_rows_costs_a_few_rows_and_invents_none(tmp_path: Path) -> None:
+    content = shared_data("csv/awesome_prompts.csv").read_bytes()
+    whole = values(read(tmp_path, content, "data.csv"))
+    for position in range(10_000, len(content), 50_000):
+        at = content.index(b" ", position)
+        made = read(tmp_path, content[:at] + b' "' + content[at:], "data.csv")
+        invented = [value for value in values(made) if value not in whole]
+        assert len(values(made)) + len(faults(made)) >= len(whole) - 5
+        assert len(faults(made)) <= 1
+        assert len(invented) <= 1

@@ -2,8 +2,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_model import make_config
-from tiny_training import arrays, random_examples
 from transformers import (
     AutoModelForCausalLM,
     CohereConfig,
@@ -17,6 +15,8 @@ from transformers import (
 from stages.errors import ConfigError, DataError
 from stages.models import repeatable
 from stages.train.isolation import check_isolation, check_loss_path
+from tiny_model import make_config
+from tiny_training import arrays, random_examples
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 100, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -44,7 +44,9 @@ def make(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("packing", [True, False])
-@pytest.mark.parametrize("config", [make_config(100), GPT2, Qwen2Config(**SHAPE, num_key_value_heads=2)], ids=lambda c: c.model_type)
+@pytest.mark.parametrize(
+    "config", [make_config(100), GPT2, Qwen2Config(**SHAPE, num_key_value_heads=2)], ids=lambda c: c.model_type
+)
 def test_accepts_models_that_keep_examples_apart(config: PreTrainedConfig, packing: bool) -> None:
     model = make(config)
     check_isolation(model, EXAMPLES, packing=packing, dtype=torch.float32)
@@ -53,7 +55,7 @@ def test_accepts_models_that_keep_examples_apart(config: PreTrainedConfig, packi
 
 def test_refuses_to_pack_for_a_model_with_recurrent_layers() -> None:
     model = make(RECURRENT)
-    with pytest.raises(DataError, match="Qwen3NextForCausalLM.*set packing=false"):
+    with pytest.raises(DataError, match=r"Qwen3NextForCausalLM.*set packing=false"):
         check_isolation(model, EXAMPLES, packing=True, dtype=torch.float32)
     check_isolation(model, EXAMPLES, packing=False, dtype=torch.float32)
 
@@ -66,7 +68,9 @@ def test_refuses_to_pack_for_a_model_with_recurrent_layers() -> None:
     ],
     ids=lambda fault: next(iter(fault)),
 )
-def test_trips_on_a_call_that_lets_examples_see_each_other(fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trips_on_a_call_that_lets_examples_see_each_other(
+    fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make(make_config(100))
     decoder = model.get_decoder()
     right = decoder.forward
@@ -84,7 +88,7 @@ def test_trips_on_a_call_that_lets_examples_see_each_other(fault: dict[str, Any]
 
 def test_refuses_a_model_that_scales_its_logits_where_the_loss_does_not_see_it() -> None:
     model = make(CohereConfig(**SHAPE, num_key_value_heads=4, logit_scale=0.0625))
-    with pytest.raises(ConfigError, match="CohereForCausalLM.*changes its logits after the output matrix"):
+    with pytest.raises(ConfigError, match=r"CohereForCausalLM.*changes its logits after the output matrix"):
         check_loss_path(model, EXAMPLES, dtype=torch.float32)
 
 

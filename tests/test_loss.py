@@ -1,12 +1,9 @@
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_model import make_config, save_model
-from tiny_training import arrays, example, random_examples
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
@@ -16,6 +13,8 @@ from stages.train import loss as loss_module
 from stages.train.batches import Batch, lay_out
 from stages.train.examples import Examples
 from stages.train.loss import loss_sum
+from tiny_model import make_config, save_model
+from tiny_training import arrays, example, random_examples
 
 TOKENS = 400
 # In two packs as issue 943 of Soup has them: dividing by each pack's own count makes the gradient 1.78 times too long.
@@ -77,7 +76,10 @@ def test_chunks_of_any_size_give_the_same(
 ) -> None:
     examples = arrays(random_examples(6))
     monkeypatch.setattr(loss_module, "LOGITS_AT_ONCE", logits_at_once)
-    assert_same(by_batches(model, list(lay_out(examples, [np.arange(6)], packing=True, pack_tokens=999))), by_hand(model, examples))
+    assert_same(
+        by_batches(model, list(lay_out(examples, [np.arange(6)], packing=True, pack_tokens=999))),
+        by_hand(model, examples),
+    )
 
 
 @pytest.mark.parametrize("packs", [[range(8)], [range(4), range(4, 8)], [[i] for i in range(8)]])

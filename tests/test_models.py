@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_model import make_config, save_model
 from transformers import BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from stages.errors import ConfigError, DataError
 from stages.models import add_token_rows, copy_tokenizer, load_model, repeatable, set_stop_ids, weight_files
+from tiny_model import make_config, save_model
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,9 @@ def own_code(folder: Path) -> None:
 
 def quantised(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}))
+    (folder / "config.json").write_text(
+        json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}})
+    )
 
 
 def pickled(folder: Path) -> None:
@@ -54,7 +56,10 @@ def without_weights(folder: Path) -> None:
 
 
 def part_missing(folder: Path) -> None:
-    names = {"lm_head.weight": "model-00001-of-00002.safetensors", "model.norm.weight": "model-00002-of-00002.safetensors"}
+    names = {
+        "lm_head.weight": "model-00001-of-00002.safetensors",
+        "model.norm.weight": "model-00002-of-00002.safetensors",
+    }
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
 
@@ -106,7 +111,9 @@ def no_language_model(folder: Path) -> None:
         (no_language_model, ConfigError, "does not load as a causal language model"),
     ],
 )
-def test_refuses_a_folder_that_is_no_sound_model(folder: Path, break_it: Callable[[Path], None], error: type[Exception], text: str) -> None:
+def test_refuses_a_folder_that_is_no_sound_model(
+    folder: Path, break_it: Callable[[Path], None], error: type[Exception], text: str
+) -> None:
     break_it(folder)
     with pytest.raises(error, match=text):
         load_model(folder)
@@ -161,11 +168,18 @@ def test_copies_the_tokenizer_and_its_certificate_byte_for_byte_and_nothing_else
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     target.mkdir()
-    for name in ("tokenizer.json", "chat_template.jinja", "mask_certificate.json", "manifest.json", "model.safetensors"):
+    for name in (
+        "tokenizer.json",
+        "chat_template.jinja",
+        "mask_certificate.json",
+        "manifest.json",
+        "model.safetensors",
+    ):
         (source / name).write_text(f"{name} é\r\n")
     copy_tokenizer(source, target)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == {
-        name: (source / name).read_bytes() for name in ("tokenizer.json", "chat_template.jinja", "mask_certificate.json")
+        name: (source / name).read_bytes()
+        for name in ("tokenizer.json", "chat_template.jinja", "mask_certificate.json")
     }
 
 
@@ -185,7 +199,9 @@ def test_gpt2_loads_from_files_that_leave_out_the_inner_models_name(tmp_path: Pa
     config = GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4, bos_token_id=0, eos_token_id=0)
     model = GPT2LMHeadModel(config)
     model.save_pretrained(tmp_path)
-    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(tmp_path / "model.safetensors").items()}
+    tensors = {
+        name.removeprefix("transformer."): tensor for name, tensor in load_file(tmp_path / "model.safetensors").items()
+    }
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
     loaded = load_model(tmp_path).state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in model.state_dict().items())

@@ -30,7 +30,9 @@ def packs_of(lengths: list[int], capacity: int) -> list[list[int]]:
         ([10, 10], 10, [[0], [1]]),
     ],
 )
-def test_puts_each_example_where_the_least_room_remains(lengths: list[int], capacity: int, expected: list[list[int]]) -> None:
+def test_puts_each_example_where_the_least_room_remains(
+    lengths: list[int], capacity: int, expected: list[list[int]]
+) -> None:
     assert packs_of(lengths, capacity) == expected
 
 
@@ -63,7 +65,9 @@ def test_an_epoch_has_each_example_as_often_as_it_repeats(lengths: list[int], ep
 @unhurried
 @given(LENGTHS)
 def test_the_packs_of_an_epoch_are_spread_evenly_over_its_steps(lengths: list[int]) -> None:
-    steps = epoch_steps(np.array(lengths), np.ones(len(lengths), dtype=int), TrainParams(pack_tokens=20, packs_per_step=4), 0)
+    steps = epoch_steps(
+        np.array(lengths), np.ones(len(lengths), dtype=int), TrainParams(pack_tokens=20, packs_per_step=4), 0
+    )
     sizes = [len(packs) for packs in steps]
     assert max(sizes) <= 4
     assert max(sizes) - min(sizes) <= 1
@@ -107,7 +111,12 @@ def test_a_packed_row_starts_positions_again_and_has_no_mask() -> None:
 def test_each_target_is_predicted_by_the_token_before_it_in_its_own_example() -> None:
     batch = packed(arrays(ROWS), np.array([2, 0, 1]))
     # The first token of c is marked, and nothing stands before it: no label crosses from one example to the next.
-    assert list(zip(batch.predictors.tolist(), batch.labels.tolist(), strict=True)) == [(1, 33), (2, 34), (5, 13), (7, 22)]
+    assert list(zip(batch.predictors.tolist(), batch.labels.tolist(), strict=True)) == [
+        (1, 33),
+        (2, 34),
+        (5, 13),
+        (7, 22),
+    ]
 
 
 def test_padded_rows_have_a_mask_and_the_same_targets() -> None:
@@ -115,7 +124,12 @@ def test_padded_rows_have_a_mask_and_the_same_targets() -> None:
     assert batch.input_ids.tolist() == [[31, 32, 33, 34], [11, 12, 13, 0], [21, 22, 0, 0]]
     assert batch.attention_mask is not None
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]
-    assert list(zip(batch.predictors.tolist(), batch.labels.tolist(), strict=True)) == [(1, 33), (2, 34), (5, 13), (8, 22)]
+    assert list(zip(batch.predictors.tolist(), batch.labels.tolist(), strict=True)) == [
+        (1, 33),
+        (2, 34),
+        (5, 13),
+        (8, 22),
+    ]
     assert batch.tokens == 9
 
 

@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 import torch
+
 from rows import sealed
+from stages.train.checkpoint import KEPT, Checkpoint, newest_checkpoint, save_checkpoint
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
 from tiny_training import digests, random_examples
-
-from stages.train.checkpoint import KEPT, Checkpoint, newest_checkpoint, save_checkpoint
 
 TESTS = Path(__file__).resolve().parent
 STEPS = 24  # 4 epochs of 6

@@ -7,9 +7,6 @@ import pytest
 import torch
 from peft import PeftModel
 from pydantic import ValidationError
-from tiny_model import make_model
-from tiny_tokenizer import CHATML, make_tokenizer
-from tiny_training import BASE_DIGEST, Trained, digests, example, random_examples, train
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -17,6 +14,9 @@ from stages.errors import ConfigError, DataError
 from stages.models import add_token_rows, load_model, quiet_peft
 from stages.train.optimizer import learning_rate
 from stages.train.stage import TrainParams
+from tiny_model import make_model
+from tiny_tokenizer import CHATML, make_tokenizer
+from tiny_training import BASE_DIGEST, Trained, digests, example, random_examples, train
 
 ROWS = random_examples(30)
 
@@ -75,7 +75,10 @@ def test_an_adapter_reaches_every_linear_layer_and_names_its_base_by_digest(lora
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(base: Path, tmp_path: Path, method: str) -> None:
-    runs = [train(tmp_path / f"run{i}", base, ROWS, method=method, max_steps=3, seed=seed) for i, seed in enumerate((5, 5, 6))]
+    runs = [
+        train(tmp_path / f"run{i}", base, ROWS, method=method, max_steps=3, seed=seed)
+        for i, seed in enumerate((5, 5, 6))
+    ]
     first, again, other = (digests(trained.weights) for trained in runs)
     assert first == again
     assert first != other
@@ -85,7 +88,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(base: Path, 
 
 
 def test_packed_and_padded_training_agree(base: Path, tmp_path: Path) -> None:
-    packed, padded = (train(tmp_path / str(packing), base, ROWS, packing=packing, max_steps=6) for packing in (True, False))
+    packed, padded = (
+        train(tmp_path / str(packing), base, ROWS, packing=packing, max_steps=6) for packing in (True, False)
+    )
     for column in ("loss", "grad_norm"):
         assert packed.log[column].to_list() == pytest.approx(padded.log[column].to_list(), rel=1e-4)
 
@@ -94,7 +99,10 @@ def test_one_step_does_not_depend_on_how_its_tokens_fall_into_packs(base: Path, 
     lengths = [2, 2, 2, 2, 16, 16, 16, 16]
     rows = [example(f"r{i}", range(10 * i + 3, 10 * i + 3 + n), [0] + [1] * (n - 1)) for i, n in enumerate(lengths)]
     shapes = [(72, 1), (18, 8), (8, 16)]
-    logs = [train(tmp_path / str(size), base, rows, pack_tokens=size, packs_per_step=count, max_steps=1).log for size, count in shapes]
+    logs = [
+        train(tmp_path / str(size), base, rows, pack_tokens=size, packs_per_step=count, max_steps=1).log
+        for size, count in shapes
+    ]
     assert [log["supervised_tokens"][0] for log in logs] == [64, 64, 64]
     for column in ("loss", "grad_norm"):
         assert [log[column][0] for log in logs] == pytest.approx([logs[0][column][0]] * 3, rel=1e-5)
@@ -105,7 +113,9 @@ def test_the_log_counts_steps_tokens_and_validation(full: Trained) -> None:
     assert log["step"].to_list() == list(range(1, full.facts["steps"] + 1))
     supervised = sum(sum(row["loss_mask"]) for row in ROWS if row["split"] == "train")
     total = sum(len(row["input_ids"]) for row in ROWS if row["split"] == "train")
-    assert log.row(-1, named=True) | {"supervised_tokens": 6 * supervised, "total_tokens": 6 * total} == log.row(-1, named=True)
+    assert log.row(-1, named=True) | {"supervised_tokens": 6 * supervised, "total_tokens": 6 * total} == log.row(
+        -1, named=True
+    )
     measured = log.filter(pl.col("validation_loss").is_not_null())["step"].to_list()
     assert measured == sorted({*range(10, full.facts["steps"], 10), full.facts["steps"]})
     assert full.facts["validation_loss"] == log["validation_loss"][-1]
@@ -121,7 +131,10 @@ def test_a_log_row_is_the_mean_over_the_steps_since_the_row_before(base: Path, t
 
 def test_validation_loss_is_the_mean_over_tokens_not_over_rows(base: Path, tmp_path: Path) -> None:
     rows = [row for row in ROWS if row["split"] == "train"]
-    held_out = [example("v1", range(10, 40), [0] + [1] * 29, split="validation"), example("v2", [7, 8], [0, 1], split="validation")]
+    held_out = [
+        example("v1", range(10, 40), [0] + [1] * 29, split="validation"),
+        example("v2", [7, 8], [0, 1], split="validation"),
+    ]
     trained = train(tmp_path, base, [*rows, *held_out], max_steps=2)
     model, losses = load_model(trained.model), []
     for row in held_out:
@@ -132,7 +145,12 @@ def test_validation_loss_is_the_mean_over_tokens_not_over_rows(base: Path, tmp_p
 
 
 def test_stops_early_and_keeps_the_best_weights(base: Path, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"learning_rate": 0.02, "validate_every_steps": 2, "schedule": "constant", "warmup_share": 0}
+    settings: dict[str, Any] = {
+        "learning_rate": 0.02,
+        "validate_every_steps": 2,
+        "schedule": "constant",
+        "warmup_share": 0,
+    }
     stopped = train(tmp_path / "a", base, ROWS, early_stopping_patience=2, epochs=30, **settings)
     losses = stopped.log.filter(pl.col("validation_loss").is_not_null())
     best = losses.sort("validation_loss")["step"][0]
@@ -213,7 +231,9 @@ def test_the_rate_rises_and_falls_as_the_schedule_says(schedule: str, expected: 
 
 
 def test_the_default_rate_follows_the_method() -> None:
-    rates = {method: TrainParams.model_validate({"method": method}).highest_learning_rate for method in ("lora", "full")}
+    rates = {
+        method: TrainParams.model_validate({"method": method}).highest_learning_rate for method in ("lora", "full")
+    }
     assert rates == {"lora": 2e-4, "full": 2e-5}
 
 
@@ -248,5 +268,7 @@ def test_refuses_new_tokens_that_would_not_be_trained(base: Path, tmp_path: Path
 
 
 def test_refuses_a_base_that_is_no_model_folder(tmp_path: Path, tokenizer: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no config\.json.*a model folder holds config\.json, model\.safetensors"):
+    with pytest.raises(
+        ConfigError, match=r"holds no config\.json.*a model folder holds config\.json, model\.safetensors"
+    ):
         train(tmp_path, tokenizer, ROWS)

@@ -34,7 +34,9 @@ class Trained(NamedTuple):
         return self.model if any(self.model.iterdir()) else self.adapter
 
 
-def example(name: str, input_ids: Sequence[int], loss_mask: Sequence[int] | None = None, **columns: Any) -> dict[str, Any]:
+def example(
+    name: str, input_ids: Sequence[int], loss_mask: Sequence[int] | None = None, **columns: Any
+) -> dict[str, Any]:
     """One row of `examples`; without a mask the second half counts."""
     half = len(input_ids) // 2
     mask = list(loss_mask) if loss_mask is not None else [0] * half + [1] * (len(input_ids) - half)
@@ -58,7 +60,9 @@ def arrays(rows: Sequence[dict[str, Any]]) -> Examples:
     return from_table(frame)
 
 
-def train(folder: Path, base: Path, rows: Sequence[dict[str, Any]], bench: Workbench | None = None, **params: Any) -> Trained:
+def train(
+    folder: Path, base: Path, rows: Sequence[dict[str, Any]], bench: Workbench | None = None, **params: Any
+) -> Trained:
     """Runs the stage in `folder`; `tokenizer` among the params is the optional input."""
     tokenizer = params.pop("tokenizer", None)
     given = TrainParams(**({"method": "full"} | TINY | params))
@@ -66,7 +70,7 @@ def train(folder: Path, base: Path, rows: Sequence[dict[str, Any]], bench: Workb
     outputs = {name: folder / name for name in ("adapter", "model", "training_log")}
     for output in outputs.values():
         output.mkdir()
-    made = outputs | dict.fromkeys(given.outputs_left_out())
+    made: dict[str, Any] = outputs | dict.fromkeys(given.outputs_left_out())
     bench = bench or lend(folder / "scratch", input_digests={"base": BASE_DIGEST})
     facts = run(base, examples, tokenizer=tokenizer, **made, params=given, workbench=bench)
     log = pl.read_parquet(outputs["training_log"])

@@ -73,7 +73,10 @@ def read_adapter(folder: Path) -> Adapter:
         name = key.removeprefix(PREFIX)
         if name.endswith(".lora_A.weight"):
             module = name.removesuffix(".lora_A.weight")
-            low_rank[f"{module}.weight"] = (tensors[key], _other_half(tensors, f"{PREFIX}{module}.lora_B.weight", folder))
+            low_rank[f"{module}.weight"] = (
+                tensors[key],
+                _other_half(tensors, f"{PREFIX}{module}.lora_B.weight", folder),
+            )
         elif not name.endswith(".lora_B.weight"):
             replaced[name] = tensors[key]
     strange = [name for name in replaced if "lora_" in name or not name.endswith((".weight", ".bias"))]
@@ -90,15 +93,21 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder} holds no readable {ADAPTER_CONFIG}, so it is no adapter; give a PEFT folder") from error
+        raise ConfigError(
+            f"{folder} holds no readable {ADAPTER_CONFIG}, so it is no adapter; give a PEFT folder"
+        ) from error
     kind = config.get("peft_type")
     if kind != "LORA":
-        raise ConfigError(f"{path}: adapters of kind {kind} cannot be added to the weights of their base; serve them beside it")
+        raise ConfigError(
+            f"{path}: adapters of kind {kind} cannot be added to the weights of their base; serve them beside it"
+        )
     usual = LoraConfig().to_dict()
     unusual = sorted(n for n, value in config.items() if n not in UNDERSTOOD and value and value != usual.get(n))
     if unusual or config.get("init_lora_weights", True) not in (True, False, "gaussian"):
         what = ", ".join(f"{name}={config[name]!r}" for name in unusual or ["init_lora_weights"])
-        raise ConfigError(f"{path}: {what} is not known to merge; merge with the tool that trained it, or train plain LoRA")
+        raise ConfigError(
+            f"{path}: {what} is not known to merge; merge with the tool that trained it, or train plain LoRA"
+        )
     return config
 
 

@@ -69,7 +69,7 @@ def certify(
     prompts = choose_prompts(examples, tokens, params)
     found = compare(adapted_logits(base, adapter, tokens, prompts), merged_logits(model, prompts))
     dtype = load_config(base).dtype
-    allowed = allowed_difference(params, dtype if isinstance(dtype, torch.dtype) else torch.float32)
+    allowed = allowed_difference(params, found, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     if not found.max_logit_difference <= allowed:
         raise DataError(
             f"the merged model differs from base and adapter by up to {found.max_logit_difference:.3g} in a logit, more than "

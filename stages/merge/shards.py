@@ -27,7 +27,8 @@ def match_names(adapter: Adapter, base_names: set[str], inner_model: str, added:
     `added` are tensors that the base need not have. DataError when another one has no counterpart: left out silently, the
     adapter would be without effect.
     """
-    renamed = adapter.renamed(lambda name: name if name in base_names | added else name.removeprefix(f"{inner_model}."))
+    stripped = {f"{inner_model}.{name}": name for name in base_names}
+    renamed = adapter.renamed(lambda name: name if name in base_names else stripped.get(name, name))
     if unknown := sorted(renamed.names - base_names - added):
         raise DataError(
             f"{len(unknown)} of the {len(renamed.names)} tensors that the adapter changes are not in the base (first: "

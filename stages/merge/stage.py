@@ -6,13 +6,17 @@ from stages.contract import Params, Stage, setting
 class MergeParams(Params):
     """How the merged model is compared with base and adapter before it is published."""
 
-    # Float32 sums in another order: 2e-6 measured on tiny models, more with depth. 16-bit weights get what rounding needs.
     max_logit_difference: float = setting(
-        1e-4, "Refuses a merge whose logits differ by more from base and adapter, for float32 weights", ge=0
+        1e-4,
+        "Refuses a merge whose logits differ by more from base and adapter; times the largest logit where that is above 1, "
+        "and more for 16-bit weights, as rounding needs it",
+        ge=0,
     )
     check_prompts: int = setting(16, "Prompts on which the logits are compared", unit="prompts", ge=1)
     check_tokens: int = setting(32, "Longest prompt; the rest of an example is left out", unit="tokens", ge=1)
-    cpu_threads: int = setting(2, "Threads of arithmetic on a CPU; results differ in the last bits between counts", ge=1)
+    cpu_threads: int = setting(
+        2, "Threads of arithmetic on a CPU; results differ in the last bits between counts", ge=1
+    )
 
 
 STAGE = Stage(

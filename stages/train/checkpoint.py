@@ -35,7 +35,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for group, tensors in checkpoint.tensors.items():
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part / f"{group}.safetensors")
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            part / f"{group}.safetensors",
+        )
     write_json(part / PROGRESS, dict(checkpoint.progress))
     files = sorted(path for path in part.iterdir())
     for path in files:

@@ -58,7 +58,8 @@ def check_loss_path(model: PreTrainedModel, examples: Examples, *, dtype: torch.
 def _probe(examples: Examples) -> Examples:
     """The first two examples, or the only one twice, cut short."""
     picked = [
-        examples.input_ids[examples.starts[i] : examples.starts[i + 1]][:PROBE_TOKENS] for i in (0, min(1, len(examples) - 1))
+        examples.input_ids[examples.starts[i] : examples.starts[i + 1]][:PROBE_TOKENS]
+        for i in (0, min(1, len(examples) - 1))
     ]
     starts = np.cumsum([0, *map(len, picked)])
     ids = np.concatenate(picked)

@@ -52,14 +52,18 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
         trained = load_trainable(base, words, params, arithmetic.dtype)
         refuse_unfit_splits(splits, trained)
         stop_ids = find_stop_ids(splits.train, words)
-        with run_log(workbench.tracking_uri, "train", f"train-{workbench.key[:12]}", params.model_dump(), key=workbench.key) as log:
+        with run_log(
+            workbench.tracking_uri, "train", f"train-{workbench.key[:12]}", params.model_dump(), key=workbench.key
+        ) as log:
             plan = Plan(params, *splits, arithmetic, workbench.scratch / "checkpoints", workbench.progress, log)
             training = Run(accelerator, trained, plan)
             training.finish()
         save_log(training, training_log)
         folder = adapter or model
         if folder is None:
-            raise ConfigError(f"method={params.method} has no output folder; run train through python -m stages run train")
+            raise ConfigError(
+                f"method={params.method} has no output folder; run train through python -m stages run train"
+            )
         save_trained(trained, folder, stop_ids, base_dtype(base), workbench.input_digests.get("base", "base"))
         copy_tokenizer(tokenizer or base, folder)
         return facts(training, splits, trained) | {"stop_ids": ", ".join(map(str, stop_ids))}
@@ -67,7 +71,9 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
 
 def one_process() -> Accelerator:
     """The device to train on; ConfigError when several processes were started."""
-    accelerator = Accelerator(mixed_precision="no")  # accelerate's own autocast is fixed once per process; see arithmetic.py
+    accelerator = Accelerator(
+        mixed_precision="no"
+    )  # accelerate's own autocast is fixed once per process; see arithmetic.py
     if accelerator.num_processes > 1:
         raise ConfigError(f"train runs as one process, and {accelerator.num_processes} were started; start one")
     return accelerator
@@ -82,7 +88,9 @@ def read_splits(folder: Path, params: TrainParams) -> Splits:
             f"look at what tokenize refused, or at the splits that mix made"
         )
     if params.early_stopping_patience is not None and not len(splits.validation):
-        raise ConfigError("early_stopping_patience is set, and no example is of split validation; let mix make one, or unset it")
+        raise ConfigError(
+            "early_stopping_patience is set, and no example is of split validation; let mix make one, or unset it"
+        )
     return splits
 
 

@@ -106,7 +106,9 @@ class Run:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return StepFacts(float(losses.sum()), supervised, sum(batch.tokens for batch in batches), rate, float(grad_norm))
+        return StepFacts(
+            float(losses.sum()), supervised, sum(batch.tokens for batch in batches), rate, float(grad_norm)
+        )
 
     def _batches(self, examples: Examples, packs: Sequence[Pack]) -> list[Batch]:
         params = self.plan.params
@@ -165,7 +167,11 @@ class Run:
         return patience is not None and self.position.validations_without_better >= patience
 
     def _checkpoint(self) -> None:
-        tensors: dict[str, Mapping[str, Tensor]] = {"weights": self.weights, "optimizer": optimizer_tensors(self.optimizer), "best": self.best}
+        tensors: dict[str, Mapping[str, Tensor]] = {
+            "weights": self.weights,
+            "optimizer": optimizer_tensors(self.optimizer),
+            "best": self.best,
+        }
         save_checkpoint(self.plan.checkpoints, Checkpoint(self.position.step, asdict(self.position), tensors))
 
     def _resume(self) -> None:

@@ -36,7 +36,9 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     if len(chunks) == 1 or not torch.is_grad_enabled():
         losses = [_chunk_loss(head, *chunk) for chunk in chunks]
     else:
-        losses = [checkpoint(_chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
+        losses = [
+            checkpoint(_chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
+        ]
     return torch.stack(losses).sum()
 
 

@@ -18,7 +18,9 @@ from stages.train.stage import TrainParams
 Trainable: TypeAlias = PreTrainedModel | PeftModel
 
 
-def load_trainable(base: Path, tokenizer: PreTrainedTokenizerBase, params: TrainParams, dtype: torch.dtype) -> Trainable:
+def load_trainable(
+    base: Path, tokenizer: PreTrainedTokenizerBase, params: TrainParams, dtype: torch.dtype
+) -> Trainable:
     """The base with room for the tokenizer's tokens and, by method, an adapter; what is trained is float32.
 
     Raises ConfigError when train_embeddings is off and the tokenizer has tokens that the base has no weights for.
@@ -71,7 +73,9 @@ def _embedding_names(model: PreTrainedModel) -> list[str]:
     matrices = [model.get_input_embeddings(), model.get_output_embeddings()]
     if matrices[0].weight is matrices[1].weight:
         del matrices[1]
-    return [name.rsplit(".", 1)[-1] for matrix in matrices for name, module in model.named_modules() if module is matrix]
+    return [
+        name.rsplit(".", 1)[-1] for matrix in matrices for name, module in model.named_modules() if module is matrix
+    ]
 
 
 def causal_model(model: Trainable) -> PreTrainedModel:
@@ -93,7 +97,11 @@ def save_adapter(model: PeftModel, folder: Path, base_digest: str) -> None:
     """A PEFT folder that says nothing about this machine; its base is named by digest."""
     tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     # A tied output matrix is the same tensor under two names, which safetensors refuses; PEFT expects both.
-    save_file({n: t.detach().cpu().clone().contiguous() for n, t in sorted(tensors.items())}, folder / "adapter_model.safetensors", {"format": "pt"})
+    save_file(
+        {n: t.detach().cpu().clone().contiguous() for n, t in sorted(tensors.items())},
+        folder / "adapter_model.safetensors",
+        {"format": "pt"},
+    )
     stated = model.peft_config["default"].to_dict() | {"base_model_name_or_path": base_digest, "inference_mode": True}
     # PEFT keeps names in sets, whose order differs from process to process.
     ordered = {name: sorted(value) if isinstance(value, (set, list)) else value for name, value in stated.items()}

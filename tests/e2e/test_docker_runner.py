@@ -82,8 +82,16 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         service.terminate()
 
 
+@pytest.fixture(scope="module")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Airflow's folder with a fresh metadata database."""
+    folder = tmp_path_factory.mktemp("airflow")
+    subprocess.run([AIRFLOW, "db", "migrate"], env=airflow_environment(folder), check=True, capture_output=True)
+    return folder
+
+
 @pytest.fixture
-def place(docker_host: str, tmp_path: Path) -> Place:
+def place(docker_host: str, airflow_home: Path, tmp_path: Path) -> Place:
     """The run is started and ingested in processes; then the store is given to the user of the container."""
     write_source(tmp_path / "raw")
     store = tmp_path / "store"
@@ -94,9 +102,7 @@ def place(docker_host: str, tmp_path: Path) -> Place:
             shutil.chown(path, CONTAINER_USER, CONTAINER_USER)
     chosen = {"TEMPER_STORE": str(store), "TEMPER_RUNNER": "docker", "DOCKER_HOST": docker_host,
               "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dags")))}  # fmt: skip
-    environment = airflow_environment(tmp_path / "airflow") | chosen
-    subprocess.run([AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True)
-    return Place(store, environment)
+    return Place(store, airflow_environment(airflow_home) | chosen)
 
 
 def run_stages(*arguments: str | Path) -> None:

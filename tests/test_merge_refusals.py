@@ -1,0 +1,138 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peft import IA3Config, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from rows import sealed
+from stages.errors import ConfigError, DataError
+from stages.merge.deltas import Adapter
+from stages.models import add_token_rows, load_model, quiet_peft
+from tiny_merge import TOKENS, make_adapter, merge
+from tiny_model import make_config, save_model
+from tiny_training import random_examples
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(make_config(TOKENS), tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    return make_adapter(tmp_path_factory.mktemp("adapter"), load_model(base))
+
+
+def other_kind(folder: Path, model: PreTrainedModel) -> None:
+    with quiet_peft():
+        get_peft_model(
+            model, IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
+        ).save_pretrained(folder)
+
+
+def dora(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model, use_dora=True)
+
+
+def ranks_by_layer(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model, rank_pattern={"q_proj": 2})
+
+
+def pissa(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model, init_lora_weights="pissa")
+
+
+def no_adapter(folder: Path, model: PreTrainedModel) -> None:
+    folder.mkdir()
+
+
+def pickled(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+
+
+def cut(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model)
+    (folder / "adapter_model.safetensors").write_bytes(b"\x10")
+
+
+def half_missing(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file(
+        {name: t for name, t in tensors.items() if "q_proj.lora_B" not in name}, folder / "adapter_model.safetensors"
+    )
+
+
+def of_a_deeper_base(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, load_model(save_model(make_config(TOKENS, layers=3), folder.parent / "deeper")))
+
+
+def of_a_wider_base(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, load_model(save_model(make_config(TOKENS, hidden=64), folder.parent / "wider")))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (other_kind, ConfigError, "kind IA3 cannot be added"),
+        (dora, ConfigError, "use_dora=True is not known to merge"),
+        (ranks_by_layer, ConfigError, "rank_pattern=.* is not known to merge"),
+        (pissa, ConfigError, "init_lora_weights='pissa' is not known to merge"),
+        (no_adapter, ConfigError, r"no readable adapter_config\.json"),
+        (pickled, ConfigError, r"only pickled weights \(adapter_model\.bin\)"),
+        (cut, DataError, "is damaged"),
+        (half_missing, DataError, "the other half of an update"),
+        (of_a_deeper_base, DataError, r"7 of the 21 tensors .* not in the base \(first: model\.layers\.2"),
+        (of_a_wider_base, DataError, r"by a matrix of \[.*\], and the base has \[.*\]"),
+    ],
+)
+def test_refuses_an_adapter_that_does_not_merge(
+    base: Path, tmp_path: Path, make: Any, error: type[Exception], text: str
+) -> None:
+    make(tmp_path / "adapter", load_model(base))
+    with pytest.raises(error, match=text):
+        merge(tmp_path, base, tmp_path / "adapter")
+
+
+def test_refuses_a_low_rank_update_of_one_of_two_tied_matrices(tmp_path: Path) -> None:
+    base = save_model(make_config(TOKENS, tie_word_embeddings=True), tmp_path / "base")
+    with pytest.warns(UserWarning, match="tie_word_embeddings"):
+        make_adapter(tmp_path / "adapter", load_model(base), ["q_proj", "lm_head"])
+    with pytest.raises(ConfigError, match="one of two tied embedding matrices"):
+        merge(tmp_path, base, tmp_path / "adapter")
+
+
+def test_refuses_rows_for_one_matrix_only(base: Path, tmp_path: Path) -> None:
+    model = load_model(base)
+    add_token_rows(model, TOKENS + 2)
+    adapter = make_adapter(tmp_path / "adapter", model, modules_to_save=["embed_tokens"])
+    with pytest.raises(DataError, match=r"matrices no longer fit each other"):
+        merge(tmp_path, base, adapter)
+
+
+def test_refuses_when_the_merged_model_differs(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Adapter.changed
+    monkeypatch.setattr(
+        Adapter, "changed", lambda self, name, weight: right(self._replace(scaling=self.scaling * 1.01), name, weight)
+    )
+    with pytest.raises(
+        DataError,
+        match=r"differs from base and adapter by up to .* more than the 0\.000\d+ allowed.*nothing is published",
+    ):
+        merge(tmp_path, base, adapter)
+
+
+def test_the_limit_is_the_users(base: Path, adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="more than the 0 allowed"):
+        merge(tmp_path, base, adapter, max_logit_difference=0)
+
+
+def test_refuses_examples_of_another_tokenizer(base: Path, adapter: Path, tmp_path: Path) -> None:
+    examples = sealed(tmp_path / "examples", "examples", random_examples(20, tokens=400))
+    with pytest.raises(DataError, match="token ids beyond the 60 tokens of the model"):
+        merge(tmp_path, base, adapter, examples)
