@@ -40,6 +40,14 @@ def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
             names = [name.strip() for name in row]
 
 
+class _LostRow(Exception):
+    """One row is lost; a Damage that is raised, in contrast, is the end of the file."""
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__(damage)
+        self.damage = damage
+
+
 class _Lines:
     """Lines as text for `csv.reader`; remembers those of the row being read, and takes lines back."""
 
@@ -75,10 +83,12 @@ class _Lines:
             raise StopIteration
         self.taken.append(line)
         if isinstance(line[1], Damage):
-            raise line[1]
+            raise _LostRow(line[1])
         self._taken_bytes += len(line[1])
         if self._taken_bytes > self._max_record_bytes:
-            raise Damage("record_too_long", f"a quote stays open for more than {self._max_record_bytes:,} bytes")
+            raise _LostRow(
+                Damage("record_too_long", f"a quote stays open for more than {self._max_record_bytes:,} bytes")
+            )
         return line[1].decode("utf-8", "surrogateescape")
 
 
@@ -89,9 +99,9 @@ def _read_row(rows: _Lines, delimiter: str, fields: int | None) -> list[str] | D
     except csv.Error as error:
         _find_next_row(rows, delimiter, fields)
         return Damage("invalid_quoting", str(error))
-    except Damage as damage:
+    except _LostRow as lost:
         _find_next_row(rows, delimiter, fields)
-        return damage
+        return lost.damage
     if fields is not None and (len(row) < fields or any(row[fields:])):
         _find_next_row(rows, delimiter, fields)
         return Damage("wrong_field_count", f"{len(row)} fields under a header of {fields}")

@@ -1,5 +1,6 @@
 """CSV as spreadsheets and scripts write it -> rows, and one broken record for each row that cannot be read."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,16 @@ def test_a_broken_quote_in_a_real_file_of_long_rows_costs_a_few_rows_and_invents
         assert len(values(made)) + len(faults(made)) >= len(whole) - 5
         assert len(faults(made)) <= 1
         assert len(invented) <= 1
+
+
+def test_an_archive_cut_inside_a_row_of_many_lines_is_one_fault_of_the_file(tmp_path: Path) -> None:
+    content = b"question,answer\nq,a\n" + b'q,"' + b"many lines\n" * 100_000 + b'"\n'
+    records = read(tmp_path, gzip.compress(content)[:-100])
+    assert values(records) == [{"question": "q", "answer": "a"}]
+    assert faults(records) == [(None, "truncated")]
+
+
+def test_a_quote_that_stays_open_for_too_long_costs_one_row(tmp_path: Path) -> None:
+    content = b'question,answer\nq,"never closed\n' + b"q,a\n" * 1_000
+    records = read(tmp_path, content, max_record_bytes=1 << 10)
+    assert (len(values(records)), faults(records)) == (1_000, [(0, "record_too_long")])

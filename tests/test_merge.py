@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHead
 
 from rows import sealed
 from stages.models import add_token_rows, load_model, quiet_peft
-from tiny_merge import TOKENS, make_adapter, merge
+from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import CHATML, make_tokenizer
 from tiny_training import digests, random_examples, train

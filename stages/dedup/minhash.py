@@ -52,7 +52,7 @@ def find_buckets(sets: ShingleSets, least_similarity: float, seed: int) -> Bucke
 
 def _hashed_shingles(sets: ShingleSets) -> Booleans:
     """Per listed shingle, whether the row's signature is made from it."""
-    only_template = sets.template_counts == sets.sizes
+    only_template = sets.template_sizes == sets.sizes
     hashed: Booleans = ~sets.is_template[sets.ids] | np.repeat(only_template, sets.counts)
     return hashed
 

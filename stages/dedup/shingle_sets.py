@@ -23,14 +23,9 @@ class ShingleSets(NamedTuple):
     ids: Ints  # dense ids of the listed shingles, row by row, rising within a row
     counts: Ints  # shingles listed per row
     sizes: Ints  # shingles per row, listed or not
+    template_sizes: Ints  # how many of these are template, listed or not
     hashes: Hashes  # id -> hash
     is_template: Booleans  # id -> whether a large part of some source has it
-
-    @property
-    def template_counts(self) -> Ints:
-        """How many of each row's listed shingles are template."""
-        owners = np.repeat(np.arange(len(self.rows)), self.counts)
-        return np.bincount(owners[self.is_template[self.ids]], minlength=len(self.rows))
 
 
 def sets_of_likely_rows(parts: Sequence[Runs], templates: Hashes, least_similarity: float) -> ShingleSets:
@@ -71,23 +66,25 @@ def _joined(parts: Sequence[Runs]) -> Runs:
 
 def _sets(rows: Ints, shingles: Runs, templates: Hashes) -> ShingleSets:
     vocabulary, ids = np.unique(shingles.hashes, return_inverse=True)
+    is_template = np.isin(vocabulary, templates)
     base = max(len(vocabulary), 1)
     owners, ids = np.divmod(_without_repeats(np.sort(shingles.owners * base + ids)), base)
-    sizes = np.bincount(owners, minlength=len(rows))
     shared = np.bincount(ids, minlength=len(vocabulary)) > 1
     keep = shared[ids]
     return ShingleSets(
         rows=rows,
         ids=(np.cumsum(shared) - 1)[ids[keep]],
         counts=np.bincount(owners[keep], minlength=len(rows)),
-        sizes=sizes,
+        sizes=np.bincount(owners, minlength=len(rows)),
+        template_sizes=np.bincount(owners[is_template[ids]], minlength=len(rows)),
         hashes=vocabulary[shared],
-        is_template=np.isin(vocabulary[shared], templates),
+        is_template=is_template[shared],
     )
 
 
 def _without_repeats(rising: Ints) -> Ints:
-    return rising[np.append(True, rising[1:] != rising[:-1])[: len(rising)]]
+    first: Booleans = np.append(True, rising[1:] != rising[:-1])[: len(rising)]
+    return rising[first]
 
 
 class Likeness:
@@ -98,7 +95,6 @@ class Likeness:
         self._starts = starts_of(sets.counts)
         self._base = max(len(sets.hashes), 1)
         self._members = np.repeat(np.arange(len(sets.rows)), sets.counts) * self._base + sets.ids  # sorted
-        self._template_counts = sets.template_counts
 
     def compare(self, left: Ints, right: Ints) -> tuple[Floats, Floats]:
         """Jaccard of all shingles, and of those that are not template (1 where neither row has any)."""
@@ -109,7 +105,7 @@ class Likeness:
         return np.concatenate([a for a, _ in answers]), np.concatenate([b for _, b in answers])
 
     def _compare(self, left: Ints, right: Ints) -> tuple[Floats, Floats]:
-        sets, template_counts = self._sets, self._template_counts
+        sets = self._sets
         swap = sets.counts[left] > sets.counts[right]
         fewer, more = np.where(swap, right, left), np.where(swap, left, right)
         counts = sets.counts[fewer]
@@ -121,7 +117,7 @@ class Likeness:
         common = np.bincount(pairs, minlength=len(left))
         template = np.bincount(pairs[sets.is_template[ids[found]]], minlength=len(left))
         every = _jaccard(common, sets.sizes[left] + sets.sizes[right])
-        own = sets.sizes - template_counts
+        own = sets.sizes - sets.template_sizes
         return every, _jaccard(common - template, own[left] + own[right])
 
 

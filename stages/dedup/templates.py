@@ -12,7 +12,7 @@ SHINGLES_PER_BUCKET = 4  # a count is split among few shingles, so few come thro
 
 
 def template_shingles(parts: Sequence[Runs], sources: pl.Series, max_row_share: float) -> Hashes:
-    """The shingles in more than `max_row_share` of the rows of some source, and in at least LEAST_ROWS of them.
+    """The shingles in more than `max_row_share` of the rows of some source, and in more than LEAST_ROWS of them.
 
     `sources` names the source of every row of `parts`.
     """
