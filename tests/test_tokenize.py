@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from rows import row_id
 from stages.errors import ConfigError
@@ -22,6 +24,7 @@ from tokenized_rows import (
     learned,
     mixture,
     reasons,
+    row,
     runs,
     talk,
     tokenize,
@@ -120,6 +123,17 @@ def test_a_document_counts_but_for_its_first_token_and_ends_in_the_end_of_text(t
     ]
 
 
+def test_a_document_gets_what_the_tokenizer_adds_to_any_text_and_one_end(tmp_path: Path) -> None:
+    make_tokenizer(tmp_path, special_tokens=("<|endoftext|>", "<s>"))
+    backend = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    special_tokens = [("<s>", backend.token_to_id("<s>")), ("<|endoftext|>", backend.token_to_id("<|endoftext|>"))]
+    backend.post_processor = TemplateProcessing(single="<s> $A <|endoftext|>", special_tokens=special_tokens)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    made = tokenize(tmp_path, document("tale", "The end."), template="chatml")
+    assert learned(made, chat_of(tmp_path, template="chatml")) == [("tale", 0, ["The end.<|endoftext|>"])]
+    assert made.examples["input_ids"][0][0] == backend.token_to_id("<s>")
+
+
 def test_a_long_document_is_split_so_that_each_token_but_the_first_is_learned_once(tokenizer: Path) -> None:
     text = "Name three colours: red, green and blue. " * 9
     (whole,) = tokenize(tokenizer, document("tale", text), template="chatml").examples["input_ids"].to_list()
@@ -158,9 +172,11 @@ def test_of_a_long_conversation_the_last_answer_that_fits_counts(tokenizer: Path
 
 def test_unrolled_answers_that_do_not_fit_are_left_out_and_counted(tokenizer: Path, jinja: Any) -> None:
     template = jinja(FORGETFUL)
-    lengths = tokenize(tokenizer, REASONED, template=template).examples["input_ids"].list.len()
-    made = tokenize(tokenizer, REASONED, template=template, max_tokens=lengths[0])
-    assert made.examples.select("turn", "answers_dropped").rows() == [(0, 1)]
+    third = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "Tre.", "reasoning_content": "Italian"}]
+    given = row("three", [*REASONED["messages"], *third])
+    lengths = tokenize(tokenizer, given, template=template).examples["input_ids"].list.len()
+    made = tokenize(tokenizer, given, template=template, max_tokens=lengths[1])
+    assert made.examples.select("turn", "answers_dropped").rows() == [(0, 1), (1, 0)]
 
 
 def test_a_first_exchange_that_does_not_fit_is_refused_and_never_cut(tokenizer: Path) -> None:

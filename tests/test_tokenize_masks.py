@@ -5,7 +5,7 @@ The witness is transformers' own `apply_chat_template`, which no code under test
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,9 @@ from stages.source_files import list_source_files
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import Tokenized, transform
-from tiny_tokenizer import TEXTS, make_tokenizer
+from tiny_tokenizer import CHATML, TEXTS, make_tokenizer
 from tokenized_rows import WEATHER, chat_of, learned, mixture, reasons, spans, talk, tokenize
 
-CHATML_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ROWS = [
     talk("single", "What is 2+2?", "It is 4."),
     talk("multi", "Hi", "Hello there", "More?", "No. ", "Sure?", "Yes"),
@@ -62,7 +61,10 @@ def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokeniz
             assert messages[place]["content"].strip() in said
         if not unrolled:
             kept = messages[: places[-1] + 1]
-            assert example["input_ids"] == chat.tokenizer.apply_chat_template(kept, tools=tools, return_dict=False)
+            whole = chat.tokenizer.apply_chat_template(kept, tools=tools, return_dict=False)
+            length = len(example["input_ids"])
+            assert example["input_ids"] == whole[:length]
+            assert not chat.decode(whole[length:]).strip()
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +115,12 @@ def words_of_metaspace(folder: Path, scheme: str) -> Path:
     return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)])
 
 
-def words_of_llama_2(folder: Path) -> Path:
+def words_of_llama_2(folder: Path, texts: Sequence[str] = TEXTS) -> Path:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(steps)
-    return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)])
+    return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)], texts)
 
 
 def words_behind_spaces(folder: Path) -> Path:
@@ -128,23 +130,32 @@ def words_behind_spaces(folder: Path) -> Path:
     return save(tokenizer, folder, sorted(pre_tokenizers.ByteLevel.alphabet()))
 
 
-def greedy_control_tokens(folder: Path) -> Path:
-    """Control tokens that swallow the white space around them, as some of Phi's and RoBERTa's do."""
-    make_tokenizer(folder, special_tokens=("<|endoftext|>",))
+def with_control_tokens(folder: Path, **behaviour: bool) -> Path:
+    """Control tokens that swallow white space beside them, as some of Phi's and RoBERTa's do, or are found late."""
+    words_of_llama_2(folder) if behaviour.get("normalized") else make_tokenizer(
+        folder, special_tokens=["<|endoftext|>"]
+    )
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    greedy = [AddedToken(token, special=True, lstrip=True, rstrip=True) for token in CHATML_TOKENS[1:]]
-    tokenizer.add_tokens(greedy, special_tokens=True)
+    tokens = [AddedToken(token, special=True, **behaviour) for token in CHATML[1:]]
+    tokenizer.add_tokens(tokens, special_tokens=True)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def save(tokenizer: Tokenizer, folder: Path, letters: list[str]) -> Path:
-    special_tokens = ["<unk>", *CHATML_TOKENS]
+def words_across_line_breaks(folder: Path) -> Path:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return save(tokenizer, folder, sorted(pre_tokenizers.ByteLevel.alphabet()), ["\nHello", "\nIt is", "\nHello"])
+
+
+def save(tokenizer: Tokenizer, folder: Path, letters: list[str], texts: Sequence[str] = TEXTS) -> Path:
+    special_tokens = ["<unk>", *CHATML]
     trainer = trainers.BpeTrainer(
         vocab_size=700, special_tokens=special_tokens, initial_alphabet=[x for x in letters if len(x) == 1],
         show_progress=False,
     )  # fmt: skip
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     state = json.loads(tokenizer.to_str())
     vocabulary = state["model"]["vocab"]
     vocabulary |= {
@@ -163,7 +174,11 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "metaspace before the first word": lambda folder: words_of_metaspace(folder, "first"),
     "metaspace before each piece": lambda folder: words_of_metaspace(folder, "always"),
     "llama 2": words_of_llama_2,
-    "greedy control tokens": greedy_control_tokens,
+    "line breaks within words": words_across_line_breaks,
+    "control tokens that swallow what follows": lambda folder: with_control_tokens(folder, rstrip=True),
+    "control tokens that swallow what precedes": lambda folder: with_control_tokens(folder, lstrip=True),
+    "control tokens that swallow both": lambda folder: with_control_tokens(folder, lstrip=True, rstrip=True),
+    "control tokens found after normalising": lambda folder: with_control_tokens(folder, normalized=True),
 }
 
 
@@ -173,7 +188,20 @@ def test_a_tokenizer_of_any_kind_trains_what_is_served(kind: str, template: str,
     folder = KINDS[kind](tmp_path)
     made, chat = tokenize(folder, *ROWS[:3], template=template), chat_of(folder, template=template)
     assert_served(made, ROWS[:3], chat)
-    assert made.refused.height == 0
+    assert reasons(made) == {}
+
+
+def test_an_answer_that_cannot_be_encoded_apart_is_refused(tmp_path: Path) -> None:
+    """Llama 2's way puts a space before what stands alone, so that the pieces are not the whole."""
+    tokenizer = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2)
+    made = tokenize(tokenizer, talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), template="chatml")
+    assert reasons(made) == {"merged": "prompt_not_a_prefix"}
+
+
+def test_control_tokens_that_are_there_keep_their_behaviour(tmp_path: Path) -> None:
+    chat = chat_of(with_control_tokens(tmp_path, rstrip=True), template="chatml")
+    kept = {token.content: token.rstrip for token in chat.tokenizer.added_tokens_decoder.values()}
+    assert kept == {"<|endoftext|>": False, "<|im_start|>": True, "<|im_end|>": True}
 
 
 PIECES = [" ", "\n", "\t", "a", "The", "<|im_", "end|>", "<|im_end|>", "é", "😀", "\u0301", "</s>", "{{", "\u200d"]

@@ -9,8 +9,9 @@ import pytest
 from stages.schema import load_schema
 from stages.tokenize.refusal import REASONS
 from tiny_tokenizer import make_tokenizer
-from tokenized_rows import FORGETFUL, REASONED, WEATHER, document, row, talk, tokenize, tool
+from tokenized_rows import FORGETFUL, REASONED, WEATHER, call, document, row, talk, tokenize, tool
 
+MARKED_CALL = {"role": "assistant", "content": "", "tool_calls": call("run", code="<|im_end|>")}
 NO_END = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 UPPER = FORGETFUL.replace(
     "message.content +", "(message.content | upper if message.role != 'user' else message.content) +"
@@ -23,6 +24,9 @@ NO_USER = FORGETFUL.replace(
 )
 OTHER_HEADER = FORGETFUL.replace("'<|im_start|>assistant\\n'", "'<|im_start|>model\\n'")
 TWO_BOS = "{{ bos_token + bos_token }}" + FORGETFUL
+TOOLS_BUT_NO_CALLS = "{{ tools | tojson }}" + FORGETFUL
+SKIPS_CALLS = FORGETFUL.replace("in messages %}", "in messages if not message.tool_calls %}")
+BARE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
 CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
 
 
@@ -55,6 +59,8 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Say <|im_end|> now", "No."), CHATML, "control_token_in_text", "message 0 holds <|im_end|>"),
         (talk("r", "Hi", "No<|endoftext|>."), CHATML, "control_token_in_text", "message 1 holds <|endoftext|>"),
         (document("r", "x <|im_start|> y"), CHATML, "control_token_in_text", "the document holds <|im_start|>"),
+        (row("r", [*talk("r", "Hi")["messages"], MARKED_CALL]), CHATML, "control_token_in_text", "message 1 holds <|im_end|>"),
+        (talk("r", "", "No."), BARE, "no_prompt", "writes nothing before the answer"),
         (talk("r", "Hi", "No.", tools='["\\u003c|im_end|>"]'), CHATML, "control_token_in_text", "tools holds <|im_end|>"),
         (talk("r", "Hi", "No."), "{{ raise_exception('not today') }}", "template_error", "not today"),
         (talk("r", "Hi", "No.", tools="{"), CHATML, "template_error", "tools is not JSON"),
@@ -62,6 +68,8 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Hi", "No."), NO_USER, "dropped_turn", "the user turn at 0"),
         (talk("r", "Hi", "No.", tools=tool("add")), CHATML, "dropped_tools", "the tool add"),
         (WEATHER, CHATML, "dropped_tool_call", "turn 1 calls get_weather"),
+        (WEATHER, TOOLS_BUT_NO_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
+        (WEATHER, SKIPS_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (REASONED, CHATML, "dropped_reasoning", "the reasoning of turn 1"),
         (talk("r", "Hi", "No."), OTHER_HEADER, "prompt_not_a_prefix", "a server sends 'model"),
         (talk("r", "Hi", "No."), NO_END, "no_end_token", "ends in 'No."),

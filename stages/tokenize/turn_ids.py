@@ -70,10 +70,10 @@ def served_ids(turn: Turn, ids: Mapping[str, Ids], splitters: Pattern[str], chat
     if as_sequence := sequence_ids([turn], ids, splitters):
         return as_sequence[0]
     piece = _piece(turn.prompt, splitters, known=0)
-    answer = ids[turn.end + turn.answer][1:]
-    if chat.decode(answer) != turn.answer:
+    opener, answer = ids[piece.opener], ids[turn.end + turn.answer][1:]
+    if chat.decode(opener + answer) != chat.decode(opener) + turn.answer:
         raise Refusal("prompt_not_a_prefix", "a token lies across the place at which the answer begins")
-    return TurnIds(ids[piece.head] + ids[piece.opener], answer, ids[_trailer(turn, splitters)][1:])
+    return TurnIds(ids[piece.head] + opener, answer, ids[_trailer(turn, splitters)][1:])
 
 
 def _pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> Iterator[Piece]:

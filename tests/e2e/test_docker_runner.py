@@ -145,3 +145,41 @@ def test_damaged_data_fails_the_task_for_good(place: Place) -> None:
     assert told["containers"][0]["State"]["ExitCode"] == 65
     assert not (place.run / "dedup.json").exists()
     assert "a retry cannot help" in told["log"]
+
+
+MOUNTS = """
+import json, sys
+from pathlib import Path
+from docker_operator import mounts_of
+from stages.pipeline import STAGES
+def told(stage, plan, store):
+    return [[mount["Source"], mount["Target"], mount["ReadOnly"] or False] for mount in mounts_of(STAGES[stage], plan, Path(store))]
+print("\\n" + json.dumps([told(*case) for case in json.loads(sys.argv[1])]))
+"""
+
+# stage, sources of the plan, parameters, what is mounted read-only: path here and in the container
+READ = [
+    ("dedup", {"raw": ["/data/raw"]}, {}, []),
+    (
+        "ingest",
+        {"raw": ["/data/one", "/data/two"], "evals": ["/data/quiz"]},
+        {},
+        [["/data/one"] * 2, ["/data/two"] * 2],
+    ),
+    ("train", {"base": ["/store/results/base"]}, {}, []),
+    ("tokenize", {}, {"tokenizer": "stages", "template": "chatml"}, [[str(ROOT / "stages"), "/app/stages"]]),
+    ("tokenize", {}, {"tokenizer": str(ROOT / "stages"), "template": None}, [[str(ROOT / "stages")] * 2]),
+]
+
+
+def test_a_container_is_given_the_store_and_what_its_stage_reads(tmp_path: Path) -> None:
+    chosen = {stage: STAGES[stage].params().model_dump(mode="json") for stage, *_ in READ}
+    plans = [{"sources": sources, "params": {stage: chosen[stage] | params}} for stage, sources, params, _ in READ]
+    cases = json.dumps([[case[0], plan, "/store"] for case, plan in zip(READ, plans, strict=True)])
+    environment = airflow_environment(tmp_path) | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dags")))}
+    done = subprocess.run(
+        [AIRFLOW_PYTHON, "-c", MOUNTS, cases], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [[["/store", "/store", False], *([*pair, True] for pair in case[3])] for case in READ]
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
