@@ -104,6 +104,10 @@ class ChatTokenizer:
         return frozenset(token.content for token in added if token.special or token.content in written)
 
     @cached_property
+    def control_ids(self) -> dict[str, int]:
+        return {token: self.token_id(token) for token in sorted(self.control_tokens)}
+
+    @cached_property
     def control_pattern(self) -> re.Pattern[str]:
         """Matches any control token, the longest first; matches nothing where there is none."""
         return match_any(self.control_tokens)

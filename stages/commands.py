@@ -114,7 +114,7 @@ def pipeline(options: argparse.Namespace) -> str:
     print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}", flush=True)  # noqa: T201
     make_request = partial(_request, options)
     if options.dry_run:
-        return "\n".join(what_would_run(run_, make_request))
+        return what_would_run(run_, make_request)
     for told in run_pipeline(run_, make_request, _execution_options(options)):
         print(told, flush=True)  # noqa: T201
     version = _publish(run_)
@@ -142,21 +142,20 @@ def _publish(run_: "Run") -> str | None:
 
 def explain(options: argparse.Namespace) -> str:
     from stages import lineage
+    from stages.local_run import find_finished
     from stages.runner import current_key_parts
     from stages.runs import find_run, stage_inputs
 
-    store = _store(options)
-    stage = STAGES[options.stage]
+    store, stage = _store(options), STAGES[options.stage]
     run_ = find_run(store, options.in_run or "latest")
+    make_request = partial(_request, argparse.Namespace(workers=1, batch_rows=1, progress="off"))
+    if earlier := find_finished(run_, make_request, before=stage):
+        return f"{stage.name} cannot be judged yet: {earlier.name}, which comes before it, would run first (explain {earlier.name})"
     inputs = stage_inputs(run_, stage)
     if inputs is None:
         return f"{stage.name} has nothing to do in run {run_.name}"
-    request = _request(_here(), stage, run_.params[stage.name], inputs, tracking_uri(store.root), store=store)
+    request = make_request(stage, run_.params[stage.name], inputs, tracking_uri(store.root), store=store)
     return lineage.explain(store, stage, current_key_parts(request))
-
-
-def _here() -> argparse.Namespace:
-    return argparse.Namespace(workers=1, batch_rows=4096, progress="off")
 
 
 def trace(options: argparse.Namespace) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stages.contract import Stage
 from stages.errors import TemperError
-from stages.runner import Outcome, Request, probe, tell
+from stages.runner import Request, probe, tell
 from stages.runs import Run, note_finished, stage_inputs
 from stages.storage import tracking_uri
 
@@ -49,21 +49,27 @@ def _run_in_its_own_process(run: Run, stage: Stage, options: Sequence[str]) -> s
     return done.stdout.rstrip()
 
 
-def what_would_run(run: Run, make_request: Callable[..., Request]) -> Iterator[str]:
-    """A line per stage: found, or would run; a stage after one that would run cannot be judged yet."""
-    for position, stage in enumerate(run.pipeline.stages):
+def find_finished(run: Run, make_request: Callable[..., Request], *, before: Stage | None = None) -> Stage | None:
+    """Notes in the run every stage whose result stands already; returns the first that would have to run, or None."""
+    for stage in run.pipeline.stages:
+        if stage == before:
+            break
         inputs = stage_inputs(run, stage)
-        if inputs is None:
-            yield f"{stage.name}: nothing to do"
-            note_finished(run, stage, None, {}, hit=False)
-            continue
-        found: Outcome | None = probe(_request(run, stage, inputs, make_request))
-        if found is None:
-            later = ", ".join(s.name for s in run.pipeline.stages[position + 1 :])
-            yield f"{stage.name}: would run" + (
-                f"; then, unless their inputs come out the same: {later}" if later else ""
-            )
-            return
-        note_finished(run, stage, found.folder, found.receipt, hit=True)
-        yield f"{stage.name}: found, verified"
-    yield "everything is done"
+        found = probe(_request(run, stage, inputs, make_request)) if inputs is not None else None
+        if inputs is not None and found is None:
+            return stage
+        note_finished(run, stage, found and found.folder, found.receipt if found else {}, hit=True)
+    return None
+
+
+def what_would_run(run: Run, make_request: Callable[..., Request]) -> str:
+    """Whether anything would run; a stage after one that would run cannot be judged before that one ran."""
+    first = find_finished(run, make_request)
+    if first is None:
+        return "everything is done"
+    names = [stage.name for stage in run.pipeline.stages]
+    later = names[names.index(first.name) + 1 :]
+    done = ", ".join(names[: names.index(first.name)]) or "none"
+    return f"found and verified: {done}\nwould run: {first.name}" + (
+        f"; then, unless their inputs come out the same: {', '.join(later)}" if later else ""
+    )

@@ -12,7 +12,7 @@ from line import FinishedLine, make_line
 
 ROOT = Path(__file__).resolve().parent.parent
 # No test reaches a hub or a network; what is missing must fail at once and not be fetched.
-os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_WAIT_POLICY="PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

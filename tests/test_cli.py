@@ -141,6 +141,8 @@ def test_explain_names_the_part_of_the_key_that_changed(line: FinishedLine) -> N
     told = line.stages("explain", "dedup", "--in-run", Path(changed.strip()).name).stdout
     assert "dedup will run: 1 part(s) of its key changed" in told
     assert "params.min_similarity: 0.8 -> 0.7" in told
+    later = line.stages("explain", "filter", "--in-run", Path(changed.strip()).name).stdout
+    assert "filter cannot be judged yet: dedup, which comes before it, would run first" in later
 
 
 @pytest.mark.slow

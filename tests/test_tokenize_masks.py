@@ -57,6 +57,7 @@ def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokeniz
             assert example["input_ids"][:start] == prompt
             said = chat.decode(example["input_ids"][start:end])
             assert said.endswith(str(chat.end_token))
+            assert example["input_ids"][end - 1] == chat.tokenizer.convert_tokens_to_ids(chat.end_token)
             assert sum(token in said for token in chat.control_tokens) == 1
             assert messages[place]["content"].strip() in said
         if not unrolled:
@@ -178,7 +179,6 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "control tokens that swallow what follows": lambda folder: with_control_tokens(folder, rstrip=True),
     "control tokens that swallow what precedes": lambda folder: with_control_tokens(folder, lstrip=True),
     "control tokens that swallow both": lambda folder: with_control_tokens(folder, lstrip=True, rstrip=True),
-    "control tokens found after normalising": lambda folder: with_control_tokens(folder, normalized=True),
 }
 
 
@@ -196,6 +196,20 @@ def test_an_answer_that_cannot_be_encoded_apart_is_refused(tmp_path: Path) -> No
     tokenizer = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2)
     made = tokenize(tokenizer, talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), template="chatml")
     assert reasons(made) == {"merged": "prompt_not_a_prefix"}
+
+
+def test_where_a_text_cannot_be_cut_behind_the_end_token_each_answer_stands_alone(tmp_path: Path) -> None:
+    folder = with_control_tokens(tmp_path, lstrip=True)
+    made, chat = tokenize(folder, ROWS[1], template="chatml"), chat_of(folder, template="chatml")
+    assert made.examples["form"].to_list() == ["unrolled"] * 3
+    assert set(made.examples["input_ids"].list.last()) == {chat.control_ids["<|im_end|>"]}
+
+
+def test_an_end_token_that_is_not_found_behind_a_word_refuses_the_answer(tmp_path: Path) -> None:
+    folder = with_control_tokens(tmp_path, single_word=True)
+    made = tokenize(folder, talk("word", "Hi!", "Hello"), talk("stop", "Hi!", "Hello."), template="chatml")
+    assert learned(made, chat_of(folder, template="chatml")) == [("stop", 0, ["Hello.<|im_end|>"])]
+    assert reasons(made) == {"word": "no_end_token"}
 
 
 def test_control_tokens_that_are_there_keep_their_behaviour(tmp_path: Path) -> None:

@@ -40,9 +40,10 @@ def call(name: str, **arguments: Any) -> str:
     return json.dumps([{"id": "abcdefghi", "type": "function", "function": function}])
 
 
-def tool(name: str) -> str:
+def tool(name: str, *arguments: str) -> str:
     """The `tools` of a conversation that offers one function."""
-    return json.dumps([{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}])
+    parameters = {"type": "object", "properties": {argument: {"type": "string"} for argument in arguments}}
+    return json.dumps([{"type": "function", "function": {"name": name, "parameters": parameters}}])
 
 
 def mixture(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -91,7 +92,7 @@ WEATHER = row(
         {"role": "tool", "content": '{"sunny": true}'},
         {"role": "assistant", "content": "It is sunny."},
     ],
-    tools=tool("get_weather"),
+    tools=tool("get_weather", "city"),
 )
 REASONED = row(
     "reasoned",

@@ -83,6 +83,7 @@ def _settle(
         if not turns:
             return attempt._replace(served=True)
     _refuse_bad_beginning(turns[0], prepared.chat)
+    _refuse_unended(attempt.turns, turns, prepared.chat)
     fitting = (_fitting_served if attempt.served else _fitting_sequence)(attempt, turns, params.max_tokens)
     if fitting:
         return fitting
@@ -121,3 +122,9 @@ def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:
         raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")
     if not first.context:
         raise Refusal("no_prompt", "the template writes nothing before the answer")
+
+
+def _refuse_unended(texts: Sequence[Turn], turns: Sequence[TurnIds], chat: ChatTokenizer) -> None:
+    for text, turn in zip(texts, turns, strict=True):
+        if turn.answer[-1:] != [chat.control_ids[text.end]]:
+            raise Refusal("no_end_token", f"{text.end} is in the text, but the tokenizer makes no token of it there")

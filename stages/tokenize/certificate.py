@@ -78,7 +78,7 @@ def count_refused(parts: Iterable[Path]) -> dict[str, dict[str, int]]:
 
 def refuse_unended(ends: Counter[int], chat: ChatTokenizer) -> dict[str, int]:
     """End token -> answers that end in it. Raises DataError when an answer ends in anything but a control token."""
-    control = {chat.token_id(token): token for token in chat.control_tokens}
+    control = {id_: token for token, id_ in chat.control_ids.items()}
     unended = {id_: number for id_, number in ends.items() if id_ not in control}
     if unended:
         raise DataError(

@@ -45,6 +45,7 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
     Raises ConfigError for a base that cannot be trained as asked, and DataError for examples that it cannot learn from.
     """
     with repeatable(params.cpu_threads):
+        stored = base_dtype(base)
         splits = read_splits(examples, params)
         words = open_tokenizer(tokenizer or base)
         accelerator = one_process()
@@ -64,7 +65,7 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
             raise ConfigError(
                 f"method={params.method} has no output folder; run train through python -m stages run train"
             )
-        save_trained(trained, folder, stop_ids, base_dtype(base), workbench.input_digests.get("base", "base"))
+        save_trained(trained, folder, stop_ids, stored, workbench.input_digests.get("base", "base"))
         copy_tokenizer(tokenizer or base, folder)
         return facts(training, splits, trained) | {"stop_ids": ", ".join(map(str, stop_ids))}
 
