@@ -8,7 +8,7 @@ from typing import Any
 from stages.contract import Stage
 from stages.errors import TemperError
 from stages.runner import Request, probe, tell
-from stages.runs import Run, note_finished, stage_inputs
+from stages.runs import Run, finished, note_finished, stage_inputs
 from stages.storage import tracking_uri
 
 
@@ -58,7 +58,8 @@ def find_finished(run: Run, make_request: Callable[..., Request], *, before: Sta
         found = probe(_request(run, stage, inputs, make_request)) if inputs is not None else None
         if inputs is not None and found is None:
             return stage
-        note_finished(run, stage, found and found.folder, found.receipt if found else {}, hit=True)
+        if finished(run, stage) is None:
+            note_finished(run, stage, found.folder if found else None, found.receipt if found else {}, hit=True)
     return None
 
 
