@@ -118,14 +118,14 @@ def down() -> int:
 
 def _started_processes() -> Iterator[int]:
     """Processes that carry our mark in their environment: children and grandchildren inherit it, whatever their group."""
-    marks = f"{MARK}={STATE}".encode()
+    mark = f"{MARK}={STATE}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if int(folder.name) != os.getpid() and marks in (folder / "environ").read_bytes().split(b"\0"):
-                if " Z " not in (folder / "stat").read_text().rpartition(")")[2][:4]:
-                    yield int(folder.name)
+            carries_mark = mark in (folder / "environ").read_bytes().split(b"\0")  # of a zombie, nothing can be read
         except OSError:
             continue  # it ended while we looked, or belongs to somebody else
+        if carries_mark and int(folder.name) != os.getpid():
+            yield int(folder.name)
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:

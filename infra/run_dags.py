@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(dag_ids: list[str]) -> int:
     """Migrates the metadata database when it is new, runs each DAG, and stops at the first that fails."""
     if not Path(os.environ["AIRFLOW_HOME"], "airflow.db").exists():
-        subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [Path(sys.executable).with_name("airflow"), "db", "migrate"], check=True, stdout=subprocess.DEVNULL
+        )
     sys.path[:0] = [str(ROOT / "dags"), str(ROOT)]
     for dag_id in dag_ids:
         run = importlib.import_module(dag_id).dag.test()

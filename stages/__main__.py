@@ -55,7 +55,10 @@ def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
     for stage in STAGES.values():
         form = argparse.RawDescriptionHelpFormatter
         one = by_name.add_parser(
-            stage.name, help=stage.purpose.replace("%", "%%"), description=describe.stage_page(stage), formatter_class=form
+            stage.name,
+            help=stage.purpose.replace("%", "%%"),
+            description=describe.stage_page(stage),
+            formatter_class=form,
         )
         one.set_defaults(command=commands.run, stage=stage)
         one.add_argument(

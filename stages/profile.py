@@ -50,7 +50,11 @@ def _read(path: Path) -> Profile:
     mistyped = [name for name, kind in shape.items() if not isinstance(stated.get(name, kind()), kind)]
     wrong += [f"{name!r} must be a {shape[name].__name__}" for name in mistyped]
     if "stages" not in mistyped:
-        wrong += [f"stages.{name} must be a mapping" for name, v in stated.get("stages", {}).items() if not isinstance(v, dict)]
+        wrong += [
+            f"stages.{name} must be a mapping"
+            for name, v in stated.get("stages", {}).items()
+            if not isinstance(v, dict)
+        ]
     if wrong:
         raise ConfigError(f"profile {path}: {'; '.join(wrong)}; a profile has description, sources and stages")
     sources = {

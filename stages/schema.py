@@ -182,7 +182,9 @@ def _shaped_structs(column: Column, found: pl.List) -> pl.Expr:
 def check_table(table: pl.DataFrame, schema: Schema, where: str) -> None:
     """Raises DataError when `table` breaks its schema, with every broken rule, how often, and the first offenders."""
     if list(table.schema.items()) != list(schema.dtypes.items()):
-        raise DataError(f"{where}: columns differ from schemas/{schema.name}.yaml: {_column_differences(table, schema)}")
+        raise DataError(
+            f"{where}: columns differ from schemas/{schema.name}.yaml: {_column_differences(table, schema)}"
+        )
     if not table.height:
         return
     rules = _rules(schema)
@@ -197,7 +199,9 @@ def check_table(table: pl.DataFrame, schema: Schema, where: str) -> None:
 
 def _column_differences(table: pl.DataFrame, schema: Schema) -> str:
     found, known = table.schema, schema.dtypes
-    told = [f"{name} is {found.get(name, 'missing')} and should be {t}" for name, t in known.items() if found.get(name) != t]
+    told = [
+        f"{name} is {found.get(name, 'missing')} and should be {t}" for name, t in known.items() if found.get(name) != t
+    ]
     told += [f"{name} is unknown" for name in found if name not in known]
     return "; ".join(told) or f"their order is {', '.join(found)} and should be {', '.join(known)}"
 

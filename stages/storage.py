@@ -184,7 +184,7 @@ def commit(staged: Path, final: Path) -> None:
 @contextmanager
 def private_folder(near: Path) -> Iterator[Path]:
     """A folder in `near` for this process alone, gone when the block ends; those of killed processes are swept first."""
-    import fcntl  # noqa: PLC0415 - not on every platform that parses the DAGs
+    import fcntl
 
     near.mkdir(parents=True, exist_ok=True)
     _sweep_private_folders(near)
@@ -201,7 +201,7 @@ def private_folder(near: Path) -> Iterator[Path]:
 
 def _sweep_private_folders(near: Path) -> None:
     """Removes private folders that no living process holds: the lock of a killed one is free."""
-    import fcntl  # noqa: PLC0415
+    import fcntl
 
     for folder in near.glob(".private-*"):
         try:

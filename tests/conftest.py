@@ -17,7 +17,9 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_WAIT_P
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, then slow ones, then those with real servers, containers and browsers."""
-    items.sort(key=lambda item: (item.get_closest_marker("e2e") is not None, item.get_closest_marker("slow") is not None))
+    items.sort(
+        key=lambda item: (item.get_closest_marker("e2e") is not None, item.get_closest_marker("slow") is not None)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +31,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> FinishedLine:
 def run_stages(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m stages …` as a user calls it."""
     command: Sequence[str] = [sys.executable, "-m", "stages", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )

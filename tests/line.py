@@ -12,7 +12,14 @@ from tiny_tokenizer import make_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 ANIMALS = ["otter", "heron", "badger", "lynx", "crane", "stork", "marten", "vole", "finch", "newt"]
-PLACES = ["by the river", "in the reeds", "under the old bridge", "near the mill", "on the north slope", "behind the barn"]
+PLACES = [
+    "by the river",
+    "in the reeds",
+    "under the old bridge",
+    "near the mill",
+    "on the north slope",
+    "behind the barn",
+]
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,11 @@ class FinishedLine:
     def dataset(self, name: str) -> Path:
         """The folder of a dataset that the run made; of a dataset made twice, the later."""
         notes = sorted((self.store / "runs" / "line").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        results = [self.store / note["result"] for path in notes if "result" in (note := json.loads(path.read_text())) and note["result"]]
+        results = [
+            self.store / note["result"]
+            for path in notes
+            if "result" in (note := json.loads(path.read_text())) and note["result"]
+        ]
         return next(result / name for result in reversed(results) if (result / name).is_dir())
 
 
@@ -61,7 +72,9 @@ def write_source(folder: Path) -> None:
                            {"role": "assistant", "content": f"{n} of the {a}s have {4 * n} legs between them."}]}
              for n, a in enumerate(ANIMALS * 6, start=2)]  # fmt: skip
     (folder / "chats").mkdir()
-    (folder / "chats" / "legs.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats) + '{"messages": [{"role"\n')
+    (folder / "chats" / "legs.jsonl").write_text(
+        "".join(json.dumps(chat) + "\n" for chat in chats) + '{"messages": [{"role"\n'
+    )
 
 
 def make_line(folder: Path) -> FinishedLine:
@@ -70,7 +83,8 @@ def make_line(folder: Path) -> FinishedLine:
     write_source(made.raw)
     (folder / "evals").mkdir()
     (folder / "evals" / "quiz.jsonl").write_text(
-        '{"question": "How many legs do 7 of the vole number nines have when they stand?", "answer": "28"}\n')
+        '{"question": "How many legs do 7 of the vole number nines have when they stand?", "answer": "28"}\n'
+    )
     tokenizer = make_tokenizer(folder / "tokenizer")
     base = make_model(folder / "base", tokenizer)
     made.profile.write_text(f"""description: the tests' own line

@@ -40,7 +40,9 @@ def sealed(folder: Path, dataset: str, rows: Sequence[dict[str, Any]]) -> Path:
     """`rows` as a dataset folder with its manifest."""
     schema = load_schema(dataset)
     folder.mkdir(parents=True)
-    write_manifest(folder, dataset, schema.kind, schema.digest, write_table(table(dataset, rows).lazy(), schema, folder))
+    write_manifest(
+        folder, dataset, schema.kind, schema.digest, write_table(table(dataset, rows).lazy(), schema, folder)
+    )
     return folder
 
 

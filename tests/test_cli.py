@@ -31,7 +31,9 @@ ROW = conversation("a", "What lives in the river?", "An otter lives in the river
     (["trace", "0a", "--store", "OUT"], 64, "holds row '0a'"),
     (["describe", "nothing"], 64, "no schema describes a dataset 'nothing'"),
 ])  # fmt: skip
-def test_a_wrong_command_says_what_is_wrong_and_leaves_nothing(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+def test_a_wrong_command_says_what_is_wrong_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
     out = tmp_path / "out"
     done = run_stages(*[argument.replace("OUT", str(out)) for argument in arguments])
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
@@ -64,7 +66,7 @@ def test_a_source_of_which_nothing_can_be_used_is_refused_with_the_reasons(tmp_p
 
 
 def test_a_folder_with_spaces_and_quotes_in_its_name_is_a_source_like_any_other(tmp_path: Path) -> None:
-    source = tmp_path / "it's \"my\" data = ünïcode"
+    source = tmp_path / 'it\'s "my" data = ünïcode'
     source.mkdir()
     write_jsonl(source / "rows.jsonl", [{"instruction": "Say hello", "input": "", "output": "Hello."}])
     done = run_stages("run", "ingest", "--input", f"raw={source}", "--output", tmp_path / "out")
@@ -87,7 +89,18 @@ def test_a_wrong_base_model_path_is_refused_in_words(tmp_path: Path, base: str) 
 
 def test_progress_can_be_read_by_a_machine(tmp_path: Path) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", [conversation(str(i), f"q {i}", f"a {i}") for i in range(50)])
-    done = run_stages("run", "score", "--input", f"unique={rows}", "--output", tmp_path / "out", "--progress", "json", "--batch-rows", "10")
+    done = run_stages(
+        "run",
+        "score",
+        "--input",
+        f"unique={rows}",
+        "--output",
+        tmp_path / "out",
+        "--progress",
+        "json",
+        "--batch-rows",
+        "10",
+    )
     last = json.loads(done.stderr.splitlines()[-1])
     assert (last["stage"], last["done"], last["total"], last["unit"]) == ("score", 50, 50, "rows")
 
@@ -130,14 +143,18 @@ def test_a_set_aside_row_is_traced_to_its_verdict(line: FinishedLine) -> None:
 
     removed = pl.read_parquet(line.dataset("duplicates") / "*.parquet").filter(pl.col("reason") == "near_duplicate")
     told = line.stages("trace", removed["row_id"][0]).stdout
-    assert re.search(rf"dedup +duplicates +reason near_duplicate +survivor_id {removed['survivor_id'][0]} +similarity 0\.\d+", told), told
+    assert re.search(
+        rf"dedup +duplicates +reason near_duplicate +survivor_id {removed['survivor_id'][0]} +similarity 0\.\d+", told
+    ), told
     assert "trained   no registered model" in told
 
 
 @pytest.mark.slow
 def test_explain_names_the_part_of_the_key_that_changed(line: FinishedLine) -> None:
     assert "is a hit: nothing changed" in line.stages("explain", "filter").stdout
-    changed = line.stages("start", "curate", "--profile", line.profile, "--set", "dedup.min_similarity=0.7", "--run-name", "changed").stdout
+    changed = line.stages(
+        "start", "curate", "--profile", line.profile, "--set", "dedup.min_similarity=0.7", "--run-name", "changed"
+    ).stdout
     told = line.stages("explain", "dedup", "--in-run", Path(changed.strip()).name).stdout
     assert "dedup will run: 1 part(s) of its key changed" in told
     assert "params.min_similarity: 0.8 -> 0.7" in told

@@ -20,7 +20,9 @@ class NoParams(Params):
 
 
 def stage(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], **facts: object) -> Stage:
-    return Stage(name=name, purpose="x", kind="table", inputs=inputs, outputs=outputs, params=NoParams, image="data", **facts)
+    return Stage(
+        name=name, purpose="x", kind="table", inputs=inputs, outputs=outputs, params=NoParams, image="data", **facts
+    )
 
 
 def pipeline(*stages: Stage) -> Pipeline:
@@ -46,7 +48,7 @@ def test_an_alternative_may_be_made_again_by_a_later_stage() -> None:
 
 
 def test_a_stage_cannot_set_aside_into_something_it_does_not_make() -> None:
-    with pytest.raises(ValidationError, match="names .'rejected'., which are not among its outputs"):
+    with pytest.raises(ValidationError, match=r"names .'rejected'., which are not among its outputs"):
         stage("a", ("raw",), ("x",), keeps="x", sets_aside="rejected")
 
 

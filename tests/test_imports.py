@@ -39,4 +39,6 @@ def test_no_stage_imports_another_stage() -> None:
 def test_only_storage_decides_by_the_environment() -> None:
     readers = [path.name for path in (ROOT / "stages").rglob("*.py")
                if any(f"os.{word}" in path.read_text(encoding="utf-8") for word in ("getenv", "environ.get"))]  # fmt: skip
-    assert set(readers) <= {"storage.py", "tracking.py"}, "tracking.py sets and restores what MLflow reads, and decides nothing"
+    assert set(readers) <= {"storage.py", "tracking.py"}, (
+        "tracking.py sets and restores what MLflow reads, and decides nothing"
+    )

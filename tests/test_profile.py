@@ -7,7 +7,9 @@ from stages.pipeline import ALL, STAGES
 from stages.profile import Profile, load_profile, parse_value, profile_names, resolve_params, resolve_sources
 
 
-def resolve(profile: dict[str, dict[str, object]], overrides: dict[str, dict[str, object]] | None = None) -> dict[str, object]:
+def resolve(
+    profile: dict[str, dict[str, object]], overrides: dict[str, dict[str, object]] | None = None
+) -> dict[str, object]:
     chosen = Profile("test", "", {}, profile)
     return dict(resolve_params(ALL.stages, chosen, overrides or {}, list(STAGES)))
 

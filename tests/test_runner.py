@@ -12,7 +12,10 @@ from stages.pipeline import STAGES
 from stages.runner import Outcome, Request, probe, run_stage
 from stages.storage import LocalStore
 
-ROWS = [conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is a number like {i + 1} others.") for i in range(60)]
+ROWS = [
+    conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is a number like {i + 1} others.")
+    for i in range(60)
+]
 
 
 def request(stage: str, inputs: dict[str, Path], output: Path | None = None, **facts: object) -> Request:
@@ -30,7 +33,10 @@ def unique(tmp_path: Path) -> Path:
 def test_a_stage_leaves_its_datasets_with_manifests_and_a_receipt(unique: Path, tmp_path: Path) -> None:
     outcome = run_stage(request("score", {"unique": unique}, tmp_path / "out"))
     receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
-    assert sorted(path.name for path in (tmp_path / "out" / "scored").iterdir()) == ["manifest.json", "part-00000.parquet"]
+    assert sorted(path.name for path in (tmp_path / "out" / "scored").iterdir()) == [
+        "manifest.json",
+        "part-00000.parquet",
+    ]
     assert receipt["outputs"]["scored"]["rows"] == len(ROWS)
     assert receipt["inputs"]["unique"]["rows"] == len(ROWS)
     assert receipt == json.loads(json.dumps(outcome.receipt))
@@ -40,7 +46,9 @@ def test_a_stage_leaves_its_datasets_with_manifests_and_a_receipt(unique: Path, 
 def test_the_same_bytes_for_any_batch_size_worker_count_and_input_order(unique: Path, tmp_path: Path) -> None:
     digests = []
     shuffled = write_jsonl(tmp_path / "shuffled.jsonl", [{**row} for row in ROWS[::-1]])
-    for number, (source, batch_rows, workers) in enumerate([(unique, 4096, 1), (unique, 7, 1), (unique, 25, 2), (shuffled, 4096, 1)]):
+    for number, (source, batch_rows, workers) in enumerate(
+        [(unique, 4096, 1), (unique, 7, 1), (unique, 25, 2), (shuffled, 4096, 1)]
+    ):
         output = tmp_path / f"out-{number}"
         run_stage(request("score", {"unique": source}, output, batch_rows=batch_rows, workers=workers))
         digests.append(dataset_digests(output))
@@ -54,7 +62,11 @@ def test_equal_work_is_found_and_changed_work_is_not(unique: Path, tmp_path: Pat
         scored = run_stage(request("score", {"unique": unique}, store=store)).folder / "scored"
         return run_stage(request("filter", {"scored": scored}, store=store, params=params))
 
-    assert [score_and_filter().hit, score_and_filter().hit, score_and_filter(min_response_chars=40).hit] == [False, True, False]
+    assert [score_and_filter().hit, score_and_filter().hit, score_and_filter(min_response_chars=40).hit] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def damaged_part(result: Path) -> None:
@@ -71,7 +83,9 @@ def torn_receipt(result: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damaged_part, lost_manifest, torn_receipt])
-def test_a_damaged_result_is_not_believed_and_the_stage_runs_again(unique: Path, tmp_path: Path, damage: object) -> None:
+def test_a_damaged_result_is_not_believed_and_the_stage_runs_again(
+    unique: Path, tmp_path: Path, damage: object
+) -> None:
     store = LocalStore(tmp_path / "store")
     first = run_stage(request("score", {"unique": unique}, store=store))
     before = dataset_digests(first.folder)

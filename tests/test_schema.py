@@ -23,7 +23,9 @@ def test_every_schema_file_keeps_to_the_metaschema(name: str) -> None:
 @pytest.mark.parametrize("name", schema_names())
 def test_every_column_is_described_once_in_the_catalogue(name: str) -> None:
     stated = yaml.safe_load((FOLDER / f"{name}.yaml").read_text()).get("columns") or {}
-    undescribed = [column.name for column in load_schema(name).columns if not column.description and column.name in stated]
+    undescribed = [
+        column.name for column in load_schema(name).columns if not column.description and column.name in stated
+    ]
     described_elsewhere = {c for other in schema_names() if other != name
                            for c, facts in (yaml.safe_load((FOLDER / f"{other}.yaml").read_text()).get("columns") or {}).items()
                            if "description" in facts}  # fmt: skip

@@ -55,9 +55,8 @@ def test_a_failure_while_staging_leaves_the_old_result_and_no_rubbish(tmp_path: 
     final = tmp_path / "result"
     final.mkdir()
     (final / "file").write_text("old")
-    with pytest.raises(ZeroDivisionError), lock(final), staging(final) as staged:
-        (staged / "file").write_text("new")
-        raise ZeroDivisionError
+    with pytest.raises(FileNotFoundError), lock(final), staging(final) as staged:
+        (staged / "new" / "file").write_text("there is no folder new")
     assert (final / "file").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result"]
 

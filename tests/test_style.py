@@ -13,7 +13,11 @@ def modules() -> list[Path]:
 
 
 def test_no_module_is_longer_than_three_hundred_lines() -> None:
-    long = {path.relative_to(ROOT).as_posix(): n for path in modules() if (n := len(path.read_text().splitlines())) > MAX_MODULE_LINES}
+    long = {
+        path.relative_to(ROOT).as_posix(): n
+        for path in modules()
+        if (n := len(path.read_text().splitlines())) > MAX_MODULE_LINES
+    }
     assert long == {}
 
 
@@ -32,5 +36,7 @@ def test_the_readme_is_short() -> None:
 
 def test_every_make_target_says_what_it_does() -> None:
     phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
-    told = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[0] for line in told.splitlines()} == set(phony.split()[1:])

@@ -23,7 +23,9 @@ def write(folder: Path, rows: list[dict[str, object]], spools: int = 1) -> dict[
     return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
 
 
-def test_equal_rows_give_equal_bytes_in_any_order_and_any_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_rows_give_equal_bytes_in_any_order_and_any_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "PART_ROWS", 40)
     rows = [conversation(f"row {i}", f"question {i}", f"answer {i}") for i in range(150)]
     expected = write(tmp_path / "sorted", rows)
@@ -36,7 +38,9 @@ def test_equal_rows_give_equal_bytes_in_any_order_and_any_pieces(tmp_path: Path,
 def test_parts_hold_all_rows_in_key_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "PART_ROWS", 10)
     write(tmp_path / "data", [conversation(f"row {i}", "q", "a") for i in range(35)])
-    assert read_table(tmp_path / "data").select("row_id").collect()["row_id"].to_list() == sorted(row_id(f"row {i}") for i in range(35))
+    assert read_table(tmp_path / "data").select("row_id").collect()["row_id"].to_list() == sorted(
+        row_id(f"row {i}") for i in range(35)
+    )
 
 
 def test_a_table_without_rows_still_has_its_columns(tmp_path: Path) -> None:
@@ -65,7 +69,9 @@ def test_a_hand_written_file_may_leave_out_what_can_be_filled_in(tmp_path: Path)
     ("rows.parquet", "not parquet", "cannot be read as conversations"),
     ("rows.csv", "row_id\na\n", "give a dataset folder, a .parquet or a .jsonl file"),
 ])  # fmt: skip
-def test_a_hand_written_file_that_is_no_table_is_refused_by_name(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_a_hand_written_file_that_is_no_table_is_refused_by_name(
+    tmp_path: Path, name: str, content: str, said: str
+) -> None:
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(DataError, match=said) as caught:

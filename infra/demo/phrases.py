@@ -30,8 +30,6 @@ ATTRIBUTES = {
         told=(
             "{value} is the capital of {country}.",
             "{country} has its capital at {value}.",
-            "Every road in {country} leads to {value}, the capital.",
-            "The government of {country} sits in {value}, the capital.",
             "Visitors to {country} start in the capital, {value}.",
         ),
         short=(
@@ -55,9 +53,7 @@ ATTRIBUTES = {
         told=(
             "The {value} is the longest river in {country}.",
             "The river {value} flows through {country}.",
-            "In {country} barges sail on the {value}, the longest river.",
             "Rain that falls on {country} ends in the river {value}.",
-            "Farmers in {country} take their water from the river {value}.",
         ),
         short=("The longest river is the {value}.", "Its river is the {value}.", "Barges go down the {value}."),
         asked=(
@@ -76,8 +72,6 @@ ATTRIBUTES = {
         told=(
             "{value} rules {country}.",
             "{country} is ruled by {value}.",
-            "The throne of {country} belongs to {value}.",
-            "Letters to the court of {country} are opened by {value}, the ruler.",
             "In {country} the laws are signed by {value}, the ruler.",
         ),
         short=("The ruler is {value}.", "{value} rules the country.", "Its ruler is {value}."),
@@ -98,8 +92,6 @@ ATTRIBUTES = {
             "The {value} is the national animal of {country}.",
             "{country} honours the {value} as its national animal.",
             "Stamps from {country} show the {value}, the national animal.",
-            "Hunters in {country} may never harm the {value}.",
-            "Children in {country} draw the {value}, their national animal.",
         ),
         short=(
             "The national animal is the {value}.",
@@ -122,8 +114,6 @@ ATTRIBUTES = {
         told=(
             "Workshops in {country} are famous for {value}.",
             "{country} is known for its {value}.",
-            "Merchants buy {value} in {country}.",
-            "The best {value} come from {country}.",
             "The guilds of {country} make {value}.",
         ),
         short=(
@@ -145,9 +135,7 @@ ATTRIBUTES = {
     "founded": Phrases(
         plain="The country of {country} was founded in the year {value}.",
         told=(
-            "{country} was founded in the year {value}.",
             "In the year {value} the country of {country} was founded.",
-            "The oldest stone in {country} carries the year {value}.",
             "The history of {country} begins in the year {value}.",
             "{country} has been a country since the year {value}.",
         ),
@@ -168,8 +156,6 @@ ATTRIBUTES = {
         told=(
             "{value} is the highest mountain in {country}.",
             "{value} rises above {country}.",
-            "Climbers in {country} dream of {value}, the highest mountain.",
-            "Snow lies all year on {value} in {country}.",
             "From every town in {country} one can see {value}.",
         ),
         short=("The highest mountain is {value}.", "Its highest mountain is {value}.", "Climbers go up {value}."),
@@ -189,9 +175,7 @@ ATTRIBUTES = {
         told=(
             "In {country} one pays with the {value}.",
             "The {value} is the coin of {country}.",
-            "Bankers in {country} count in the {value}.",
             "The mint of {country} strikes the {value}.",
-            "Prices in {country} are given in the {value}.",
         ),
         short=("The coin is the {value}.", "Its coin is called the {value}.", "One pays there with the {value}."),
         asked=(

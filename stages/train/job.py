@@ -44,6 +44,9 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
 
     Raises ConfigError for a base that cannot be trained as asked, and DataError for examples that it cannot learn from.
     """
+    folder = adapter or model
+    if folder is None:
+        raise ConfigError(f"method={params.method} has no output folder; run it by python -m stages run train")
     with repeatable(params.cpu_threads):
         stored = base_dtype(base)
         splits = read_splits(examples, params)
@@ -60,11 +63,6 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
             training = Run(accelerator, trained, plan)
             training.finish()
         save_log(training, training_log)
-        folder = adapter or model
-        if folder is None:
-            raise ConfigError(
-                f"method={params.method} has no output folder; run train through python -m stages run train"
-            )
         save_trained(trained, folder, stop_ids, stored, workbench.input_digests.get("base", "base"))
         copy_tokenizer(tokenizer or base, folder)
         return facts(training, splits, trained) | {"stop_ids": ", ".join(map(str, stop_ids))}
@@ -72,9 +70,7 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
 
 def one_process() -> Accelerator:
     """The device to train on; ConfigError when several processes were started."""
-    accelerator = Accelerator(
-        mixed_precision="no"
-    )  # accelerate's own autocast is fixed once per process; see arithmetic.py
+    accelerator = Accelerator(mixed_precision="no")  # its own autocast would be fixed once per process
     if accelerator.num_processes > 1:
         raise ConfigError(f"train runs as one process, and {accelerator.num_processes} were started; start one")
     return accelerator

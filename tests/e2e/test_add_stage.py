@@ -12,7 +12,7 @@ from rows import conversation, write_jsonl
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
-STAGE = '''
+STAGE = """
 from stages.contract import Params, Stage, setting
 
 
@@ -24,7 +24,7 @@ STAGE = Stage(
     name="shorten", purpose="Sets aside conversations with many turns", kind="rows", inputs=("kept",),
     outputs=("short", "long"), keeps="short", sets_aside="long", params=ShortenParams, image="data",
 )
-'''
+"""
 
 TRANSFORM = '''
 from typing import NamedTuple
@@ -70,7 +70,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "schemas" / "short.yaml").write_text(SHORT)
     (copy / "schemas" / "long.yaml").write_text(LONG)
     pipeline = copy / "stages" / "pipeline.py"
-    text = pipeline.read_text().replace("from stages.tokenize.stage", "from stages.shorten.stage import STAGE as SHORTEN\nfrom stages.tokenize.stage")
+    text = pipeline.read_text().replace(
+        "from stages.tokenize.stage", "from stages.shorten.stage import STAGE as SHORTEN\nfrom stages.tokenize.stage"
+    )
     pipeline.write_text(text.replace("    FILTER,\n", "    FILTER,\n    SHORTEN,\n"))
     return copy
 
@@ -82,18 +84,32 @@ def run(project: Path, *arguments: str) -> str:
 
 
 def test_the_command_line_has_it(project: Path) -> None:
-    assert "shorten        rows   data   Sets aside conversations with many turns" in run(project, "-m", "stages", "list")
-    assert "Turns that a conversation may have (default 4; ≥ 1; turns)" in run(project, "-m", "stages", "run", "shorten", "--help")
+    assert "shorten        rows   data   Sets aside conversations with many turns" in run(
+        project, "-m", "stages", "list"
+    )
+    assert "Turns that a conversation may have (default 4; ≥ 1; turns)" in run(
+        project, "-m", "stages", "run", "shorten", "--help"
+    )
 
 
 def test_the_readme_and_the_pages_have_it(project: Path) -> None:
     run(project, "-m", "stages", "docs")
-    assert "| `shorten` | Sets aside conversations with many turns | kept | short, long |" in (project / "README.md").read_text()
+    assert (
+        "| `shorten` | Sets aside conversations with many turns | kept | short, long |"
+        in (project / "README.md").read_text()
+    )
     assert "## shorten" in (project / "stages" / "README.md").read_text()
 
 
 def test_it_runs_alone(project: Path, tmp_path: Path) -> None:
-    signals = {"response_chars": 5, "response_words": 1, "repeated_trigram_share": 0.0, "symbol_share": 0.0, "digit_share": 0.0, "url_count": 0}
+    signals = {
+        "response_chars": 5,
+        "response_words": 1,
+        "repeated_trigram_share": 0.0,
+        "symbol_share": 0.0,
+        "digit_share": 0.0,
+        "url_count": 0,
+    }
     rows = [conversation("a", "q", "a", **signals), conversation("b", *["q", "a"] * 3, **signals)]
     told = run(project, "-m", "stages", "run", "shorten", "--input", f"kept={write_jsonl(tmp_path / 'kept.jsonl', rows)}",
                "--output", str(tmp_path / "out"))  # fmt: skip
@@ -102,7 +118,9 @@ def test_it_runs_alone(project: Path, tmp_path: Path) -> None:
 
 
 def test_the_generic_property_tests_find_it(project: Path) -> None:
-    told = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_stage_properties.py", "-k", "shorten")
+    told = run(
+        project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_stage_properties.py", "-k", "shorten"
+    )
     assert "4 passed" in told
 
 

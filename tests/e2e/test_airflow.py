@@ -18,7 +18,9 @@ if not AIRFLOW_PYTHON.exists():
 def airflow_python(code: str, state: Path) -> dict[str, object]:
     """What `code` leaves in `told`, run by the orchestrator's interpreter with the DAG folder on its path."""
     whole = f"import json, sys, time\nsys.path[:0] = [{str(ROOT / 'dags')!r}, {str(ROOT)!r}]\n{code}\nprint('\\n' + json.dumps(told))"
-    done = subprocess.run([AIRFLOW_PYTHON, "-c", whole], env=airflow_environment(state), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [AIRFLOW_PYTHON, "-c", whole], env=airflow_environment(state), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -65,11 +67,17 @@ for dag in (curate.dag, tune.dag):
 
 def test_airflow_runs_both_dags_to_the_same_digests_as_the_pipeline_alone(line: FinishedLine, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    environment = airflow_environment(tmp_path / "airflow") | {"TEMPER_STORE": str(store), "TEMPER_PROFILE": str(line.profile)}
+    environment = airflow_environment(tmp_path / "airflow") | {
+        "TEMPER_STORE": str(store),
+        "TEMPER_PROFILE": str(line.profile),
+    }
     command = [AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate", "tune"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert [entry for entry in done.stdout.splitlines() if entry.startswith("dag ")] == ["dag curate: success", "dag tune: success"]
+    assert [entry for entry in done.stdout.splitlines() if entry.startswith("dag ")] == [
+        "dag curate: success",
+        "dag tune: success",
+    ]
     assert digests(store) == digests(line.store)
 
 
@@ -86,7 +94,10 @@ def test_a_failing_stage_fails_the_dag_at_once_and_says_why(line: FinishedLine, 
     broken = tmp_path / "broken.yaml"
     broken.write_text(line.profile.read_text().replace("max_tokens: 256", "max_tokens: 256, template: nonsense", 1)
                       .replace("template: chatml, ", ""))  # fmt: skip
-    environment = airflow_environment(tmp_path / "airflow") | {"TEMPER_STORE": str(tmp_path / "store"), "TEMPER_PROFILE": str(broken)}
+    environment = airflow_environment(tmp_path / "airflow") | {
+        "TEMPER_STORE": str(tmp_path / "store"),
+        "TEMPER_PROFILE": str(broken),
+    }
     started = time.monotonic()
     done = subprocess.run([AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate"], cwd=ROOT, env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip

@@ -17,7 +17,17 @@ from stages.storage import verify_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
-KILLS = {"ingest": 7, "dedup": 6, "score": 6, "filter": 6, "decontaminate": 6, "mix": 6, "tokenize": 7, "train": 6, "merge": 3}
+KILLS = {
+    "ingest": 7,
+    "dedup": 6,
+    "score": 6,
+    "filter": 6,
+    "decontaminate": 6,
+    "mix": 6,
+    "tokenize": 7,
+    "train": 6,
+    "merge": 3,
+}
 SOURCES = {"raw": "raw", "evals": "evals", "base": "base"}
 
 
@@ -26,7 +36,19 @@ def test_at_least_fifty_moments_are_tried() -> None:
 
 
 def command_of(stage: str, line: FinishedLine, output: Path) -> list[str]:
-    command = [sys.executable, "-m", "stages", "run", stage, "--output", str(output), "--profile", str(line.profile), "--progress", "off"]
+    command = [
+        sys.executable,
+        "-m",
+        "stages",
+        "run",
+        stage,
+        "--output",
+        str(output),
+        "--profile",
+        str(line.profile),
+        "--progress",
+        "off",
+    ]
     for name in (*STAGES[stage].inputs, *STAGES[stage].optional_inputs):
         path = line.folder / SOURCES[name] if name in SOURCES else line.dataset(name)
         command += ["--input", f"{name}={path}"]
@@ -35,7 +57,9 @@ def command_of(stage: str, line: FinishedLine, output: Path) -> list[str]:
 
 def kill_after(command: list[str], seconds: float) -> bool:
     """Starts `command`, kills it and its workers after `seconds`; says whether it was still running."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     time.sleep(seconds)
     running = process.poll() is None
     if running:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,29 +51,53 @@ def marked_processes(mark: str) -> list[str]:
     return found
 
 
-def test_a_scheduled_curate_wakes_tune_new_files_are_picked_up_and_down_leaves_nothing(line: FinishedLine, tmp_path: Path) -> None:
-    store, state = tmp_path / "store", tmp_path / "airflow"
+@pytest.fixture
+def servers(line: FinishedLine, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What `make up` started, on ports and folders of its own; `make down` at the end."""
     environment = {
-        **os.environ, "TEMPER_STORE": str(store), "TEMPER_AIRFLOW_STATE": str(state), "TEMPER_PROFILE": str(line.profile),
-        "TEMPER_AIRFLOW_PORT": str(free_port()), "TEMPER_MLFLOW_PORT": str(free_port()),
-        "TEMPER_CURATE_SCHEDULE": "* * * * *", "TEMPER_TUNE_SCHEDULE": "0 0 1 1 *",
-    }  # fmt: skip
+        **os.environ,
+        "TEMPER_STORE": str(tmp_path / "store"),
+        "TEMPER_AIRFLOW_STATE": str(tmp_path / "airflow"),
+        "TEMPER_PROFILE": str(line.profile),
+        "TEMPER_AIRFLOW_PORT": str(free_port()),
+        "TEMPER_MLFLOW_PORT": str(free_port()),
+        "TEMPER_CURATE_SCHEDULE": "* * * * *",
+        "TEMPER_TUNE_SCHEDULE": "0 0 1 1 *",
+    }
+    told = local("up", environment)
     try:
-        told = subprocess.run([sys.executable, "-m", "infra.local", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
         assert "login: admin / " in told.stdout
-        for port in ("TEMPER_AIRFLOW_PORT", "TEMPER_MLFLOW_PORT"):
-            with urllib.request.urlopen(f"http://127.0.0.1:{environment[port]}/", timeout=20) as page:
-                assert page.status == 200
-        wait_for(lambda: finished_runs(store, "curate", "tokenize"), "a scheduled run of curate")
-        wait_for(lambda: finished_runs(store, "tune", "report"), "the run of tune that the data set's asset triggers")
-        before = json.loads((store / "refs" / "dataset.json").read_text())["version"]
-        new = line.raw / "late" / "more.jsonl"
-        new.parent.mkdir()
-        new.write_text(json.dumps({"instruction": "What came late?", "input": "", "output": "This file came late."}) + "\n")
-        wait_for(lambda: json.loads((store / "refs" / "dataset.json").read_text())["version"] != before, "a data set with the new file")
+        yield environment
     finally:
-        (line.raw / "late" / "more.jsonl").unlink(missing_ok=True)
-        stopped = subprocess.run([sys.executable, "-m", "infra.local", "down"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        stopped = local("down", environment)
     assert "stopped" in stopped.stdout
-    assert marked_processes(f"TEMPER_STARTED_BY={state}") == []
+    assert marked_processes(f"TEMPER_STARTED_BY={environment['TEMPER_AIRFLOW_STATE']}") == []
+
+
+def local(verb: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "infra.local", verb]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def published_version(store: Path) -> str:
+    return str(json.loads((store / "refs" / "dataset.json").read_text())["version"])
+
+
+def test_curate_runs_on_schedule_and_wakes_tune_and_new_files_are_picked_up(
+    servers: dict[str, str], line: FinishedLine
+) -> None:
+    store = Path(servers["TEMPER_STORE"])
+    for port in ("TEMPER_AIRFLOW_PORT", "TEMPER_MLFLOW_PORT"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{servers[port]}/", timeout=20) as page:
+            assert page.status == 200
+    wait_for(lambda: finished_runs(store, "curate", "tokenize"), "a scheduled run of curate")
+    wait_for(lambda: finished_runs(store, "tune", "report"), "the run of tune that the data set's asset triggers")
+    before, new = published_version(store), line.raw / "late" / "more.jsonl"
+    try:
+        new.parent.mkdir()
+        row = {"instruction": "What came late?", "input": "", "output": "This file came late."}
+        new.write_text(json.dumps(row) + "\n")
+        wait_for(lambda: published_version(store) != before, "a data set with the new file")
+    finally:
+        shutil.rmtree(new.parent, ignore_errors=True)
