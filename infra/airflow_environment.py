@@ -31,7 +31,17 @@ def airflow_environment(state: Path, *, port: int = 8080, dags: Path = ROOT / "d
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     chosen = {f"AIRFLOW__{name}": value for name, value in settings.items()}
-    return {**kept, **chosen, "AIRFLOW_HOME": str(state), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    path = (
+        f"{AIRFLOW.parent}{os.pathsep}{os.environ.get('PATH', '')}"  # `airflow standalone` starts `airflow` by its name
+    )
+    return {
+        **kept,
+        **chosen,
+        "PATH": path,
+        "AIRFLOW_HOME": str(state),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
 def _secret(path: Path) -> str:

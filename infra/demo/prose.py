@@ -15,14 +15,14 @@ from stages.schema import conform, load_schema
 from stages.score.stage import ScoreParams
 from stages.score.transform import transform as score
 
-ENTRIES_PER_COUNTRY = 16
-ROUNDS_OF_LISTS = 6  # in each round every fact stands in one list
+ENTRIES_PER_COUNTRY = 20
+ROUNDS_OF_LISTS = 2  # in each round every fact stands in one list
 HELD_OUT_DOCUMENTS = 24
 FACTS_PER_ENTRY = (5, 8)
 COUNTRIES_PER_LIST = 8
-DESCRIPTION_SHARE = 0.3  # of the entries
-PLAIN_SHARE = 0.4  # of the sentences that tell a fact
-SHORT_SHARE = 0.3
+DESCRIPTION_SHARE = 0.2  # of the entries
+PLAIN_SHARE = 0.5  # of the sentences that tell a fact
+SHORT_SHARE = 0.1
 OPENINGS = (
     "This is a page about {country}.",
     "Here is what the almanac says about {country}.",
