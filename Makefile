@@ -35,7 +35,7 @@ base: setup ## the tiny base model of the demo (cached)
 	.venv/bin/python -m infra.demo base
 
 test: setup ## the whole suite, fast tier first
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
 
 check: setup ## format, lint, types, generated documents: under a minute
 	.venv/bin/ruff format --check . && .venv/bin/ruff check .

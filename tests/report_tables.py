@@ -118,7 +118,7 @@ def trained(folder: Path) -> dict[str, Path]:
         "training_log": log, "evaluation": evaluation(), "generations": generations(),
         "model_version": [{
             "name": "towns", "version": 3, "uri": "models:/towns/3", "model_digest": "9f86d081" * 8,
-            "examples_digest": "60303ae2" * 8, "key": "fd61a03a" * 8,
+            "examples_digest": "60303ae2" * 8,
         }],
         "verdict": verdict(),
     }  # fmt: skip

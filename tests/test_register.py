@@ -84,7 +84,6 @@ def test_a_version_is_a_plain_model_folder_with_lineage_and_metrics(
         "uri": "models:/temper/1",
         "model_digest": "a" * 64,
         "examples_digest": "c" * 64,
-        "key": "k1",
         "facts": {"version": 1, "registered_now": True},
     }
     version = client.get_model_version("temper", "1")

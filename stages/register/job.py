@@ -89,6 +89,5 @@ def _write_row(version: int, workbench: Workbench, params: RegisterParams, folde
         "uri": f"models:/{params.name}/{version}",
         "model_digest": workbench.input_digests["model"],
         "examples_digest": workbench.input_digests["examples"],
-        "key": workbench.key,
     }
     pl.DataFrame([row]).write_parquet(folder / "part-00000.parquet")
