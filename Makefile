@@ -58,6 +58,7 @@ container-test: setup ## a stage in its container gives the same bytes as in a p
 	.venv/bin/python -m infra.images compare $(STAGE)
 
 lock: $(UV) ## resolve containers/requirements/*.in again
+	rm -f $(LOCKS)/*.txt  # an old lock would be preferred, and with it another build of torch
 	for name in data train dev airflow; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	    --output-file $(LOCKS)/$$name.txt $(LOCKS)/$$name.in; done
