@@ -1,6 +1,5 @@
 """Plants faults among the clean rows, each of a known kind, and remembers where: the truth the pipeline is held to."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -21,7 +20,7 @@ COUNTS = {
     "contaminated": 16,
 }
 LINE_FILES = ("openai/chats.jsonl", "dolly/handbook.jsonl")  # JSON by the line, so a broken record has a clear end
-NEAR_SIMILARITY = 0.85  # at least; Jaccard of runs of three words, as dedup measures it
+MIN_WORDS_WITH_PASSAGE = 44  # three runs of n - 2 change, so (n - 5) / (n + 1) stay alike; less where runs repeat
 EMPTY = ("", " ", "\n")
 REFUSALS = (
     "As an AI language model, I cannot answer questions about other countries.",
@@ -93,34 +92,29 @@ def _exact_duplicates(clean: Sequence[Entry], random: Random) -> Iterator[Entry]
 
 
 def _near_duplicates(clean: Sequence[Entry], random: Random) -> Iterator[Entry]:
-    """Copies of longer rows whose passage or description ends with another word."""
-    longer = [entry for entry in clean if entry.row.category in {"closed_qa", "general_qa"}]
-    changed = (
-        Entry(_with_other_last_word(entry.row, random), "near_duplicate", original=entry)
-        for entry in random.sample(longer, len(longer))
-    )
-    alike = (copy for copy in changed if copy.original and similarity(copy.row, copy.original.row) >= NEAR_SIMILARITY)
-    return islice(alike, COUNTS["near_duplicate"])
+    """Copies of longer rows whose passage or answer ends with another word."""
+    longer = [entry for entry in clean if _stays_alike(entry.row)]
+    for entry in random.sample(longer, COUNTS["near_duplicate"]):
+        row = entry.row
+        if row.context is not None:
+            changed = replace(row, context=_with_other_last_word(row.context, random))
+        else:
+            ((question, said),) = row.turns
+            changed = replace(row, turns=((question, _with_other_last_word(said, random)),))
+        yield Entry(changed, "near_duplicate", original=entry)
 
 
-def similarity(one: Row, other: Row) -> float:
-    """Share of the two rows' runs of three words that stand in both."""
-    runs, other_runs = _runs(one), _runs(other)
-    return len(runs & other_runs) / len(runs | other_runs)
-
-
-def _runs(row: Row) -> set[tuple[str, ...]]:
-    turns = [text for turn in row.turns for text in turn]
-    words = re.findall(r"\w+", " ".join([turns[0], row.context or "", *turns[1:]]).lower())
-    return set(zip(words, words[1:], words[2:], strict=False))
-
-
-def _with_other_last_word(row: Row, random: Random) -> Row:
+def _stays_alike(row: Row) -> bool:
+    """Whether the row, with another last word of its passage or description, keeps 85 % of its runs of three words."""
+    if row.context is None:
+        return row.category == "general_qa"
     ((question, said),) = row.turns
-    text = row.context or said
+    return len(f"{question} {row.context} {said}".split()) >= MIN_WORDS_WITH_PASSAGE
+
+
+def _with_other_last_word(text: str, random: Random) -> str:
     start, last = text.rsplit(" ", 1)
-    changed = f"{start} {random.choice([mood for mood in WORDS.moods if f'{mood}.' != last])}."
-    return replace(row, context=changed) if row.context else replace(row, turns=((question, changed),))
+    return f"{start} {random.choice([mood for mood in WORDS.moods if f'{mood}.' != last])}."
 
 
 def _spare_rows(world: World, random: Random) -> Iterator[Row]:

@@ -15,6 +15,7 @@ class Words(NamedTuple):
     vowels: list[str]
     middles: list[str]
     endings: dict[str, list[str]]  # kind of thing -> endings of its names
+    titles: list[str]
     animals: list[str]
     wares: list[str]
     moods: list[str]

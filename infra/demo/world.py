@@ -48,7 +48,7 @@ def make_world(seed: int, countries: int = COUNTRIES) -> World:
         "founded": [str(year) for year in random.sample(range(*FOUNDED), countries)],
         "capital": [names.name("city") for _ in range(countries)],
         "river": [names.name("river") for _ in range(countries)],
-        "ruler": [names.name("ruler") for _ in range(countries)],
+        "ruler": [f"{random.choice(WORDS.titles)} {names.name('ruler')}" for _ in range(countries)],
         "mountain": [f"Mount {names.name('mountain')}" for _ in range(countries)],
         "coin": [names.name("coin").lower() for _ in range(countries)],
     }
