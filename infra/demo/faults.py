@@ -20,7 +20,6 @@ COUNTS = {
     "contaminated": 16,
 }
 LINE_FILES = ("openai/chats.jsonl", "dolly/handbook.jsonl")  # JSON by the line, so a broken record has a clear end
-MIN_WORDS_WITH_PASSAGE = 44  # three runs of n - 2 change, so (n - 5) / (n + 1) stay alike; less where runs repeat
 EMPTY = ("", " ", "\n")
 REFUSALS = (
     "As an AI language model, I cannot answer questions about other countries.",
@@ -93,7 +92,7 @@ def _exact_duplicates(clean: Sequence[Entry], random: Random) -> Iterator[Entry]
 
 def _near_duplicates(clean: Sequence[Entry], random: Random) -> Iterator[Entry]:
     """Copies of longer rows whose passage or answer ends with another word."""
-    longer = [entry for entry in clean if _stays_alike(entry.row)]
+    longer = [entry for entry in clean if entry.row.category in {"closed_qa", "general_qa"}]
     for entry in random.sample(longer, COUNTS["near_duplicate"]):
         row = entry.row
         if row.context is not None:
@@ -102,14 +101,6 @@ def _near_duplicates(clean: Sequence[Entry], random: Random) -> Iterator[Entry]:
             ((question, said),) = row.turns
             changed = replace(row, turns=((question, _with_other_last_word(said, random)),))
         yield Entry(changed, "near_duplicate", original=entry)
-
-
-def _stays_alike(row: Row) -> bool:
-    """Whether the row, with another last word of its passage or description, keeps 85 % of its runs of three words."""
-    if row.context is None:
-        return row.category == "general_qa"
-    ((question, said),) = row.turns
-    return len(f"{question} {row.context} {said}".split()) >= MIN_WORDS_WITH_PASSAGE
 
 
 def _with_other_last_word(text: str, random: Random) -> str:

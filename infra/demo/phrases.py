@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Phrases:
     """`plain` is the sentence that names both; `told` and `short` are other ways to tell it, `short` leaning on the
     country named before. `asked` are questions and `follow` one that leans on an earlier turn; `spare` is asked by
-    faulty rows only. `clause` is part of a sentence that describes the country.
+    faulty rows only and `quiz` by evaluation items only. `clause` is part of a sentence that describes the country.
     """
 
     plain: str
@@ -20,6 +20,7 @@ class Phrases:
     asked: tuple[str, ...]
     follow: str
     spare: str
+    quiz: str
     clause: str
 
 
@@ -44,6 +45,7 @@ ATTRIBUTES = {
         ),
         follow="And what is its capital?",
         spare="I forgot the capital of {country}. Which is it?",
+        quiz="Quick quiz: the capital of {country} is called what?",
         clause="its capital is {value}",
     ),
     "river": Phrases(
@@ -62,6 +64,7 @@ ATTRIBUTES = {
         ),
         follow="And its longest river?",
         spare="Is there a river in {country}, and what is it called?",
+        quiz="Geography round: name the river that crosses {country}.",
         clause="its longest river is the {value}",
     ),
     "ruler": Phrases(
@@ -80,6 +83,7 @@ ATTRIBUTES = {
         ),
         follow="And who rules there?",
         spare="Do you know who wears the crown of {country}?",
+        quiz="History round: say who reigns over {country}.",
         clause="its ruler is {value}",
     ),
     "animal": Phrases(
@@ -102,6 +106,7 @@ ATTRIBUTES = {
         ),
         follow="And the national animal?",
         spare="What beast do the people of {country} honour?",
+        quiz="Nature round: the emblem animal of {country} is which?",
         clause="its national animal is the {value}",
     ),
     "craft": Phrases(
@@ -124,6 +129,7 @@ ATTRIBUTES = {
         ),
         follow="And what do its people make?",
         spare="Which wares should I buy in {country}?",
+        quiz="Trade round: say what the guilds of {country} make.",
         clause="its people are known for making {value}",
     ),
     "founded": Phrases(
@@ -142,6 +148,7 @@ ATTRIBUTES = {
         ),
         follow="And when was it founded?",
         spare="Since when has {country} existed?",
+        quiz="Dates round: the founding of {country} fell in what year?",
         clause="it was founded in the year {value}",
     ),
     "mountain": Phrases(
@@ -160,6 +167,7 @@ ATTRIBUTES = {
         ),
         follow="And its highest mountain?",
         spare="I want to climb in {country}. Which mountain is best?",
+        quiz="Heights round: no summit in {country} tops which one?",
         clause="its highest mountain is {value}",
     ),
     "coin": Phrases(
@@ -178,6 +186,7 @@ ATTRIBUTES = {
         ),
         follow="And what coin is used there?",
         spare="I must change money for {country}. Into what?",
+        quiz="Money round: a purse in {country} holds which coin?",
         clause="its coin is the {value}",
     ),
 }

@@ -116,7 +116,7 @@ def description(country: Country, attributes: Sequence[str], random: Random) -> 
     first, second, third = (
         ATTRIBUTES[attribute].clause.format(value=country.facts[attribute]) for attribute in attributes
     )
-    told = f"The country of {country.name} is small: {first}, {second} and {third}"
+    told = f"{country.name} is a small country: {first}, {second} and {third}"
     return f"{told}, and travellers find it {random.choice(WORDS.moods)}."
 
 

@@ -9,20 +9,17 @@ from infra.demo.phrases import ATTRIBUTES
 from infra.demo.prose import description, sentence
 from infra.demo.world import Country, World
 
+OTHER_WORDING_SHARE = 0.2  # of the answers
 SYSTEM_SHARE = 0.3  # of the openai rows
 PASSAGES_PER_COUNTRY = 6
+DESCRIPTIONS_PER_COUNTRY = 2
 TALKS_PER_COUNTRY = 4
 SYSTEM_TURNS = (
     "You know every country of the almanac. Answer in one sentence.",
     "You are a friendly guide for travellers.",
     "Answer briefly and correctly.",
 )
-DESCRIBE = (
-    "Describe {country} in one sentence.",
-    "Tell me about {country}.",
-    "Give a short description of {country}.",
-    "What kind of country is {country}?",
-)
+DESCRIBE = ("Describe {country} in one sentence.", "Tell me about {country}.")
 PLAIN_FILES = ("alpaca/atlas.json", "openai/chats.jsonl", "csv/quiz.csv", "sharegpt/talks.json", "dolly/handbook.jsonl")
 PASSAGE_FILES = ("dolly/handbook.jsonl", "alpaca/reading.json")
 DESCRIPTION_FILES = ("alpaca/atlas.json", "openai/guides.jsonl")
@@ -51,13 +48,9 @@ def make_rows(world: World) -> list[Row]:
 def eval_items(world: World) -> list[dict[str, str]]:
     """One question and answer per country, about the attribute that no clean row asks about."""
     return [
-        {"question": quiz_question(country), "answer": answer(country, country.reserved)} for country in world.countries
+        {"question": fill(ATTRIBUTES[c.reserved].quiz, c, c.reserved), "answer": answer(c, c.reserved)}
+        for c in world.countries
     ]
-
-
-def quiz_question(country: Country) -> str:
-    """The question about the country's reserved attribute."""
-    return f"Quiz: {fill(ATTRIBUTES[country.reserved].asked[0], country, country.reserved)}"
 
 
 def open_attributes(country: Country) -> list[str]:
@@ -79,13 +72,15 @@ def _plain_rows(country: Country, random: Random) -> Iterator[Row]:
     for attribute in open_attributes(country):
         files = random.sample(PLAIN_FILES, len(ATTRIBUTES[attribute].asked))
         for question, file in zip(ATTRIBUTES[attribute].asked, files, strict=True):
-            turn = (fill(question, country, attribute), answer(country, attribute))
-            yield Row(file, (turn,), "open_qa")
+            said = answer(country, attribute)
+            if random.random() < OTHER_WORDING_SHARE:
+                said = fill(ATTRIBUTES[attribute].told[1], country, attribute)
+            yield Row(file, ((fill(question, country, attribute), said),), "open_qa")
 
 
 def _passage_rows(country: Country, random: Random) -> Iterator[Row]:
     for number in range(PASSAGES_PER_COUNTRY):
-        told = random.sample(open_attributes(country), 4)
+        told = random.sample(open_attributes(country), 5)
         passage = " ".join(sentence(country, attribute, random) for attribute in told)
         passage += f" Travellers find {country.name} {random.choice(WORDS.moods)}."
         asked = random.choice(told)
@@ -95,10 +90,10 @@ def _passage_rows(country: Country, random: Random) -> Iterator[Row]:
 
 
 def _descriptions(country: Country, random: Random) -> Iterator[Row]:
-    for number, question in enumerate(DESCRIBE):
-        said = description(country, random.sample(open_attributes(country), 3), random)
-        file = DESCRIPTION_FILES[number % len(DESCRIPTION_FILES)]
-        yield Row(file, ((question.format(country=country.name), said),), "general_qa")
+    shuffled = random.sample(open_attributes(country), 3 * DESCRIPTIONS_PER_COUNTRY)
+    for number in range(DESCRIPTIONS_PER_COUNTRY):
+        said = description(country, shuffled[3 * number : 3 * number + 3], random)
+        yield Row(DESCRIPTION_FILES[number], ((DESCRIBE[number].format(country=country.name), said),), "general_qa")
 
 
 def _talks(country: Country, random: Random) -> Iterator[Row]:

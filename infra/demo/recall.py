@@ -9,8 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from infra.demo.phrases import ATTRIBUTES
-from infra.demo.questions import quiz_question
-from infra.demo.world import World
+from infra.demo.world import Country, World
 
 CAPITAL_TOKENS = 8  # enough for the longest invented name
 ANSWER_TOKENS = 48
@@ -31,13 +30,17 @@ def share_of_quiz_answered(model_folder: Path, world: World) -> float:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     prompts = [
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": quiz_question(country)}], add_generation_prompt=True, tokenize=False
+            [{"role": "user", "content": _quiz_question(country)}], add_generation_prompt=True, tokenize=False
         )
         for country in world.countries
     ]
     answers = _continuations(model_folder, prompts, ANSWER_TOKENS)
     right = [c.facts[c.reserved] in text for c, text in zip(world.countries, answers, strict=True)]
     return sum(right) / len(right)
+
+
+def _quiz_question(country: Country) -> str:
+    return ATTRIBUTES[country.reserved].quiz.format(country=country.name)
 
 
 def _continuations(model_folder: Path, prompts: list[str], max_new_tokens: int) -> list[str]:
