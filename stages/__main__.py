@@ -70,6 +70,12 @@ def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
         )
         one.add_argument("--output", type=Path, metavar="FOLDER", help="where the result goes")
         one.add_argument(
+            "--cache",
+            type=Path,
+            metavar="FOLDER",
+            help="where the stage keeps what makes its next run faster; without it nothing outlives the run",
+        )
+        one.add_argument(
             "--run",
             type=Path,
             metavar="FOLDER",

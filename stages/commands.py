@@ -54,14 +54,14 @@ def _run_alone(options: argparse.Namespace) -> str:
         inputs[name].append(Path(path))
     output = Path(options.output)
     uri = tracking_uri(output.parent if stage.outside else None)
-    return tell(run_stage(_request(options, stage, params, inputs, uri, output=output)))
+    return tell(run_stage(_request(options, stage, params, inputs, uri, output=output, cache=options.cache)))
 
 
 def _run_in_run(options: argparse.Namespace) -> str:
     from stages.runner import run_stage, tell
     from stages.runs import load_run, note_finished, stage_inputs
 
-    if options.input or options.output or options.set or options.profile:
+    if options.input or options.output or options.set or options.profile or options.cache:
         raise UsageError("--run takes inputs, parameters and output from the run's plan; leave the other options out")
     run_, stage = load_run(options.run), options.stage
     inputs = stage_inputs(run_, stage)

@@ -130,6 +130,7 @@ class Workbench:
     """What the runner lends a job."""
 
     scratch: Path  # survives a retry with the same key, removed once the result stands
+    cache: Path  # outlives the run, for what the same code may need again; anything in it may vanish between two runs
     workers: int  # processes it may use
     tracking_uri: str  # MLflow
     progress: Progress

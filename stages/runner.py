@@ -26,6 +26,7 @@ from stages.storage import (
     LocalStore,
     Manifest,
     commit,
+    digest_of,
     lock,
     private_folder,
     read_json,
@@ -54,6 +55,7 @@ class Request:
     workers: int = 1
     batch_rows: int = DEFAULT_BATCH_ROWS
     progress_form: str = "text"
+    cache: Path | None = None  # None = in `store`; without a store nothing outlives the run
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _make(
 ) -> Outcome:
     meter, key = Meter(), key_of(parts)
     with staging(final) as staged:
-        bench = _workbench(request, inputs, key, side_folder(final) / "scratch" / key[:16])
+        bench = _workbench(request, inputs, parts, side_folder(final) / "scratch" / key[:16])
         facts = _produce(request, inputs, staged, bench)
         outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:
@@ -171,11 +173,20 @@ def _make(
     return Outcome(final, receipt, notes=notes)
 
 
-def _workbench(request: Request, inputs: Mapping[str, Input], key: str, scratch: Path) -> Workbench:
-    scratch.mkdir(parents=True, exist_ok=True)
+def _workbench(request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any], scratch: Path) -> Workbench:
+    cache = _cache_folder(request, parts, scratch)
+    for folder in (scratch, cache):
+        folder.mkdir(parents=True, exist_ok=True)
     progress = ProgressLine(request.stage.name, request.progress_form)
     digests = {name: opened.digest for name, opened in inputs.items()}
-    return Workbench(scratch, request.workers, request.tracking_uri, progress, key, digests)
+    return Workbench(scratch, cache, request.workers, request.tracking_uri, progress, key_of(parts), digests)
+
+
+def _cache_folder(request: Request, parts: Mapping[str, Any], scratch: Path) -> Path:
+    """Where this very code of the stage keeps what it may need again: other code would not understand it."""
+    kept = request.cache or (request.store.root / "cache" if request.store else scratch / "cache")
+    code = digest_of([parts[part] for part in ("layout", "source", "lock", "schemas")])
+    return kept / request.stage.name / code[:16]
 
 
 def _produce(request: Request, inputs: Mapping[str, Input], staged: Path, bench: Workbench) -> Mapping[str, Any]:

@@ -16,4 +16,6 @@ def lend(
 ) -> Workbench:
     """A workbench with one worker; `scratch` is made."""
     scratch.mkdir(parents=True, exist_ok=True)
-    return Workbench(scratch, 1, tracking_uri, say_nothing, key, dict(input_digests or {}))
+    cache = scratch / "cache"
+    cache.mkdir(exist_ok=True)
+    return Workbench(scratch, cache, 1, tracking_uri, say_nothing, key, dict(input_digests or {}))
