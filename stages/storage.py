@@ -220,21 +220,31 @@ def _sweep_private_folders(near: Path) -> None:
 @contextmanager
 def lock(final: Path) -> Iterator[None]:
     """Held while `final` is made; a second process with the same work waits, then finds it done. Dies with its holder."""
+    path = side_folder(final) / "lock"
+    with _opened_and_locked(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            _remove_empty(path.parent, path.parent.parent)
+
+
+@contextmanager
+def _opened_and_locked(path: Path) -> Iterator[None]:
+    """Its last holder may remove the file, or its folder, at any moment before it is held: then the next try makes it."""
     import fcntl
 
-    path = side_folder(final) / "lock"
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("w")
+        except FileNotFoundError:
+            continue
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_same_file(file.fileno(), path):
-                continue  # its holder removed it while we waited
-            try:
+            if _is_same_file(file.fileno(), path):
                 yield
-            finally:
-                path.unlink(missing_ok=True)
-                _remove_empty(path.parent, path.parent.parent)
-            return
+                return
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:
