@@ -20,6 +20,14 @@ class Params(Declaration):
         """Outputs that a run with these values does not make (the other side of a stage's `either`)."""
         return ()
 
+    def inputs_left_out(self) -> tuple[str, ...]:
+        """Optional inputs that a run with these values does not read: they are neither opened nor part of the key."""
+        return ()
+
+    def inputs_needed(self) -> tuple[str, ...]:
+        """Optional inputs that a run with these values cannot do without."""
+        return ()
+
 
 def setting(
     default: Any,
@@ -77,6 +85,11 @@ class Stage(Declaration):
     def decided(self) -> str | None:
         """The input whose rows this stage divides into kept and set aside; None for a stage that decides nothing."""
         return self.inputs[0] if self.keeps else None
+
+    def inputs_read(self, params: Params) -> tuple[str, ...]:
+        """The inputs of a run with `params`, in declared order; optional ones may be absent."""
+        left_out = set(params.inputs_left_out())
+        return (*self.inputs, *(name for name in self.optional_inputs if name not in left_out))
 
     def outputs_made(self, params: Params) -> tuple[str, ...]:
         """The outputs of a run with `params`, in declared order."""

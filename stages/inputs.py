@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.contract import Stage
+from stages.contract import Params, Stage
 from stages.errors import ConfigError, DataError, UsageError
 from stages.identity import folder_digest
 from stages.schema import Schema, check_table, load_schema
@@ -27,17 +27,19 @@ class Input:
     rows: int | None = None
 
 
-def open_inputs(stage: Stage, given: Mapping[str, Sequence[Path]], imports: Path) -> dict[str, Input]:
-    """All inputs of `stage`; tables made by hand are brought into canonical form under `imports`.
+def open_inputs(stage: Stage, params: Params, given: Mapping[str, Sequence[Path]], imports: Path) -> dict[str, Input]:
+    """All inputs that `stage` reads with `params`; tables made by hand are brought into canonical form under `imports`.
 
     Raises UsageError for inputs that are missing or unknown, all in one message.
     """
     known = {*stage.inputs, *stage.optional_inputs}
-    missing = [f"lacks --input {name}=<path>" for name in stage.inputs if name not in given]
+    needed = (*stage.inputs, *params.inputs_needed())
+    missing = [f"lacks --input {name}=<path>" for name in needed if name not in given]
     unknown = [f"has no input {name!r}" for name in given if name not in known]
     if missing or unknown:
         raise UsageError(f"stage {stage.name} {', and '.join(missing + unknown)}; it reads {', '.join(sorted(known))}")
-    return {name: open_input(load_schema(name), tuple(paths), imports / name) for name, paths in given.items()}
+    read = {name: tuple(paths) for name, paths in given.items() if name in stage.inputs_read(params)}
+    return {name: open_input(load_schema(name), paths, imports / name) for name, paths in read.items()}
 
 
 def open_input(schema: Schema, paths: tuple[Path, ...], imports: Path) -> Input:

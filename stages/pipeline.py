@@ -9,6 +9,7 @@ from stages.ingest.stage import STAGE as INGEST
 from stages.merge.stage import STAGE as MERGE
 from stages.mix.stage import STAGE as MIX
 from stages.promote.stage import STAGE as PROMOTE
+from stages.rate.stage import STAGE as RATE
 from stages.register.stage import STAGE as REGISTER
 from stages.report.stage import STAGE as REPORT
 from stages.score.stage import STAGE as SCORE
@@ -19,6 +20,7 @@ CURATION: tuple[Stage, ...] = (
     INGEST,
     DEDUP,
     SCORE,
+    RATE,
     FILTER,
     DECONTAMINATE,
     MIX,
@@ -36,7 +38,7 @@ TUNING: tuple[Stage, ...] = (
 CURATE = Pipeline(
     name="curate",
     purpose="Raw files to a published data set of tokenized, masked examples",
-    sources=("raw", "evals"),
+    sources=("raw", "evals", "base"),
     stages=CURATION,
 )
 TUNE = Pipeline(

@@ -108,7 +108,7 @@ def _opened(request: Request) -> Iterator[tuple[dict[str, Input], dict[str, Any]
     """The inputs, verified, and the parts of the key; tables made by hand live until the block ends."""
     near = request.output.parent if request.output else _store(request).root
     with private_folder(near) as imports:
-        inputs = open_inputs(request.stage, request.inputs, imports)
+        inputs = open_inputs(request.stage, request.params, request.inputs, imports)
         outside = request.tracking_uri if request.stage.outside else None
         yield inputs, key_parts(request.stage, request.params, {n: i.digest for n, i in inputs.items()}, outside)
 

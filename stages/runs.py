@@ -56,7 +56,9 @@ def start_run(
     chosen = load_profile(profile)
     params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
     found = {**published_datasets(pipeline, store), **resolve_sources(pipeline, chosen, sources or {})}
-    _refuse_missing_sources(pipeline, found)
+    unread = _unread(pipeline, params)
+    found = {source: paths for source, paths in found.items() if source not in unread}
+    _refuse_missing_sources(pipeline, params, found)
     folder = _new_folder(store, pipeline.name, name)
     plan = {
         "pipeline": pipeline.name,
@@ -104,9 +106,17 @@ def published_datasets(pipeline: Pipeline, store: LocalStore) -> dict[str, tuple
     return {name: (store.root / datasets[name],) for name in wanted if name in datasets}
 
 
-def _refuse_missing_sources(pipeline: Pipeline, found: Mapping[str, Sequence[Path]]) -> None:
+def _unread(pipeline: Pipeline, params: Mapping[str, Params]) -> set[str]:
+    """Sources that a stage could read, and that none does with these values: they need not even exist."""
+    left_out = {name for stage in pipeline.stages for name in params[stage.name].inputs_left_out()}
+    return left_out - {name for stage in pipeline.stages for name in stage.inputs_read(params[stage.name])}
+
+
+def _refuse_missing_sources(
+    pipeline: Pipeline, params: Mapping[str, Params], found: Mapping[str, Sequence[Path]]
+) -> None:
     made = {name for stage in pipeline.stages for name in stage.outputs}
-    needed = {name for stage in pipeline.stages for name in stage.inputs} - made
+    needed = {name for s in pipeline.stages for name in (*s.inputs, *params[s.name].inputs_needed())} - made
     problems = [f"source {name} is not given (--source {name}=<path>)" for name in sorted(needed - set(found))]
     problems += [
         f"source {name}: {path} does not exist" for name, paths in found.items() for path in paths if not path.exists()
@@ -143,7 +153,7 @@ def stage_inputs(run: Run, stage: Stage) -> dict[str, tuple[Path, ...]] | None:
         raise UsageError(
             f"run {run.name}: stage {stage.name} needs {', '.join(missing)}, which no finished stage made yet"
         )
-    return {name: available[name] for name in (*stage.inputs, *stage.optional_inputs) if name in available}
+    return {name: available[name] for name in stage.inputs_read(run.params[stage.name]) if name in available}
 
 
 def stage_outputs(run: Run, *, before: Stage | None = None) -> dict[str, tuple[Path, ...]]:

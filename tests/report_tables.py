@@ -10,6 +10,7 @@ import polars as pl
 from rows import conversation, sealed, table
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform as filter_rows
+from stages.schema import conform, load_schema
 from stages.score.stage import ScoreParams
 from stages.score.transform import transform as score_rows
 
@@ -39,7 +40,8 @@ def curated(folder: Path) -> dict[str, Path]:
     rows = table("unique", invented_conversations())
     unique, repeated = rows.head(108), rows.slice(108).drop("group_id")
     scored = score_rows(unique, params=ScoreParams()).scored
-    kept, rejected = filter_rows(scored, params=FilterParams())
+    rated = conform(scored.lazy(), load_schema("rated"), "scored").collect()
+    kept, rejected = filter_rows(rated, params=FilterParams())
     found = {
         "reason": "eval_ngram",
         "eval_file": "quiz.jsonl",

@@ -22,7 +22,7 @@ GOOD = {
 
 
 def rows(*signals: dict[str, Any]) -> pl.DataFrame:
-    return table("scored", [conversation(str(n), "Ask", "Say") | GOOD | given for n, given in enumerate(signals)])
+    return table("rated", [conversation(str(n), "Ask", "Say") | GOOD | given for n, given in enumerate(signals)])
 
 
 def verdict(signals: dict[str, Any], **params: Any) -> tuple[str, float, float] | None:

@@ -60,7 +60,7 @@ def test_equal_work_is_found_and_changed_work_is_not(unique: Path, tmp_path: Pat
 
     def score_and_filter(**params: object) -> Outcome:
         scored = run_stage(request("score", {"unique": unique}, store=store)).folder / "scored"
-        return run_stage(request("filter", {"scored": scored}, store=store, params=params))
+        return run_stage(request("filter", {"rated": scored}, store=store, params=params))
 
     assert [score_and_filter().hit, score_and_filter().hit, score_and_filter(min_response_chars=40).hit] == [
         False,
@@ -111,9 +111,9 @@ def test_a_stage_that_loses_a_row_fails_with_its_id_and_publishes_nothing(
     scored = run_stage(request("score", {"unique": unique}, tmp_path / "scored")).folder / "scored"
     monkeypatch.setattr("stages.engine.transform_of", losing_a_row)
     with pytest.raises(DataError) as caught:
-        run_stage(request("filter", {"scored": scored}, tmp_path / "out"))
+        run_stage(request("filter", {"rated": scored}, tmp_path / "out"))
     lost = pl.read_parquet(scored / "*.parquet")["row_id"][3]
-    assert f"stage filter does not balance: of 60 rows in scored, 1 lost ({lost})" in str(caught.value)
+    assert f"stage filter does not balance: of 60 rows in rated, 1 lost ({lost})" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
@@ -122,8 +122,8 @@ def losing_a_row(stage: str) -> object:
 
     real = import_module(f"stages.{stage}.transform").transform
 
-    def transform(scored: pl.DataFrame, *, params: object) -> object:
-        return real(pl.concat([scored.head(3), scored.slice(4)]), params=params)
+    def transform(rated: pl.DataFrame, *, params: object) -> object:
+        return real(pl.concat([rated.head(3), rated.slice(4)]), params=params)
 
     return transform
 

@@ -8,7 +8,7 @@ from stages.contract import Params, Stage, setting
 
 
 class FilterParams(Params):
-    """Thresholds on the columns of `scored`, in the order in which they are tried."""
+    """Thresholds on the columns of `rated`, in the order in which they are tried."""
 
     # An answer to nothing teaches to talk unasked. Documents have no question and pass.
     min_prompt_chars: int | None = setting(1, "Rejects a shorter question", unit="characters", ge=0)
@@ -47,7 +47,7 @@ STAGE = Stage(
     name="filter",
     purpose="Rejects rows whose signals pass a threshold, with the first reason, its value and its threshold",
     kind="rows",
-    inputs=("scored",),
+    inputs=("rated",),
     outputs=("kept", "rejected"),
     keeps="kept",
     sets_aside="rejected",

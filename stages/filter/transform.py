@@ -10,14 +10,14 @@ from stages.filter.stage import FilterParams
 
 class Filtered(NamedTuple):
     kept: pl.DataFrame
-    rejected: pl.DataFrame  # the columns of `scored`, then reason, value, threshold
+    rejected: pl.DataFrame  # the columns of `rated`, then reason, value, threshold
 
 
-def transform(scored: pl.DataFrame, *, params: FilterParams) -> Filtered:
-    """Every row of `scored` in one of the two, whole, in the order it came."""
-    judged = scored.with_columns(_verdict(params))
+def transform(rated: pl.DataFrame, *, params: FilterParams) -> Filtered:
+    """Every row of `rated` in one of the two, whole, in the order it came."""
+    judged = rated.with_columns(_verdict(params))
     return Filtered(
-        kept=judged.filter(pl.col("reason").is_null()).select(scored.columns),
+        kept=judged.filter(pl.col("reason").is_null()).select(rated.columns),
         rejected=judged.filter(pl.col("reason").is_not_null()),
     )
 

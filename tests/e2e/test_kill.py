@@ -21,6 +21,7 @@ KILLS = {
     "ingest": 7,
     "dedup": 6,
     "score": 6,
+    "rate": 3,
     "filter": 6,
     "decontaminate": 6,
     "mix": 6,
