@@ -6,17 +6,11 @@ Two runs are the same when their 64-bit hashes are: among 10^8 runs a single fal
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from stages.conversation_text import words
+from stages.word_bytes import Booleans, Hashes, Ints, scattered, text_words
 
-Ints = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
-Booleans = npt.NDArray[np.bool_]
-
-BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2^64; 2^64 / golden ratio (Knuth, TAOCP 3, 6.4)
-INVERSE = pow(BASE, -1, 2**64)
+BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so no word is lost; 2^64 / golden ratio (Knuth, TAOCP 3, 6.4)
 
 
 class Runs(NamedTuple):
@@ -36,26 +30,39 @@ class Runs(NamedTuple):
 
 
 def word_hashes(texts: pl.Series) -> Runs:
-    """The words of texts without nulls."""
-    tokens = texts.to_frame("text").select(words(pl.col("text"))).to_series()
-    counts = tokens.list.len().to_numpy().astype(np.int64)
-    return Runs(tokens.explode(empty_as_null=False).hash().to_numpy(), counts)
+    """The words of texts without nulls, case folded."""
+    found = text_words(texts)
+    return Runs(found.hashes, found.counts)
 
 
 def run_hashes(text_words: Runs, length: int, *, short_texts: bool = False) -> Runs:
     """Every run of `length` words. A shorter text has none, or with `short_texts` one: all of its words.
 
-    The hash of words w is the sum of w[j] B^j modulo 2^64, a difference of two sums from the beginning.
+    The hash of words w is the sum of w[j] B^(length - j) modulo 2^64, made one to one afterwards.
     """
     counts = np.maximum(text_words.counts - length + 1, 0)
-    if short_texts:
-        counts = np.where(text_words.counts > 0, np.maximum(counts, 1), 0)
     starts = starts_of(text_words.counts)
-    first = ranges(starts, counts)
-    past = np.minimum(first + length, np.repeat(starts + text_words.counts, counts))
-    sums = np.append(np.uint64(0), np.cumsum(text_words.hashes * _powers(BASE, len(text_words.hashes))))
-    runs = (sums[past] - sums[first]) * _powers(INVERSE, len(text_words.hashes))[first]
-    return Runs(_scattered(runs), counts)
+    runs = _rolled(text_words.hashes, length)[ranges(starts, counts)]
+    short = np.flatnonzero((text_words.counts > 0) & (counts == 0)) if short_texts else starts[:0]
+    counts[short] = 1
+    whole = starts_of(counts)
+    hashes = np.empty(counts.sum(), dtype=np.uint64)
+    is_short = np.zeros(len(hashes), dtype=np.bool_)
+    is_short[whole[short]] = True
+    hashes[~is_short] = runs
+    for words in np.unique(text_words.counts[short]).tolist():
+        alike = short[text_words.counts[short] == words]
+        hashes[whole[alike]] = _rolled(text_words.hashes, words)[starts[alike]]
+    return Runs(scattered(hashes), counts)
+
+
+def _rolled(hashes: Hashes, length: int) -> Hashes:
+    """Of `length` neighbours from each place on, their sum weighted by rising powers of BASE."""
+    size = max(len(hashes) - length + 1, 0)
+    total = np.zeros(size, dtype=np.uint64)
+    for place in range(length):
+        total = (total + hashes[place : place + size]) * BASE
+    return total
 
 
 def starts_of(counts: Ints) -> Ints:
@@ -66,17 +73,3 @@ def starts_of(counts: Ints) -> Ints:
 def ranges(starts: Ints, counts: Ints) -> Ints:
     """The indices start, start + 1, … of every run, one run after the other."""
     return np.arange(counts.sum()) + np.repeat(starts - starts_of(counts), counts)
-
-
-def _powers(base: int, count: int) -> Hashes:
-    """base^0, base^1, … modulo 2^64."""
-    factors = np.full(count, base, dtype=np.uint64)
-    factors[:1] = 1
-    return np.cumprod(factors)
-
-
-def _scattered(values: Hashes) -> Hashes:
-    """Makes every bit depend on every bit; one to one (the finalizer of MurmurHash3)."""
-    for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        values = (values ^ (values >> np.uint64(33))) * np.uint64(multiplier)
-    return values ^ (values >> np.uint64(33))
