@@ -15,8 +15,9 @@ from stages.chat_template import ChatTemplate, ChatTokenizer
 from stages.evaluate.answers import answer_prompts, greedy
 from stages.evaluate.diagnosis import is_looping, leaks_role, role_marks, same_answer
 from stages.evaluate.intervals import mean_loss, share
-from stages.evaluate.losses import estimates_by_slice, loss_sums
+from stages.evaluate.losses import estimates_by_slice
 from stages.models import load_model, repeatable
+from stages.sequence_loss import loss_sums
 from stages.tokenize.builtin_templates import CHATML, CHATML_LITE
 from stages.tokenizer_files import open_tokenizer
 from tiny_model import make_model

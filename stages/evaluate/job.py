@@ -15,9 +15,9 @@ from stages.errors import DataError
 from stages.evaluate.answers import Answer, answer_prompts, greedy, stop_ids_of
 from stages.evaluate.comparison import answer_rows, loss_rows, side_by_side
 from stages.evaluate.held_out import held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
-from stages.evaluate.losses import loss_sums
 from stages.evaluate.stage import EvaluateParams
 from stages.models import add_token_rows, load_config, load_model, repeatable
+from stages.sequence_loss import loss_sums
 from stages.source_files import SourceFile
 
 ALMOST_ENDLESS = 2**31  # tokens; stands for a model that states no longest input
