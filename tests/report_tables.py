@@ -27,7 +27,12 @@ def invented_conversations(rows: int = 120) -> Rows:
         town = chance.choice(["Tess", "Or", "Kad", "Lun"]) + chance.choice(["mere", "vale", "ria", "by"])
         facts = [f"It has {chance.randint(2, 900)} houses.", "Barges carry salt there.", "Its bell rings at noon."]
         answer = " ".join([f"{town} lies on the river.", *facts * chance.randint(0, 4)])
-        place = {"source": SOURCES[number % 3], "file": f"{SOURCES[number % 3]}.jsonl", "record": number}
+        place: dict[str, Any] = {
+            "source": SOURCES[number % 3],
+            "file": f"{SOURCES[number % 3]}.jsonl",
+            "record": number,
+        }
+        place["task"] = ("facts", "houses", None)[number % 3]
         made.append(conversation(f"town {number}", f"What is known about {town}, question {number}?", answer, **place))
     for number, answer in ((3, ""), (5, "As an AI language model, I cannot know."), (9, "and so on " * 40)):
         made[number]["messages"][1]["content"] = answer
@@ -59,6 +64,7 @@ def curated(folder: Path) -> dict[str, Path]:
             similarity=pl.int_range(12) / 22 + 0.5, reason=pl.lit("near_duplicate"),
         ),
         "scored": scored,
+        "rated": rated,
         "kept": kept,
         "rejected": rejected,
         "contaminated": kept.head(2).with_columns(pl.lit(value).alias(name) for name, value in found.items()),

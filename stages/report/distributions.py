@@ -15,6 +15,7 @@ BINS_PER_DECADE = 5
 SHARE_BINS = 20
 PHRASES_SHOWN = 5
 PHRASE_CHARS = 60
+MEASURED = ("rated", "scored")  # the later one has the columns of the earlier
 
 
 class Signal(NamedTuple):
@@ -37,54 +38,51 @@ class Bins(NamedTuple):
     ticks: list[svg.Tick]
 
 
-def length_chart(tables: Tables) -> Markup | None:
-    """Lengths of the answers in logarithmic bins: all scored rows, and in front of them those kept."""
-    if "scored" not in tables:
-        return None
-    bins = count_bins(*_before_and_after(tables), "response_chars")
-    return svg.histogram(*bins, "Length of the answers in characters", height=200)
-
-
 def signals_of(tables: Tables) -> list[Signal]:
-    """Every column that `score` put beside the rows."""
-    if "scored" not in tables:
+    """Every column that stages put beside the rows to judge them by; a list is told by its values, a structure not at all."""
+    name = next((name for name in MEASURED if name in tables), None)
+    if name is None:
         return []
-    known = set(load_schema("unique").dtypes)
-    return [_signal(column, tables) for column in load_schema("scored").columns if column.name not in known]
+    given = set(tables[name].collect_schema().names()) - set(load_schema("unique").dtypes)
+    signals = [column for column in load_schema(name).columns if column.name in given and "struct" not in column.type]
+    before, after = tables[name], tables.get("kept", tables[name])
+    return [signal for column in signals if (signal := _signal(column, before, after))]
 
 
-def _before_and_after(tables: Tables) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """All scored rows, and those kept; the same twice where the filter's rows were not given."""
-    return tables["scored"], tables.get("kept", tables["scored"])
-
-
-def _signal(column: Column, tables: Tables) -> Signal:
-    if column.type in ("string", "boolean"):
-        return _found(column, tables["scored"])
-    count = share_bins if column.unit == "share" else count_bins
-    bins = count(*_before_and_after(tables), column.name)
+def _signal(column: Column, before: pl.LazyFrame, after: pl.LazyFrame) -> Signal | None:
+    """None for a measure that no row has."""
+    if column.type in ("string", "boolean") or column.type.startswith("list"):
+        return _found(column, before)
+    bins = (share_bins if column.unit == "share" else count_bins)(before, after, column.name)
+    if not sum(bins.before):
+        return None
     return Signal(column.name, column.description, svg.histogram(*bins, column.description, logarithmic=True))
 
 
 def _found(column: Column, scored: pl.LazyFrame) -> Signal:
     """How many rows have the signal, and for one that quotes what it found, its most frequent values."""
     name = pl.col(column.name)
-    is_quoted = column.type == "string"
-    found, rows = fetch(scored.select(name.count() if is_quoted else name.sum(), pl.len())).row(0)
+    is_list = column.type.startswith("list")
+    has_it = name.list.len() > 0 if is_list else name if column.type == "boolean" else name.is_not_null()
+    found, rows = fetch(scored.select(has_it.sum(), pl.len())).row(0)
     phrases: tuple[tuple[str, int], ...] = ()
-    if is_quoted:
-        counted = fetch(scored.group_by(name.str.head(PHRASE_CHARS).alias("phrase")).agg(rows=pl.len()))
+    if "string" in column.type:
+        values = scored.select(name.explode() if is_list else name)
+        counted = fetch(values.group_by(name.str.head(PHRASE_CHARS).alias("phrase")).agg(rows=pl.len()))
         most = counted.drop_nulls("phrase").sort(["rows", "phrase"], descending=[True, False])
         phrases = tuple(most.head(PHRASES_SHOWN).rows())
     return Signal(column.name, column.description, None, found or 0, rows, phrases)
 
 
-def count_bins(before: pl.LazyFrame, after: pl.LazyFrame, column: str) -> Bins:
-    """A bin for 0 and five per power of ten, from the smallest value's to the largest's."""
+def count_bins(before: pl.LazyFrame, after: pl.LazyFrame, column: str, rows_of: pl.Expr | None = None) -> Bins:
+    """A bin for 0 and five per power of ten, from the smallest value's to the largest's.
+
+    `rows_of` adds up how many rows those in a bin stand for; without it each stands for itself.
+    """
     value = pl.col(column)
     # log10 of a power of ten may come out a hair below the whole number that it is.
     bin_number = pl.when(value > 0).then((value.log10() * BINS_PER_DECADE + 1e-9).floor() + 1).otherwise(0)
-    counted = [_counted(rows, column, bin_number) for rows in (before, after)]
+    counted = [_counted(rows, column, bin_number, rows_of) for rows in (before, after)]
     first, last = min(counted[0], default=0), max(counted[0], default=0)
     shown = range(first, last + 1)
     ticks = [
@@ -105,10 +103,12 @@ def share_bins(before: pl.LazyFrame, after: pl.LazyFrame, column: str) -> Bins:
     return Bins(counted[0], counted[1], names, ticks)
 
 
-def _counted(rows: pl.LazyFrame, column: str, bin_number: pl.Expr) -> dict[int, int]:
+def _counted(rows: pl.LazyFrame, column: str, bin_number: pl.Expr, rows_of: pl.Expr | None = None) -> dict[int, int]:
     """Bin -> rows; rows without a value are left out."""
     given = rows.filter(pl.col(column).is_not_null())
-    bins = fetch(given.group_by(bin_number.cast(pl.Int64).alias("bin")).agg(rows=pl.len()))
+    bins = fetch(
+        given.group_by(bin_number.cast(pl.Int64).alias("bin")).agg(rows=pl.len() if rows_of is None else rows_of)
+    )
     return dict(bins.sort("bin").rows())
 
 

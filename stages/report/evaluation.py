@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from stages.report import svg
 from stages.report.datasets import Tables, fetch
-from stages.report.reasons import Excerpt
+from stages.report.marks import Marked, begin
 from stages.report.stage import ReportParams
 
 MODELS = ("base", "tuned")
@@ -36,15 +36,15 @@ class Comparison(NamedTuple):
 class Answer(NamedTuple):
     """What a model said; `stopped` when it ended by itself."""
 
-    text: Excerpt
+    text: Marked
     stopped: bool
 
 
 class Generation(NamedTuple):
     """One prompt, what was expected, and what both models said."""
 
-    prompt: Excerpt
-    reference: Excerpt
+    prompt: Marked
+    reference: Marked
     base: Answer
     tuned: Answer
 
@@ -88,6 +88,6 @@ def generations_of(tables: Tables, params: ReportParams) -> list[Generation]:
 
 
 def _generation(row: Mapping[str, Any], chars: int) -> Generation:
-    begun = {name: Excerpt(text[:chars], len(text)) for name, text in row.items() if isinstance(text, str)}
+    begun = {name: begin(text, chars) for name, text in row.items() if isinstance(text, str)}
     base, tuned = (Answer(begun[f"{model}_answer"], row[f"{model}_stopped"]) for model in MODELS)
     return Generation(begun["prompt"], begun["reference"], base, tuned)

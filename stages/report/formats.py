@@ -2,11 +2,10 @@
 
 import math
 import re
+import unicodedata
 
-# A control character would vanish or break the page, and a change of writing direction would show a text as what it is
-# not. Unicode's block "Control Pictures" has a picture of each control character.
-_SHOWN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "\u2421"}
-_SHOWN |= {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+CELL_CHARS = 300  # of a value in a table or beside a quote
+SHOWN_AS_IT_IS = "\n\t\u200c\u200d"  # the joiners make letters of Persian and Hindi, and families of emoji, one
 
 
 def count(value: float | None) -> str:
@@ -53,7 +52,8 @@ def cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return number(value)
-    return quoted(str(value))
+    text = str(value)
+    return quoted(text if len(text) <= CELL_CHARS else f"{text[:CELL_CHARS]} …")
 
 
 def spaced(name: str) -> str:
@@ -67,5 +67,18 @@ def anchor(*names: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` with its invisible controls made visible; escaping is the template's business."""
-    return text.translate(_SHOWN)
+    """`text` with what cannot be seen made visible; escaping is the template's business.
+
+    A control character would vanish or break the page, and a change of writing direction would show a text as what it
+    is not. Unicode's block "Control Pictures" has a picture of each control character.
+    """
+    return text if text.isprintable() else "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if character.isprintable() or character in SHOWN_AS_IT_IS or unicodedata.category(character) == "Zs":
+        return character
+    if code < 32:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 127 else f"[U+{code:04X}]"

@@ -1,6 +1,5 @@
 """How many rows each stage let through and set aside, and whether that adds up."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -20,7 +19,9 @@ class Decision(NamedTuple):
 DECISIONS = (
     Decision("ingest", (), "conversations", "quarantined"),
     Decision("dedup", ("conversations",), "unique", "duplicates"),
-    Decision("filter", ("unique", "scored"), "kept", "rejected"),  # score puts columns beside rows, and no row aside
+    Decision(
+        "filter", ("unique", "scored", "rated"), "kept", "rejected"
+    ),  # score and rate put columns beside rows, and no row aside
     Decision("decontaminate", ("kept",), "clean", "contaminated"),
     Decision("mix", ("clean",), "mixture", "left_out"),
     Decision("tokenize", ("mixture",), "examples", "refused"),
@@ -44,19 +45,6 @@ class Step(NamedTuple):
         return self.entered - self.kept - self.set_aside
 
 
-class Source(NamedTuple):
-    """What became of one source: records that ingest could not use, conversations, and those left at the end."""
-
-    name: str
-    quarantined: int
-    conversations: int
-    left: int
-
-    @property
-    def share(self) -> float:
-        return self.left / self.conversations if self.conversations else 0.0
-
-
 def steps_of(tables: Tables) -> list[Step]:
     """The decisions whose kept rows were given, in the order of the pipeline."""
     return [_step(decision, tables) for decision in DECISIONS if decision.keeps in tables]
@@ -67,14 +55,14 @@ def _step(decision: Decision, tables: Tables) -> Step:
     aside = decision.sets_aside
     return Step(
         decision,
-        entered=count_rows(_rows_of(given[0], tables)) if given else None,
-        kept=count_rows(_rows_of(decision.keeps, tables)),
-        set_aside=count_rows(_rows_of(aside, tables)) if aside in tables else None,
+        entered=count_rows(rows_of(given[0], tables)) if given else None,
+        kept=count_rows(rows_of(decision.keeps, tables)),
+        set_aside=count_rows(rows_of(aside, tables)) if aside in tables else None,
         reasons=count_by(tables[aside], "reason") if aside in tables else {},
     )
 
 
-def _rows_of(name: str, tables: Tables) -> pl.LazyFrame:
+def rows_of(name: str, tables: Tables) -> pl.LazyFrame:
     """What is counted in a table: a conversation unrolled into several examples, or a record with two faults, is one."""
     if name == "examples":
         return tables[name].select("row_id", "source").unique("row_id")
@@ -84,18 +72,20 @@ def _rows_of(name: str, tables: Tables) -> pl.LazyFrame:
     return tables[name]
 
 
-def unread_files(tables: Tables) -> int:
-    """Files of which no record could be read."""
-    if "quarantined" not in tables:
-        return 0
-    return count_rows(tables["quarantined"].filter(pl.col("record").is_null()).select("source", "file").unique())
+class Files(NamedTuple):
+    """The files that rows came from, and how many of them gave nothing."""
+
+    read: int
+    unread: int
 
 
-def sources_of(tables: Tables, steps: Sequence[Step]) -> list[Source]:
-    """Each source with its conversations left after the last of `steps`, largest first."""
-    if "conversations" not in tables:
-        return []
-    names = ("quarantined", "conversations", steps[-1].decision.keeps)
-    counted = [count_by(_rows_of(name, tables), "source") if name in tables else {} for name in names]
-    sources = [Source(name, *(rows.get(name, 0) for rows in counted)) for name in {*counted[0], *counted[1]}]
-    return sorted(sources, key=lambda source: (-source.conversations, source.name))
+def files_of(tables: Tables) -> Files:
+    """Files with at least one record that was read, sound or not, and files of which no record could be read."""
+    places = pl.col("source", "file")
+    rows = [tables["conversations"].select(places)] if "conversations" in tables else []
+    unread = 0
+    if "quarantined" in tables:
+        is_file = pl.col("record").is_null()
+        rows.append(tables["quarantined"].filter(~is_file).select(places))
+        unread = count_rows(tables["quarantined"].filter(is_file).select(places).unique())
+    return Files(count_rows(pl.concat(rows).unique()) if rows else 0, unread)

@@ -8,19 +8,24 @@ import jinja2
 
 from stages.report import formats, svg
 from stages.report.datasets import Tables, count_rows
-from stages.report.distributions import length_chart, signals_of
+from stages.report.distributions import signals_of
 from stages.report.evaluation import comparisons_of, generations_of
-from stages.report.funnel import Step, sources_of, steps_of, unread_files
-from stages.report.reasons import set_aside_of
+from stages.report.funnel import Step, files_of, steps_of
+from stages.report.reasons import SetAside, set_aside_of
 from stages.report.release import gates_of, model_version_of
+from stages.report.sources import sources_of
+from stages.report.spread import makeups_of, spreads_of
 from stages.report.stage import ReportParams
 from stages.report.training import splits_of, token_chart, training_of
 
 SECTIONS = {
     "funnel": "Funnel",
     "sources": "Sources",
+    "spreads": "Lengths",
+    "makeups": "Kinds",
+    "duplicates": "Duplicates",
+    "contaminated": "Contamination",
     "reasons": "Set aside",
-    "lengths": "Lengths",
     "signals": "Signals",
     "tokens": "Tokens",
     "training": "Training",
@@ -54,11 +59,12 @@ def _sections(tables: Tables, params: ReportParams) -> dict[str, Any]:
     steps = steps_of(tables)
     return {
         "funnel": [(step, _funnel_bar(step, steps)) for step in steps],
-        "unread_files": unread_files(tables),
-        "sources": [(source, _share_bar(source.share)) for source in sources_of(tables, steps)],
-        "reasons": set_aside_of(tables, params),
+        "files": files_of(tables),
+        "sources": sources_of(tables),
+        "spreads": spreads_of(tables),
+        "makeups": makeups_of(tables),
+        **_set_aside_sections(set_aside_of(tables, params)),
         "filtered": "kept" in tables,
-        "lengths": length_chart(tables),
         "signals": signals_of(tables),
         "tokens": splits_of(tables),
         "token_chart": token_chart(tables),
@@ -81,7 +87,15 @@ def _funnel_bar(step: Step, steps: list[Step]) -> str:
     return svg.bar(parts, f"{step.decision.stage}: {step.kept:,} kept, {aside:,} set aside")
 
 
-def _share_bar(share: float) -> str:
+def _set_aside_sections(parts: list[SetAside]) -> dict[str, list[SetAside]]:
+    """What was set aside for another row or for an evaluation item has a section of its own."""
+    own = ("duplicates", "contaminated")
+    sections = {name: [part for part in parts if part.dataset == name] for name in own}
+    return sections | {"reasons": [part for part in parts if part.dataset not in own]}
+
+
+def share_bar(share: float) -> str:
+    """A bar filled up to `share`."""
     return svg.bar([svg.Part(share, "kept", formats.percent(share))], formats.percent(share))
 
 
@@ -90,6 +104,8 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     tiles = []
     if found["funnel"]:
         first, last = found["funnel"][0][0], found["funnel"][-1][0]
+        if found["files"].read:
+            tiles.append(("files", formats.count(found["files"].read)))
         tiles.append((first.decision.keeps, formats.count(first.kept)))
         tiles.append((f"left after {last.decision.stage}", formats.count(last.kept)))
     if found["tokens"]:
@@ -110,5 +126,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     names = ("count", "percent", "number", "metric", "cell", "spaced", "anchor", "quoted")
-    environment.filters |= {name: getattr(formats, name) for name in names}
+    environment.filters |= {name: getattr(formats, name) for name in names} | {"share_bar": share_bar}
     return environment

@@ -1,4 +1,7 @@
-"""Why rows were set aside, with a few of them quoted: the same few whenever the data are the same."""
+"""Why rows were set aside, with a few of them quoted: the same few whenever the data are the same.
+
+A row that repeats another stands beside the one that stays, one that holds an evaluation item beside that item.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,32 +11,28 @@ import polars as pl
 from stages.conversation_text import prompt_text, response_text
 from stages.report.datasets import Tables, fetch
 from stages.report.funnel import DECISIONS, Decision
+from stages.report.marks import Marked, begin, mark_differences, mark_run
 from stages.report.stage import ReportParams
 from stages.schema import load_schema
 
 ROW = "row"  # position in the table's key order
-
-
-class Excerpt(NamedTuple):
-    """The beginning of a text, and how long it is."""
-
-    text: str
-    chars: int
-
-    @property
-    def more_chars(self) -> int:
-        return self.chars - len(self.text)
+DOUBTFUL_FIRST = {"duplicates": "similarity", "contaminated": "overlap"}  # the least alike are looked at first
+QUOTES_SHOWN = 600  # per table, so that a page with many reasons stays within a few megabytes
+READ_CHARS = 20_000  # of a text, to find in it what is to be marked
+TEXTS = ("prompt", "response")
+ITEM_TEXTS = ("eval_text", "item_text")  # the whole evaluation item, where decontaminate tells it
 
 
 class Quote(NamedTuple):
-    """One row that was set aside: where it came from, what was found, what it says, and the row that stays instead."""
+    """One row: where it came from, what was found, what it says, and what it is to be compared with."""
 
     place: str
     row_id: str | None
     facts: list[tuple[str, object]]
-    prompt: Excerpt | None
-    response: Excerpt | None
-    survivor: "Quote | None" = None
+    prompt: Marked | None
+    response: Marked | None
+    beside: "Quote | None" = None
+    label: str = "Text"  # of a response without a prompt
 
 
 class Reason(NamedTuple):
@@ -62,62 +61,112 @@ def set_aside_of(tables: Tables, params: ReportParams) -> list[SetAside]:
 
 def _set_aside(decision: Decision, tables: Tables, params: ReportParams) -> SetAside:
     table = tables[decision.sets_aside].with_row_index(ROW)
-    chosen = fetch(
-        table.group_by("reason").agg(rows=pl.len(), first=pl.col(ROW).bottom_k(params.examples_per_reason))
-    ).sort(["rows", "reason"], descending=[True, False])
-    wanted = sorted(row for rows in chosen["first"] for row in rows)
+    order = DOUBTFUL_FIRST.get(decision.sets_aside, ROW)
+    first = pl.col(ROW).sort_by(order, ROW).head(params.examples_per_reason)
+    chosen = fetch(table.group_by("reason").agg(rows=pl.len(), first=first)).sort(
+        ["rows", "reason"], descending=[True, False]
+    )
+    shown = max(1, QUOTES_SHOWN // max(chosen.height, 1))
+    picked = {name: rows[:shown] for name, rows in chosen.select("reason", "first").rows()}
+    wanted = sorted(row for rows in picked.values() for row in rows)
     quotes = _quotes(table.filter(pl.col(ROW).is_in(wanted)), decision, tables, params.excerpt_chars)
     total = int(chosen["rows"].sum())
     reasons = [
-        Reason(name, rows, rows / total, [quotes[row] for row in sorted(first)])
-        for name, rows, first in chosen.select("reason", "rows", "first").rows()
+        Reason(name, rows, rows / total, [quotes[row] for row in picked[name]])
+        for name, rows in chosen.select("reason", "rows").rows()
     ]
     return SetAside(decision.stage, decision.sets_aside, total, reasons)
 
 
 def _quotes(rows: pl.LazyFrame, decision: Decision, tables: Tables, chars: int) -> dict[int, Quote]:
-    evidence = _evidence(decision)
-    told = fetch(rows.select(ROW, *_quoted(decision.sets_aside, evidence, chars))).to_dicts()
-    survivors = _survivors([row["survivor_id"] for row in told if row.get("survivor_id")], tables, chars)
-    return {row[ROW]: _quote(row, evidence, survivors.get(row.get("survivor_id", ""))) for row in told}
+    given = set(rows.collect_schema().names())
+    evidence = [name for name in _evidence(decision) if name in given]
+    told = fetch(rows.select(ROW, *_quoted(decision.sets_aside, evidence))).to_dicts()
+    survivors = _survivors([row["survivor_id"] for row in told if row.get("survivor_id")], tables)
+    return {row[ROW]: _compared(row, evidence, survivors.get(row.get("survivor_id", "")), chars) for row in told}
 
 
-def _survivors(ids: Sequence[str], tables: Tables, chars: int) -> dict[str, Quote]:
+def _survivors(ids: Sequence[str], tables: Tables) -> dict[str, dict[str, Any]]:
     if not ids or "unique" not in tables:
         return {}
     rows = tables["unique"].filter(pl.col("row_id").is_in(sorted(set(ids))))
-    found = fetch(rows.select(_quoted("unique", [], chars))).to_dicts()
-    return {row["row_id"]: _quote(row, []) for row in found}
+    return {row["row_id"]: row for row in fetch(rows.select(_quoted("unique", []))).to_dicts()}
 
 
 def _evidence(decision: Decision) -> list[str]:
     """What a stage added to the rows that it set aside, and what the signals it judged them by caught word for word."""
     if decision.sets_aside == "quarantined":
         return ["byte_offset", "field", "found", "expected", "fix"]
-    measured = {column.name for column in load_schema("scored").columns if column.type != "string"}
+    measured = {column.name for column in load_schema("kept").columns if column.type != "string"}
     known = set(load_schema(decision.reads[0]).dtypes) | measured | {"reason"}
     return [name for name in load_schema(decision.sets_aside).dtypes if name not in known]
 
 
-def _quoted(dataset: str, evidence: Sequence[str], chars: int) -> list[str | pl.Expr]:
+def _quoted(dataset: str, evidence: Sequence[str]) -> list[str | pl.Expr]:
     """The columns of a quote: where the row came from, what was found, and the beginnings of its texts."""
     columns = load_schema(dataset).dtypes
     told = [name for name in ("row_id", "source", "file", "record") if name in columns]
-    texts = {"prompt": prompt_text(), "response": response_text()} if "messages" in columns else {}
-    begun = [text.str.head(chars).alias(name) for name, text in texts.items()]
+    texts = dict(zip(TEXTS, (prompt_text(), response_text()), strict=True)) if "messages" in columns else {}
+    begun = [text.str.head(READ_CHARS).alias(name) for name, text in texts.items()]
     lengths = [text.str.len_chars().alias(f"{name}_length") for name, text in texts.items()]
     return [*told, *evidence, *begun, *lengths]
 
 
-def _quote(row: Mapping[str, Any], evidence: Sequence[str], survivor: Quote | None = None) -> Quote:
+def _compared(row: Mapping[str, Any], evidence: Sequence[str], survivor: Mapping[str, Any] | None, chars: int) -> Quote:
+    """The quote of a row that was set aside."""
+    if survivor is not None:
+        pairs = {name: _marked_pair(row, survivor, name, chars) for name in TEXTS}
+        stays = _quote(survivor, [], {name: pair[1] for name, pair in pairs.items()})
+        told = [name for name in evidence if name != "survivor_id"]
+        return _quote(row, told, {name: pair[0] for name, pair in pairs.items()}, stays)
+    item = _evaluation_item(row, chars) if row.get("eval_file") else None
+    told = [name for name in evidence if item is None or not name.startswith(("eval_", "evidence"))]
+    return _quote(row, told, _excerpts(row, evidence, chars), item)
+
+
+def _marked_pair(
+    row: Mapping[str, Any], survivor: Mapping[str, Any], name: str, chars: int
+) -> tuple[Marked | None, Marked | None]:
+    """One text of both rows with the words marked in which they differ; None where a document has no prompt."""
+    texts = [each.get(name) or "" for each in (row, survivor)]
+    if not any(texts) and name == "prompt":
+        return None, None
+    marked = mark_differences(texts[0], texts[1], chars)
+    unread = [(each.get(f"{name}_length") or 0) - len(text) for each, text in zip((row, survivor), texts, strict=True)]
+    first, second = (
+        side._replace(more_chars=side.more_chars + more) for side, more in zip(marked, unread, strict=True)
+    )
+    return first, second
+
+
+def _evaluation_item(row: Mapping[str, Any], chars: int) -> Quote:
+    """What the row was found to hold."""
+    place = f"{row['eval_file']} item {row['eval_item']:,}"
+    run = row["evidence"]
+    text = next((row[name] for name in ITEM_TEXTS if row.get(name)), run)
+    label = "Words in common" if text is run else "Item"
+    return Quote(place, None, [], None, mark_run(text, run, chars) or begin(text, chars), label=label)
+
+
+def _excerpts(row: Mapping[str, Any], evidence: Sequence[str], chars: int) -> dict[str, Marked | None]:
+    """The texts of a row around the first evidence that stands in them word for word, or else their beginnings."""
+    caught = [row[name] for name in evidence if isinstance(row[name], str)]
+    found: dict[str, Marked | None] = {}
+    for name in TEXTS:
+        text = row.get(name)
+        # A record that could not be read has no texts, a document has no prompt; an empty answer is one.
+        if text or (text == "" and name == "response"):
+            length = row[f"{name}_length"]
+            marked = next(filter(None, (mark_run(text, run, chars) for run in caught)), None)
+            more = length - len(text)
+            found[name] = marked._replace(more_chars=marked.more_chars + more) if marked else begin(text, chars, length)
+    return found
+
+
+def _quote(
+    row: Mapping[str, Any], evidence: Sequence[str], texts: Mapping[str, Marked | None], beside: Quote | None = None
+) -> Quote:
     record = "" if row["record"] is None else f" record {row['record']:,}"
     place = " · ".join(part for part in (row["source"], row["file"]) if part) + record
-    shown = [name for name in evidence if row[name] is not None and not (survivor and name == "survivor_id")]
-    facts = [(name, row[name]) for name in shown]
-    return Quote(place, row.get("row_id"), facts, _excerpt(row, "prompt"), _excerpt(row, "response"), survivor)
-
-
-def _excerpt(row: Mapping[str, Any], name: str) -> Excerpt | None:
-    """None for a row without such a text: a record that could not be read, the prompt of a document."""
-    text = row.get(name)
-    return Excerpt(text, row[f"{name}_length"]) if text or (text == "" and name == "response") else None
+    facts = [(name, row[name]) for name in evidence if row[name] is not None]
+    return Quote(place, row.get("row_id"), facts, texts.get("prompt"), texts.get("response"), beside)

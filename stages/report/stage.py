@@ -7,13 +7,13 @@ class ReportParams(Params):
     """How the page is headed and how much of the data it quotes."""
 
     title: str = setting("Temper run", "Heading of the page: what this run is", min_length=1, max_length=120)
-    examples_per_reason: int = setting(3, "Rows quoted for each reason that set rows aside", unit="rows", ge=0, le=50)
+    examples_per_reason: int = setting(10, "Rows quoted for each reason that set rows aside", unit="rows", ge=0, le=50)
     generations_shown: int = setting(8, "Prompts whose answers stand side by side", unit="prompts", ge=0, le=200)
-    excerpt_chars: int = setting(320, "How much of a text is quoted", unit="characters", ge=40, le=20_000)
+    excerpt_chars: int = setting(400, "How much of a text is quoted", unit="characters", ge=40, le=20_000)
 
 
 TABLES = (
-    "conversations", "quarantined", "unique", "duplicates", "scored", "kept", "rejected", "clean", "contaminated",
+    "conversations", "quarantined", "unique", "duplicates", "scored", "rated", "kept", "rejected", "clean", "contaminated",
     "mixture", "left_out", "examples", "refused", "training_log", "evaluation", "generations", "model_version", "verdict",
 )  # fmt: skip
 

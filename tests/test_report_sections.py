@@ -1,0 +1,120 @@
+"""The sections of the data report that compare: sources, lengths, kinds, duplicates and contamination."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rows import chat, conversation, sealed
+from stages.report.funnel import Files, files_of
+from stages.report.marks import Marked
+from stages.report.reasons import Quote, set_aside_of
+from stages.report.spread import makeups_of, spreads_of
+from stages.report.stage import ReportParams
+from stages.schema import load_schema
+from stages.tables import read_table
+
+NOTHING: dict[type[pl.DataType], Any] = {pl.Int64: 0, pl.Float64: 0.0, pl.Boolean: False, pl.String: "", pl.Int32: 1}
+
+
+def tables(folder: Path, **rows: list[dict[str, Any]]) -> dict[str, pl.LazyFrame]:
+    """Sealed tables; columns that must be there and do not matter here hold nothing."""
+    made = {}
+    for name, given in rows.items():
+        needed = [column for column in load_schema(name).columns if not column.may_be_missing]
+        filler = {c.name: c.values[0] if c.values else NOTHING.get(c.dtype.base_type()) for c in needed}
+        made[name] = read_table(sealed(folder / name, name, [filler | row for row in given]))
+    return made
+
+
+def marked(text: Marked | None) -> list[str]:
+    return [piece.text for piece in text.pieces if piece.marked] if text else []
+
+
+def duplicate(name: str, similarity: float, answer: str, survivor: str) -> dict[str, Any]:
+    row = conversation(name, "Name a river of Orvale, please", answer)
+    return row | {
+        "survivor_id": survivor,
+        "similarity": similarity,
+        "reason": "near_duplicate",
+        "matched_key": "conversation",
+    }
+
+
+def quotes(given: dict[str, pl.LazyFrame], **params: int) -> list[Quote]:
+    return [q for part in set_aside_of(given, ReportParams(**params)) for reason in part.reasons for q in reason.quotes]
+
+
+def test_the_least_similar_pair_comes_first_with_the_words_marked_in_which_it_differs(tmp_path: Path) -> None:
+    stays = conversation("stays", "Name a river of Orvale, please", "It is the Lun, which is long.")
+    pairs = [duplicate(f"d{n}", n / 20, f"It is the River{n}, which is long.", stays["row_id"]) for n in range(10, 20)]
+    first = quotes(tables(tmp_path, unique=[stays], duplicates=pairs), examples_per_reason=2)
+    assert [marked(quote.response) for quote in first] == [["River10"], ["River11"]]
+    assert first[0].beside is not None
+    assert marked(first[0].beside.response) == ["Lun"]
+    assert marked(first[0].prompt) == []
+
+
+def test_a_contaminated_row_stands_beside_the_words_that_it_shares_with_an_item(tmp_path: Path) -> None:
+    row = conversation("c", "Please answer: When does the Bell ring, at noon?", "Yes")
+    found = {"reason": "eval_ngram", "eval_file": "quiz.jsonl", "eval_item": 4, "overlap": 0.9}
+    (quote,) = quotes(tables(tmp_path, contaminated=[row | found | {"evidence": "does the bell ring at noon"}]))
+    assert marked(quote.prompt) == ["does the Bell ring, at noon"]
+    assert quote.beside is not None
+    assert quote.beside.place == "quiz.jsonl item 4"
+    assert marked(quote.beside.response) == ["does the bell ring at noon"]
+    assert quote.facts == [("overlap", 0.9)]
+
+
+def test_what_a_rule_caught_word_for_word_is_marked_where_it_stands(tmp_path: Path) -> None:
+    row = conversation("r", "Who?", "x " * 900 + "As an AI model, I cannot.")
+    caught = {"refusal_phrase": "As an AI model", "reason": "refusal", "value": 1.0, "threshold": 0.0}
+    (quote,) = quotes(tables(tmp_path, rejected=[row | caught]), excerpt_chars=100)
+    assert marked(quote.response) == ["As an AI model"]
+
+
+def test_lengths_are_told_after_each_stage_with_what_it_removed(tmp_path: Path) -> None:
+    rows = [conversation(f"n{n}", "Ask", "x" * n) for n in range(1, 101)]
+    scored = [row | {"response_chars": n, "prompt_chars": 3} for n, row in enumerate(rows[:50], 1)]
+    given = tables(tmp_path, unique=rows, kept=scored, clean=scored)
+    answers = next(spread for spread in spreads_of(given) if spread.name == "response_chars")
+    told = [(s.stage, s.rows, s.removed, s.low, s.median, s.high, s.chart is not None) for s in answers.stages]
+    assert told == [
+        ("dedup", 100, 0, 5, 50, 95, True),
+        ("filter", 50, 50, 3, 25, 48, True),
+        ("decontaminate", 50, 0, 3, 25, 48, False),
+    ]
+
+
+def test_a_document_has_neither_prompt_nor_turns(tmp_path: Path) -> None:
+    document = conversation("d") | {"messages": chat("Plain text.", roles=["text"])}
+    spreads = spreads_of(tables(tmp_path, conversations=[document]))
+    assert [(spread.name, spread.stages[0].median) for spread in spreads] == [("response_chars", 11)]
+
+
+def test_the_makeup_shows_shares_by_stage_and_puts_rare_kinds_together(tmp_path: Path) -> None:
+    rows = [conversation(f"n{n}", "Ask", "Say", task=f"task{min(n, 12)}" if n else None) for n in range(40)]
+    given = tables(tmp_path, conversations=rows, unique=[row for row in rows if row["task"] == "task12"])
+    (makeup,) = makeups_of(given)
+    assert makeup.stages == ["ingest", "dedup"]
+    assert makeup.kinds[0] == ("task12", [28 / 40, 1.0])
+    assert None in [kind.name for kind in makeup.kinds]
+    assert makeup.others is not None
+    assert makeup.others.name == "5 others"
+    assert round(sum(kind.shares[0] for kind in [*makeup.kinds, makeup.others]), 9) == 1
+
+
+def test_files_are_counted_once_and_those_that_gave_nothing_apart(tmp_path: Path) -> None:
+    rows = [conversation(f"n{n}", "Ask", "Say", file=f"f{n % 3}.jsonl") for n in range(9)]
+    fault = {"source": "test", "reason": "invalid_json"}
+    faults = [fault | {"file": "f0.jsonl", "record": 7}, fault | {"file": "only-bad.jsonl", "record": 0},
+              fault | {"file": "broken.gz", "record": None}]  # fmt: skip
+    assert files_of(tables(tmp_path, conversations=rows, quarantined=faults)) == Files(read=4, unread=1)
+
+
+def test_many_reasons_share_the_room_for_quotes(tmp_path: Path) -> None:
+    faults = [{"source": "s", "file": "f", "record": n, "reason": f"fault_{n % 90:02d}"} for n in range(90 * 12)]
+    shown = quotes(tables(tmp_path, quarantined=faults), examples_per_reason=10)
+    assert len(shown) == 90 * 6
+    assert len({re.sub(r".* record ", "", quote.place) for quote in shown}) == 90 * 6
