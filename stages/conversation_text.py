@@ -21,6 +21,12 @@ def response_text(*, reasoning: bool = False) -> pl.Expr:
     return pl.col("messages").list.eval(_turn_text(reasoning=reasoning)).list.last()
 
 
+def context_text(separator: str) -> pl.Expr:
+    """All turns before the last, the system's too, with `separator` between them; empty for a `text` document."""
+    before = pl.col("messages").list.head(pl.col("messages").list.len() - 1)
+    return before.list.eval(_turn_text()).list.join(separator)
+
+
 def answers_text() -> pl.Expr:
     """Everything the model is to say: the assistant turns, one below the other, or the text of a `text` document."""
     return _joined(_turn_text().filter(_role().is_in(["assistant", "text"])))
@@ -29,6 +35,11 @@ def answers_text() -> pl.Expr:
 def conversation_text() -> pl.Expr:
     """All turns but the system's with their reasoning, one below the other."""
     return _joined(_turn_text(reasoning=True).filter(_role() != "system"))
+
+
+def every_text() -> pl.Expr:
+    """All turns with their reasoning, the system's too, one below the other: for what may stand in none of them."""
+    return _joined(_turn_text(reasoning=True))
 
 
 def opening_text() -> pl.Expr:

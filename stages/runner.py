@@ -78,8 +78,9 @@ def tell(outcome: Outcome) -> str:
         f"  {dataset}: {', '.join(f'{reason} {count:,}' for reason, count in most_frequent_first(counts))}"
         for dataset, counts in outcome.receipt["reasons"].items()
     ]
+    told = [f"  {line}" for line in outcome.receipt["facts"].get("told", ())]  # what a job has to say for people
     notes = [f"  note: {note}" for note in outcome.notes]
-    return "\n".join([f"{outcome.receipt['stage']}: {made} ({how})", *reasons, *notes, f"  in {outcome.folder}"])
+    return "\n".join([f"{outcome.receipt['stage']}: {made} ({how})", *reasons, *told, *notes, f"  in {outcome.folder}"])
 
 
 def run_stage(request: Request) -> Outcome:
