@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pipeline(verbs)
     _add_run_folder_commands(verbs)
     _add_questions(verbs)
+    _add_diff(verbs)
     return parser
 
 
@@ -127,6 +128,17 @@ def _add_questions(verbs: Verbs) -> None:  # type: ignore[valid-type]
         one.set_defaults(command=function)
         for argument in arguments:
             _add_argument(one, argument)
+
+
+def _add_diff(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    one = verbs.add_parser("diff", help="rows in and out between two snapshots, with reasons")  # type: ignore[attr-defined]
+    one.set_defaults(command=commands.diff)
+    told = "a run (name, folder, latest), a dataset or result folder, a published version, or published"
+    one.add_argument("before", metavar="snapshot", help=told)
+    one.add_argument("after", metavar="snapshot", help="the same, to compare it with")
+    one.add_argument("--examples", type=int, default=2, metavar="N", help="rows quoted of each class (default 2)")
+    one.add_argument("--output", type=Path, metavar="PAGE.HTML", help="write a page too")
+    _add_argument(one, "--store")
 
 
 def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:

@@ -174,6 +174,26 @@ def ledger(options: argparse.Namespace) -> str:
     return lineage.ledger_text(find_run(_store(options), options.which))
 
 
+def diff(options: argparse.Namespace) -> str:
+    """What differs between two snapshots, as text; with --output also as a page."""
+    from stages.data_diff import compare
+    from stages.diff_page import diff_page
+    from stages.diff_quotes import quoted_classes
+    from stages.diff_text import diff_text
+    from stages.snapshots import find_snapshot
+
+    if options.output and not options.output.absolute().parent.is_dir():
+        raise UsageError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
+    store = _store(options)
+    difference = compare(find_snapshot(store, options.before), find_snapshot(store, options.after))
+    text = diff_text(difference, quoted_classes(difference, options.examples, 200))
+    if options.output is None:
+        return text
+    page = diff_page(difference, quoted_classes(difference, max(options.examples, 10), 400))
+    options.output.write_text(page, encoding="utf-8")
+    return f"{text}\n\npage: {options.output}"
+
+
 def docs(options: argparse.Namespace) -> str:
     from stages.docs import stale_documents, write_documents
 

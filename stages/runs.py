@@ -185,13 +185,18 @@ def note_finished(run: Run, stage: Stage, result: Path | None, receipt: Mapping[
     write_json(run.folder / f"{stage.name}.json", note)
 
 
+def curated_datasets(run: Run) -> dict[str, str]:
+    """Dataset -> folder below the store, of what the run curated; the digest of all of it is the data set's version."""
+    curated = {name for stage in CURATION for name in stage.outputs}
+    made = stage_outputs(run).items()
+    return {name: os.path.relpath(paths[0], run.store.root) for name, paths in made if name in curated}
+
+
 def publish(run: Run) -> str | None:
     """Moves the data set's ref to what this run curated; returns its version, or None for a run that curates nothing."""
     if not {stage.name for stage in CURATION} <= {stage.name for stage in run.pipeline.stages}:
         return None
-    datasets = {name: os.path.relpath(paths[0], run.store.root)
-                for name, paths in stage_outputs(run).items()
-                if name in {output for stage in CURATION for output in stage.outputs}}  # fmt: skip
+    datasets = curated_datasets(run)
     if "examples" not in datasets:
         raise UsageError(f"run {run.name} is not finished: no examples were made; run its stages first")
     version = digest_of(sorted(datasets.items()))

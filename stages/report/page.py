@@ -49,7 +49,7 @@ def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> 
     found = _sections(tables, params)
     shown = [name for name in SECTIONS if found[name]]
     data = [(name, count_rows(table), digests.get(name, "")[:12]) for name, table in sorted(tables.items())]
-    template = _environment().get_template("page.html.jinja")
+    template = environment().get_template("page.html.jinja")
     facts = {"shown": shown, "titles": SECTIONS, "data": data, "tiles": _tiles(found), "sources_shown": SOURCES_SHOWN}
     html = template.render(found | facts, params=params)
     return Page(html, shown)
@@ -120,11 +120,12 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return tiles
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+def environment(*folders: Path) -> jinja2.Environment:
+    """Templates of this folder and of `folders`, with the report's formats as filters."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     names = ("count", "percent", "number", "metric", "cell", "spaced", "anchor", "quoted")
-    environment.filters |= {name: getattr(formats, name) for name in names} | {"share_bar": share_bar}
-    return environment
+    made.filters |= {name: getattr(formats, name) for name in names} | {"share_bar": share_bar}
+    return made

@@ -60,12 +60,12 @@ class Makeup(NamedTuple):
 def spreads_of(tables: Tables) -> list[Spread]:
     """Answer length, prompt length and turns after each stage whose kept rows were given."""
     given = {stage: name for stage, name in SNAPSHOTS.items() if name in tables}
-    counted = {stage: _value_counts(tables[name]) for stage, name in given.items()}
+    counted = {stage: value_counts(tables[name]) for stage, name in given.items()}
     spreads = [Spread(name, title, _stages(name, title, counted)) for name, title in MEASURES.items()]
     return [spread for spread in spreads if spread.stages]
 
 
-def _value_counts(table: pl.LazyFrame) -> pl.DataFrame:
+def value_counts(table: pl.LazyFrame) -> pl.DataFrame:
     """measure, value, rows: as many rows as there are distinct lengths, however large the table is."""
     columns = table.collect_schema().names()
     is_document = pl.col("messages").list.first().struct.field("role") == "text"
@@ -96,12 +96,12 @@ def _stages(measure: str, title: str, counted: dict[str, pl.DataFrame]) -> list[
         if removed or before is None:
             bins = count_bins((after if before is None else before).lazy(), after.lazy(), "value", pl.col("rows").sum())
             chart = svg.histogram(*bins, f"{title} after {stage}", height=96, logarithmic=True)
-        found.append(StageSpread(stage, rows, removed, *_quantiles(after, rows), chart))
+        found.append(StageSpread(stage, rows, removed, *quantiles(after, rows), chart))
         before = after
     return found
 
 
-def _quantiles(counts: pl.DataFrame, rows: int) -> tuple[int, int, int]:
+def quantiles(counts: pl.DataFrame, rows: int) -> tuple[int, int, int]:
     """The values that 5 %, half and 95 % of the rows do not exceed."""
     up_to = counts.select("value", reached=pl.col("rows").cum_sum() / rows)
     low, median, high = (int(up_to.filter(pl.col("reached") >= share)["value"][0]) for share in (0.05, 0.5, 0.95))
@@ -113,11 +113,16 @@ def makeups_of(tables: Tables) -> list[Makeup]:
     given = {stage: name for stage, name in SNAPSHOTS.items() if name in tables}
     columns: dict[str, list[str]] = {}
     for stage, name in given.items():
-        for column, dtype in tables[name].collect_schema().items():
-            if dtype == pl.String and any(kind in column for kind in KIND_NAMES):
-                columns.setdefault(column, []).append(stage)
+        for column in kind_columns(tables[name]):
+            columns.setdefault(column, []).append(stage)
     makeups = [_makeup(column, {stage: tables[given[stage]] for stage in stages}) for column, stages in columns.items()]
     return [makeup for makeup in makeups if any(kind.name is not None for kind in makeup.kinds)]
+
+
+def kind_columns(table: pl.LazyFrame) -> list[str]:
+    """The text columns that say of what task or language a row is."""
+    columns = table.collect_schema().items()
+    return [name for name, dtype in columns if dtype == pl.String and any(kind in name for kind in KIND_NAMES)]
 
 
 def _makeup(column: str, tables: Tables) -> Makeup:

@@ -83,6 +83,24 @@ def histogram(  # noqa: PLR0913 - what there is to say about one chart
     return _framed(Markup("").join(drawn), ticks, marks, height, label)
 
 
+def paired_histogram(
+    first: Sequence[float], second: Sequence[float], bins: Sequence[str], ticks: Sequence[Tick], label: str, *,
+    height: int = 120,
+) -> Markup:  # fmt: skip
+    """Two bars per bin, side by side: the shares (0-1) of two sets of rows, so that sets of any size compare."""
+    top, width = max([*first, *second], default=0.0) or 1.0, 1 / max(len(bins), 1)
+    shape = '<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>'
+    drawn = Markup("")
+    for place, pair in enumerate(zip(first, second, strict=True)):
+        title = f"{bins[place]}: {100 * pair[0]:.1f} % before, {100 * pair[1]:.1f} % after"
+        for side, (share, style) in enumerate(zip(pair, ("first", "second"), strict=True)):
+            tall, left = height * share / top, width * (place + 0.06 + 0.44 * side)
+            box = (style, _percent(left), _px(height - tall), _percent(width * 0.44), _px(tall), title)
+            drawn += Markup(shape).format(*box) if share else Markup("")
+    marks = [Tick(share / top, f"{100 * share:.3g} %") for share in round_ticks(0, top, 4) if share <= top]
+    return _framed(drawn, ticks, marks, height, label)
+
+
 def line_chart(lines: Sequence[Line], label: str, *, height: int = 220) -> Markup:
     """Lines over one pair of axes with ticks at round numbers; points that are not finite are left out."""
     shown = [line._replace(points=[point for point in line.points if math.isfinite(sum(point))]) for line in lines]

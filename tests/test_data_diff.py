@@ -1,0 +1,203 @@
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from browser import measure
+from conftest import run_stages
+from curated_run import finished_run, record
+from report_tables import HOSTILE
+from rows import sealed
+from stages.data_diff import Difference, compare
+from stages.data_shift import population_stability_index, shift_between
+from stages.diff_page import diff_page
+from stages.diff_quotes import quoted_classes
+from stages.diff_text import diff_text
+from stages.errors import UsageError
+from stages.runs import curated_datasets, load_run
+from stages.snapshots import find_snapshot
+from stages.storage import LocalStore, digest_of
+from stages.tables import read_table
+
+REASON = {"duplicates": "near_duplicate", "rejected": "too_short", "contaminated": "eval_exact", "left_out": "over_source_cap",
+          "refused": "too_long"}  # fmt: skip
+
+
+def aside(dataset: str, row: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    found = {"survivor_id": "0" * 32, "similarity": 0.9, "matched_key": "response", "value": 3.0, "threshold": 10.0,
+             "eval_file": "quiz.jsonl", "eval_item": 4, "evidence": "noon", "overlap": 1.0, "detail": "700 tokens"}  # fmt: skip
+    return {**row, "reason": REASON[dataset], **found, **facts}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """Runs `old` and `new`: five rows go for one reason each, one record is quarantined, one gone, one file gone, and
+    one changed; one row was rejected before and is in now, one record and one file are new."""
+    rows = [record(n) for n in range(20)]
+    other = record(0, file="b.jsonl")
+    readmitted, changed, new = (
+        rows[10],
+        record(11, "Quite another answer to it."),
+        [record(30), record(0, file="c.jsonl")],
+    )
+    old = {"conversations": [*rows, other], "mixture": [r for r in [*rows, other] if r is not readmitted],
+           "rejected": [aside("rejected", readmitted)]}  # fmt: skip
+    finished_run(tmp_path, "old", {**old, "unique": rows, "kept": old["mixture"], "examples": []})
+    kept = [*rows[8:11], changed, *rows[12:], *new]
+    tables: dict[str, Any] = {name: [aside(name, row)] for name, row in zip(REASON, rows, strict=False)}
+    fault = {"source": "towns", "file": "a.jsonl", "record": 5, "reason": "empty_answer"}
+    finished_run(tmp_path, "new", {
+        "conversations": [*rows[:5], *rows[7:11], changed, *rows[12:], *new], "quarantined": [fault],
+        "mixture": [*kept, rows[4]], "unique": rows, "kept": kept, **tables,
+    })  # fmt: skip
+    return LocalStore(tmp_path)
+
+
+def difference(store: LocalStore, before: str = "old", after: str = "new") -> Difference:
+    return compare(find_snapshot(store, before), find_snapshot(store, after))
+
+
+def test_every_row_that_went_has_the_reason_that_the_second_run_gives(store: LocalStore) -> None:
+    found = difference(store)
+    assert {count.reason: count.rows for count in found.out.counts} == {
+        "duplicates: near_duplicate": 1, "rejected: too_short": 1, "contaminated: eval_exact": 1,
+        "left_out: over_source_cap": 1, "refused: too_long": 1, "quarantined: empty_answer": 1, "record gone": 1,
+        "not in this dataset": 1, "file gone": 1,
+    }  # fmt: skip
+    assert {count.source for count in found.out.counts} == {"towns"}
+
+
+def test_every_row_that_came_says_what_it_was_before(store: LocalStore) -> None:
+    assert {count.reason: count.rows for count in difference(store).came.counts} == {
+        "was rejected: too_short": 1, "new record": 1, "new file": 1,
+    }  # fmt: skip
+
+
+def test_another_text_at_the_same_place_is_a_change_and_neither_out_nor_in(store: LocalStore) -> None:
+    found = difference(store)
+    assert found.changed.select("file", "record").rows() == [("a.jsonl", 11)]
+    quote = quoted_classes(found, 2, 200)[0].quotes[0]
+    assert quote.beside is not None
+    assert quote.beside.response is not None
+    assert "[Quite another answer to it]" in diff_text(found, quoted_classes(found, 2, 200))
+
+
+def test_every_row_of_both_sides_is_counted_once(store: LocalStore) -> None:
+    found = difference(store)
+    assert found.before_rows == found.same_rows + found.changed.height + found.out.rows.height
+    assert found.after_rows == found.same_rows + found.changed.height + found.came.rows.height
+
+
+def test_turned_around_what_went_comes(store: LocalStore) -> None:
+    there, back = difference(store), difference(store, "new", "old")
+    assert there.out.rows["row_id"].to_list() == back.came.rows["row_id"].to_list()
+    assert there.came.rows["row_id"].to_list() == back.out.rows["row_id"].to_list()
+    assert there.same_rows == back.same_rows
+
+
+def test_a_snapshot_does_not_differ_from_itself(store: LocalStore) -> None:
+    found = difference(store, "new", "new")
+    assert (found.out.rows.height, found.came.rows.height, found.changed.height, found.retold) == (0, 0, 0, [])
+    assert {shift.psi for shift in found.shift.lengths} == {0.0}
+    assert {shift.ks for shift in found.shift.lengths} == {0.0}
+
+
+def test_the_same_rows_told_otherwise_are_counted_by_column_and_values(tmp_path: Path) -> None:
+    rows = [record(n, split="train", repeats=1) for n in range(5)]
+    finished_run(tmp_path, "old", {"mixture": rows})
+    finished_run(tmp_path, "new", {"mixture": [{**row, "split": "test"} for row in rows[:2]] + rows[2:]})
+    assert difference(LocalStore(tmp_path)).retold == [("split", "train", "test", 2)]
+
+
+@pytest.mark.parametrize("form", ["run folder", "result folder", "dataset folder", "version"])
+def test_a_snapshot_may_be_named_in_any_way(store: LocalStore, form: str) -> None:
+    run = store.root / "runs" / "new"
+    names = {
+        "run folder": str(run),
+        "result folder": str(store.root / "results/mix/new"),
+        "dataset folder": str(store.root / "results/mix/new/mixture"),
+        "version": digest_of(sorted(curated_datasets(load_run(run)).items()))[:12],
+    }
+    snapshot = find_snapshot(store, names[form])
+    assert snapshot.dataset == "mixture"
+    assert {"conversations", "rejected", "kept"} <= set(snapshot.folders), "its history is known"
+
+
+def test_what_is_no_snapshot_is_refused_with_what_is_one(store: LocalStore) -> None:
+    with pytest.raises(UsageError, match=r"no run 'nothing'.*a snapshot is also"):
+        find_snapshot(store, "nothing")
+    with pytest.raises(UsageError, match="holds no conversations"):
+        find_snapshot(store, str(store.root / "results/ingest/new/quarantined"))
+
+
+def test_examples_tell_value_and_threshold_and_no_more_are_quoted_than_asked_for(store: LocalStore) -> None:
+    text = diff_text(found := difference(store), quoted_classes(found, 1, 200))
+    assert "a.jsonl record 1" in text
+    assert "value 3  threshold 10" in text
+    assert all(len(group.quotes) <= 1 for group in quoted_classes(found, 1, 200))
+    assert not any(group.quotes for group in quoted_classes(found, 0, 200))
+
+
+def test_a_shift_of_lengths_is_measured(tmp_path: Path) -> None:
+    short, long = ([record(n, "x" * size) for n in range(start, start + 10)] for start, size in ((0, 10), (50, 1000)))
+    tables = [read_table(sealed(tmp_path / name, "unique", rows)) for name, rows in (("one", short), ("two", long))]
+    answers = next(shift for shift in shift_between(*tables).lengths if shift.name == "response_chars")
+    assert answers.ks == 1.0
+    assert answers.psi > 10
+    assert (answers.before[1], answers.after[1]) == (10, 1000)
+    assert sum(answers.bins.before) == sum(answers.bins.after) == 10
+
+
+def test_the_index_of_a_known_shift() -> None:
+    index = population_stability_index([0.5, 0.5], [0.25, 0.75])
+    assert index == pytest.approx(0.25 * math.log(2) + 0.25 * math.log(1.5))
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=6), st.data())
+def test_the_index_is_never_negative_and_the_same_both_ways(counts: list[int], data: st.DataObject) -> None:
+    other = data.draw(st.lists(st.integers(0, 9), min_size=len(counts), max_size=len(counts)))
+    p, q = ([n / (sum(side) or 1) for n in side] for side in (counts, other))
+    assert population_stability_index(p, q) >= 0
+    assert population_stability_index(p, q) == pytest.approx(population_stability_index(q, p))
+
+
+def hostile(store: Path) -> LocalStore:
+    finished_run(store, "old", {"mixture": [record(n, HOSTILE + str(n)) for n in range(3)]})
+    finished_run(store, "new", {"mixture": [record(1, "W" * 1_000_000), record(7, HOSTILE, task=HOSTILE)]})
+    return LocalStore(store)
+
+
+def test_the_page_and_the_terminal_are_safe_from_hostile_rows(tmp_path: Path) -> None:
+    found = difference(hostile(tmp_path))
+    page = diff_page(found, classes := quoted_classes(found, 10, 400))
+    assert "<script" not in page
+    assert "<img" not in page
+    assert len(page) < 100_000
+    assert "Content-Security-Policy" in page
+    text = diff_text(found, classes)
+    assert not set(text) & {chr(code) for code in (*range(10), *range(11, 32), 0x202E)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_fits_a_phone_and_a_desk(tmp_path: Path, width: int) -> None:
+    found = difference(hostile(tmp_path))
+    (tmp_path / "diff.html").write_text(diff_page(found, quoted_classes(found, 10, 400)), encoding="utf-8")
+    measured = measure(tmp_path / "diff.html", width, tmp_path)
+    assert (measured["sticking_out"], measured["width"]) == ([], width)
+
+
+def test_the_command_prints_the_difference_and_writes_the_page(store: LocalStore, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = run_stages("diff", "old", "new", "--store", store.root, "--output", page)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"1 +towns +rejected: too_short", done.stdout)
+    assert "<h1>old → new</h1>" in page.read_text(encoding="utf-8")
+    assert run_stages("diff", "old", "gone", "--store", store.root).returncode == UsageError.exit_code
+    missing = run_stages("diff", "old", "new", "--store", store.root, "--output", tmp_path / "no" / "page.html")
+    assert missing.returncode == UsageError.exit_code
+    assert "Traceback" not in missing.stderr
