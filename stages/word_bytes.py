@@ -43,6 +43,7 @@ class TextWords(NamedTuple):
 
     hashes: Hashes  # one per word
     counts: Ints  # words per text
+    solid_bytes: Ints  # of each text, case folded, without white space
     between: Hashes  # per text; equal for texts whose symbols stand in the same places, 0 = none
 
 
@@ -52,9 +53,14 @@ def text_words(texts: pl.Series) -> TextWords:
     buffer, ends = _buffer(plain)
     starts, stops = _words(buffer)
     counts = np.diff(np.searchsorted(starts, ends), prepend=0)
-    between = _between(buffer, starts, ends)
-    between[in_other_script.is_not_null().to_numpy()] = in_other_script.drop_nulls().hash().to_numpy()
-    return TextWords(_hashes(buffer, starts, stops), counts, between)
+    between, symbols = _between(buffer, starts, ends)
+    read = np.concatenate([[0], np.cumsum(stops - starts)])
+    last = np.cumsum(counts)
+    solid = read[last] - read[last - counts] + symbols
+    other = in_other_script.is_not_null().to_numpy()
+    between[other] = in_other_script.drop_nulls().hash().to_numpy()
+    solid[other] = in_other_script.drop_nulls().str.replace_all(r"\s", "").str.len_bytes().to_numpy()
+    return TextWords(_hashes(buffer, starts, stops), counts, solid, between)
 
 
 def _in_bytes(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -133,8 +139,8 @@ def scattered(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(33))
 
 
-def _between(buffer: Bytes, starts: Ints, ends: Ints) -> Hashes:
-    """Per text, a hash of its symbols: which, in what order, after how many words, next to white space or not."""
+def _between(buffer: Bytes, starts: Ints, ends: Ints) -> tuple[Hashes, Ints]:
+    """Per text, a hash of its symbols, and how many: which, in what order, after how many words, beside white space."""
     at = np.flatnonzero(IS_SYMBOL[buffer[: int(ends[-1])]]) if len(ends) else np.zeros(0, np.int64)
     text = np.searchsorted(ends, at, side="right")
     first_symbol, first_word = np.searchsorted(text, np.arange(len(ends))), np.searchsorted(starts, ends - 1)
@@ -144,4 +150,5 @@ def _between(buffer: Bytes, starts: Ints, ends: Ints) -> Hashes:
     told = buffer[at].astype(np.int64) | (beside[0].astype(np.int64) << 8) | (beside[1].astype(np.int64) << 9)
     values = scattered((told | (order << 10) | (words_before << 37)).astype(np.uint64))
     sums = np.concatenate([[np.uint64(0)], np.cumsum(values)])
-    return np.diff(sums[np.append(first_symbol, len(at))])
+    edges = np.append(first_symbol, len(at))
+    return np.diff(sums[edges]), np.diff(edges)

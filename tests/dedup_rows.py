@@ -22,9 +22,11 @@ def row(name: str, *turns: str, **columns: Any) -> dict[str, Any]:
 
 
 def dedup(rows: Iterable[dict[str, Any]], **params: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The tables unique and duplicates, sorted by row_id."""
-    made = transform(table("conversations", list(rows)).lazy(), params=DedupParams(**params))
-    return made.unique.collect().sort("row_id"), made.duplicates.collect().sort("row_id")
+    """The rows that stay and the rows that go, each with its verdict, sorted by row_id."""
+    conversations = table("conversations", list(rows))
+    made = transform(conversations, params=DedupParams(**params))
+    stay, go = (conversations.join(verdict, on="row_id").sort("row_id") for verdict in made)
+    return stay, go
 
 
 def verdicts(rows: list[dict[str, Any]], **params: Any) -> dict[str, tuple[str, str, float]]:

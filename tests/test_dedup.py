@@ -175,3 +175,47 @@ def test_rows_that_are_alike_or_open_alike_have_the_lowest_row_id_of_all_as_grou
 def test_no_rows_and_a_single_row_pass() -> None:
     assert [part.height for part in dedup([])] == [0, 0]
     assert [part.height for part in dedup([row("a", "Hi", "Hello")])] == [1, 0]
+
+
+def test_answers_that_compete_for_a_question_are_counted_and_kept() -> None:
+    rows = [
+        row("a", "Who was it?", "The ferryman, at dawn."),
+        row("b", "who was it?", "A goat."),
+        row("c", "Why?", "So."),
+    ]
+    unique, gone = dedup(rows)
+    assert gone.is_empty()
+    assert dict(unique.select("file", "answers_to_question").rows()) == {"a": 2, "b": 2, "c": 1}
+
+
+def test_only_the_best_answer_to_a_question_stays_on_request() -> None:
+    rows = [
+        row("a", "Who was it?", "The ferryman, at dawn."),
+        row("b", "who was it?", "A goat."),
+        row("c", "Why?", "So."),
+    ]
+    [(gone, (survivor, reason, similarity))] = verdicts(rows, conflicting_answers="keep_best").items()
+    assert (gone, survivor, reason) == ("b", "a", "conflicting_answer")
+    assert similarity == pytest.approx(jaccard("who was it the ferryman at dawn", "who was it a goat"))
+    unique, _ = dedup(rows, conflicting_answers="keep_best")
+    assert set(unique["answers_to_question"]) == {1}
+
+
+def test_the_system_prompt_belongs_to_the_question() -> None:
+    roles = ["system", "user", "assistant"]
+    rows = [
+        row(n, messages=chat(f"You are {n}.", "Why was it?", f"{n} knows that best", roles=roles))
+        for n in ("a poet", "shy")
+    ]
+    assert verdicts(rows, conflicting_answers="keep_best") == {}
+
+
+def test_a_preferred_source_and_then_a_row_without_repairs_survives_a_longer_answer() -> None:
+    rows = [
+        row("long", "Why?", "Because it is so.", source="crawl", repairs=["roles_mapped"]),
+        row("clean", "Why?", "It is.", source="crawl"),
+        row("hand", "Why?", "So.", source="hand"),
+    ]
+    preferred = verdicts(rows, key="prompt", prefer_sources=["hand"])
+    assert {survivor for survivor, _, _ in preferred.values()} == {"hand"}
+    assert {survivor for survivor, _, _ in verdicts(rows, key="prompt").values()} <= {"clean", "hand"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dedup_rows import dedup, jaccard, planted, row
 from shared_data import shared_data
 from stages.dedup.groups import connected
-from stages.dedup.minhash import PERMUTATIONS, rows_per_band
+from stages.dedup.minhash import Bands, bands_for
 
 WORDS = list("abcdefghijklmnop")
 PIECES = st.tuples(st.integers(0, 4), st.integers(8, 16), st.sampled_from(["", "x", "x y"]))
@@ -65,10 +65,10 @@ def test_neither_the_order_of_the_rows_nor_the_seed_of_the_hashes_changes_the_re
 
 
 @pytest.mark.parametrize("similarity", [0.3, 0.5, 0.6, 0.8, 0.95, 1.0])
-def test_bands_are_as_long_as_recall_at_the_threshold_allows(similarity: float) -> None:
-    width = rows_per_band(similarity)
-    recall = 1 - (1 - similarity**width) ** (PERMUTATIONS // width)
-    assert recall >= 0.9999 or width == 1
+def test_bands_are_as_long_and_as_few_as_recall_at_the_threshold_allows(similarity: float) -> None:
+    bands = bands_for(similarity)
+    assert bands.recall(similarity) >= 0.9999
+    assert bands.bands == 1 or Bands(bands.bands - 1, bands.rows).recall(similarity) < 0.9999
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))

@@ -29,13 +29,20 @@ class DedupParams(Params):
         gt=0,
         le=1,
     )
+    conflicting_answers: Literal["keep_all", "keep_best"] = setting(
+        "keep_all", "what becomes of rows that answer the same question differently; they are counted either way"
+    )
+    prefer_sources: list[str] = setting(
+        [],
+        "sources whose rows survive before others', best first; then fewer repairs, the longer answer, the lower row_id",
+    )
     seed: int = setting(0, "of the hash functions that find candidates", ge=0, lt=2**32)
 
 
 STAGE = Stage(
     name="dedup",
     purpose="Sets aside rows that repeat another row, exactly or nearly, each verified against a row that stays",
-    kind="table",
+    kind="job",
     inputs=("conversations",),
     outputs=("unique", "duplicates"),
     keeps="unique",

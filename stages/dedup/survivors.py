@@ -1,12 +1,18 @@
 """Decides which rows stay: going from the best row down, a row goes when it matches one that stays already."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from stages.dedup.minhash import Buckets
-from stages.dedup.shingle_sets import Floats, Likeness
-from stages.word_runs import Booleans, Ints
+from stages.dedup.minhash import BandKeys
+from stages.dedup.similarity import Floats
+from stages.word_bytes import Booleans, Hashes, Ints
+
+Compare = Callable[[Ints, Ints], tuple[Floats, Floats]]  # of pairs: similarity, and likeness, which decides
+LOW = np.uint64(0xFFFFFFFF)
+HIGH_BITS = np.uint64(32)
 
 
 class Matches(NamedTuple):
@@ -25,61 +31,68 @@ class Matches(NamedTuple):
         return cls(nobody, nobody, np.zeros(0), nobody, nobody)
 
 
-def match(buckets: Buckets, likeness: Likeness, min_similarity: float, group_similarity: float) -> Matches:
-    """Who goes for whom, where a lower position is the better row.
+class Thresholds(NamedTuple):
+    """From which likeness on a row goes, and from which rows that stay belong to one group."""
 
-    In each round the rows that come first in all of their buckets stay, and are compared with their bucket mates.
-    Nothing is compared with a row that goes, so there are no chains, and a large bucket of duplicates costs one
-    comparison a row.
+    same: float
+    group: float
+
+
+def match(keys: BandKeys, compare: Compare, thresholds: Thresholds) -> Matches:
+    """Who goes for whom, where a lower position is the better row and `keys` has a column for each.
+
+    In each round the rows that are the first with each of their keys stay, and are compared with those that share one.
+    Nothing is compared with a row that goes, so there are no chains, and many copies of a row cost one comparison each.
+    What comes out for a row depends on no row that shares none of its keys, directly or through others.
     """
     rounds = []
-    bucket, row = buckets
-    while len(row):
-        leads = np.append(True, bucket[1:] != bucket[:-1])
-        stays = _first_everywhere(row, leads)
-        left, right = _bucket_mates(bucket, row, leads, stays)
-        every, own = likeness.compare(left, right)
-        alike = np.minimum(every, own)
-        related = alike >= min(min_similarity, group_similarity)
+    undecided = np.arange(keys.shape[1])
+    while len(undecided):
+        stays, left, right = _pairs(keys[:, undecided])
+        left, right = undecided[left], undecided[right]
+        every, alike = compare(left, right)
+        related = alike >= min(thresholds)
         rounds.append((left[related], right[related], every[related], alike[related]))
-        goes = np.zeros(len(stays), dtype=np.bool_)
-        goes[right[alike >= min_similarity]] = True
-        bucket, row = _undecided(bucket, row, ~(stays | goes)[row])
-    return _sorted_out(rounds, min_similarity, group_similarity)
+        decided = np.zeros(keys.shape[1], dtype=np.bool_)
+        decided[undecided[stays]] = True
+        decided[right[alike >= thresholds.same]] = True
+        undecided = undecided[~decided[undecided]]
+    return _sorted_out(rounds, thresholds)
 
 
-def _first_everywhere(row: Ints, leads: Booleans) -> Booleans:
-    """Per position, whether it has entries and leads each of its buckets."""
-    entries, led = np.bincount(row), np.bincount(row[leads], minlength=row.max() + 1)
-    first: Booleans = (entries > 0) & (entries == led)
-    return first
+def _pairs(keys: BandKeys) -> tuple[Booleans, Ints, Ints]:
+    """Which rows are first with all of their keys, and each pair of such a row and another that shares a key, once."""
+    leaders = np.stack([_leaders(band) for band in keys])
+    itself = np.arange(keys.shape[1], dtype=np.uint32)
+    stays: Booleans = (leaders == itself).all(axis=0)
+    found: list[Hashes] = [np.zeros(0, dtype=np.uint64)]
+    before = itself
+    for leader in leaders:  # most pairs share key after key
+        new = stays[leader] & (leader != itself) & (leader != before)
+        found.append((leader[new].astype(np.uint64) << HIGH_BITS) | itself[new])
+        before = leader
+    pairs = np.unique(np.concatenate(found))
+    return stays, (pairs >> HIGH_BITS).astype(np.int64), (pairs & LOW).astype(np.int64)
 
 
-def _bucket_mates(bucket: Ints, row: Ints, leads: Booleans, stays: Booleans) -> tuple[Ints, Ints]:
-    """Each pair of a row that stays and another of its bucket, once."""
-    leader = row[leads][np.cumsum(leads) - 1]
-    paired = stays[leader] & ~leads
-    base = int(row.max()) + 1
-    return np.divmod(np.unique(leader[paired] * base + row[paired]), base)
+def _leaders(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """For each row the first one with the same key."""
+    sorted_rows = (keys.astype(np.uint64) << HIGH_BITS) | np.arange(len(keys), dtype=np.uint64)
+    sorted_rows.sort()
+    key, row = sorted_rows >> HIGH_BITS, (sorted_rows & LOW).astype(np.uint32)
+    first = np.append(True, key[1:] != key[:-1])[: len(key)]
+    leaders = np.empty(len(keys), dtype=np.uint32)
+    leaders[row] = row[first][np.cumsum(first) - 1]
+    return leaders
 
 
-def _undecided(bucket: Ints, row: Ints, keep: Booleans) -> tuple[Ints, Ints]:
-    """The entries to keep, without buckets that are left with one: nothing remains to be compared there."""
-    bucket, row = bucket[keep], row[keep]
-    size = np.bincount(bucket)
-    company = size[bucket] > 1
-    return bucket[company], row[company]
-
-
-def _sorted_out(
-    rounds: list[tuple[Ints, Ints, Floats, Floats]], min_similarity: float, group_similarity: float
-) -> Matches:
+def _sorted_out(rounds: list[tuple[Ints, Ints, Floats, Floats]], thresholds: Thresholds) -> Matches:
     if not rounds:
         return Matches.none()
     left, right, every, alike = (np.concatenate(column) for column in zip(*rounds, strict=True))
-    duplicate = alike >= min_similarity
+    duplicate = alike >= thresholds.same
     removed, first = np.unique(right[duplicate], return_index=True)  # the first: found earliest, best row
     gone = np.isin(right, removed)
-    group = ~gone & (alike >= group_similarity)
+    group = ~gone & (alike >= thresholds.group)
     survivors, similarity = left[duplicate][first], every[duplicate][first]
     return Matches(removed, survivors, similarity, left[group], right[group])

@@ -1,0 +1,83 @@
+"""All rows of a corpus as dedup sees them: sketches, and the order in which rows are preferred."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stages.dedup.shingle_chunks import ShingleChunks
+from stages.dedup.sketches import NO_TEXT
+from stages.dedup.stage import DedupParams
+from stages.word_bytes import Booleans, Hashes, Ints
+
+
+class Corpus(NamedTuple):
+    """One entry per row in each field, best row first; no two rows have the same row_id."""
+
+    row_id: pl.Series
+    source: Ints  # numbers of the sources
+    text: Hashes  # two columns, as in Sketches
+    opening: Hashes
+    question: Hashes
+    sketch: Ints  # the row's place in `shingles`
+    shingles: ShingleChunks
+    id_order: Ints  # place of each row among all row ids, rising
+
+    @property
+    def rows(self) -> int:
+        return len(self.source)
+
+
+class Rows(NamedTuple):
+    """What a corpus takes from the table itself, row by row."""
+
+    row_id: pl.Series
+    source: pl.Series
+    repairs: pl.Series  # how many
+
+
+def best_first(rows: Rows, answer_bytes: Ints, params: DedupParams) -> Ints:
+    """The order of preference: source, fewer repairs, longer answer, lower row_id."""
+    known = {name: place for place, name in enumerate(params.prefer_sources)}
+    preference = rows.source.replace_strict(known, default=len(known), return_dtype=pl.Int64).to_numpy()
+    return np.lexsort((_id_order(rows.row_id), -answer_bytes, rows.repairs.to_numpy(), preference))
+
+
+def corpus_of(
+    rows: Rows,
+    sketch: Ints,
+    fields: Sequence[Hashes],
+    answer_bytes: Ints,
+    shingles: ShingleChunks,
+    params: DedupParams,
+) -> Corpus:
+    """The corpus of `rows`; `fields` are text, opening and question of each row, `sketch` its place in `shingles`."""
+    order = best_first(rows, answer_bytes, params)
+    text, opening, question = (field[order] for field in fields)
+    source = rows.source.rank("dense").to_numpy().astype(np.int64) - 1
+    ids = rows.row_id.gather(order)
+    return Corpus(ids, source[order], text, opening, question, sketch[order], shingles, _id_order(ids))
+
+
+def _id_order(row_id: pl.Series) -> Ints:
+    if row_id.is_sorted():
+        return np.arange(len(row_id))
+    return row_id.rank("ordinal").to_numpy().astype(np.int64) - 1
+
+
+def first_alike(keys: Hashes) -> Ints:
+    """For each row the first with an equal key; a row without text is like itself alone."""
+    first = np.arange(len(keys))
+    stated = np.flatnonzero((keys != NO_TEXT).any(axis=1))
+    order = stated[np.lexsort((stated, keys[stated, 1], keys[stated, 0]))]
+    new = np.append(True, (keys[order[1:]] != keys[order[:-1]]).any(axis=1))[: len(order)]
+    first[order] = order[new][np.cumsum(new) - 1]
+    return first
+
+
+def is_repeated(keys: Hashes) -> Booleans:
+    """Whether another row has an equal key."""
+    first = first_alike(keys)
+    repeated: Booleans = np.bincount(first, minlength=len(first))[first] > 1
+    return repeated

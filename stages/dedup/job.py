@@ -1,0 +1,132 @@
+"""Sketches the rows that were not met before, decides on all of them, and writes both tables part by part."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stages.contract import Workbench
+from stages.dedup.corpus import Corpus, Rows, corpus_of
+from stages.dedup.decisions import decide
+from stages.dedup.differing_words import compared_text, first_differing_words
+from stages.dedup.probes import certify
+from stages.dedup.sketch_book import UNKNOWN, Book, content_keys, write_page
+from stages.dedup.sketches import sketch
+from stages.dedup.stage import DedupParams
+from stages.dedup.transform import Verdicts, light_rows, verdicts
+from stages.engine import worker_pool
+from stages.storage import digest_of, lock
+from stages.word_bytes import Booleans, Hashes, Ints
+
+ROWS_AT_ONCE = 25_000  # bounds the memory of sketching
+
+
+class Part(NamedTuple):
+    """One file of the table: what is read of all its rows."""
+
+    path: Path
+    rows: Rows
+    content: Hashes
+    identified: Booleans  # whether the row has a content_id
+
+
+def run(
+    conversations: Path, *, unique: Path, duplicates: Path, params: DedupParams, workbench: Workbench
+) -> dict[str, object]:
+    """`unique` and `duplicates` from the sketches of all rows; returns what was new and how sure candidates are found."""
+    parts = [_part(path) for path in sorted(conversations.glob("part-*.parquet"))]
+    folder = workbench.cache / digest_of([params.key, params.shingle_words])[:16]
+    with lock(folder):  # another run may drop pages that this one reads
+        return _divide(parts, folder, unique, duplicates, params, workbench)
+
+
+def _divide(
+    parts: Sequence[Part], folder: Path, unique: Path, duplicates: Path, params: DedupParams, workbench: Workbench
+) -> dict[str, object]:
+    book, numbers, sketched = _sketch_unknown(parts, folder, params, workbench)
+    corpus = _corpus(parts, book, numbers, params)
+    workbench.progress(corpus.rows, corpus.rows, "rows", sketched=sketched)
+    made = verdicts(corpus, decide(corpus, params), params)
+    _write(parts, made, params, unique, duplicates)
+    used = np.zeros(len(corpus.shingles.counts), dtype=np.bool_)
+    used[numbers] = True
+    book.drop_unused(used)
+    return {"rows_sketched": sketched, "rows_known": corpus.rows - sketched} | certify(corpus, params)
+
+
+def _part(path: Path) -> Part:
+    table = pl.read_parquet(path, columns=["row_id", "source", "content_id", "repairs"])
+    identified = table["content_id"].is_not_null().to_numpy()
+    return Part(path, light_rows(table), content_keys(table["content_id"]), identified)
+
+
+def _sketch_unknown(
+    parts: Sequence[Part], folder: Path, params: DedupParams, workbench: Workbench
+) -> tuple[Book, Ints, int]:
+    """A book that knows every row, the number of each row's sketch, and how many rows were new."""
+    book = Book(folder)
+    content = np.concatenate([part.content for part in parts])
+    numbers = book.numbers_of(content)
+    numbers[~np.concatenate([part.identified for part in parts])] = UNKNOWN
+    edges = np.cumsum([0, *(len(part.content) for part in parts)])
+    unknown = [numbers[first:end] == UNKNOWN for first, end in pairwise(edges)]
+    tasks = [(part, new, folder, params) for part, new in zip(parts, unknown, strict=True) if new.any()]
+    first, done = len(book.answer_bytes), 0
+    for task, page in zip(tasks, _pages(tasks, workbench.workers), strict=True):
+        book.add(page)
+        done += int(task[1].sum())
+        workbench.progress(done, None, "rows sketched")
+    numbers[numbers == UNKNOWN] = np.arange(first, first + done)
+    return book, numbers, done
+
+
+Task = tuple[Part, Booleans, Path, DedupParams]
+
+
+def _pages(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
+    """The page of each task's new rows, in the order of the tasks."""
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(_sketch_part, tasks)
+        return
+    with worker_pool(min(workers, len(tasks))) as pool:
+        yield from pool.map(_sketch_part, tasks)
+
+
+def _sketch_part(task: Task) -> Path:
+    part, new, folder, params = task
+    content = np.where(part.identified[:, None], part.content, 0)[new]
+    messages = pl.scan_parquet(part.path).select("messages", new=pl.lit(pl.Series(new)))
+    sketches = [
+        sketch(messages.slice(first, ROWS_AT_ONCE).filter("new").drop("new").collect(), params)
+        for first in range(0, len(new), ROWS_AT_ONCE)
+    ]
+    return write_page(folder, content, sketches)
+
+
+def _corpus(parts: Sequence[Part], book: Book, numbers: Ints, params: DedupParams) -> Corpus:
+    columns = zip(*(part.rows for part in parts), strict=True)
+    rows = Rows(*(pl.concat(list(column)) for column in columns))
+    fields = [book.field(name)[numbers] for name in ("text", "opening", "question")]
+    return corpus_of(rows, numbers, fields, book.answer_bytes[numbers], book.shingles, params)
+
+
+def _write(parts: Sequence[Part], made: Verdicts, params: DedupParams, unique: Path, duplicates: Path) -> None:
+    survivors = _texts(parts, made.go["survivor_id"].unique(), params).rename(
+        {"row_id": "survivor_id", "text": "survivor_text"}
+    )
+    for part in parts:
+        table = pl.read_parquet(part.path)
+        table.join(made.stay, on="row_id").write_parquet(unique / part.path.name, compression="lz4")
+        go = table.join(made.go, on="row_id").join(survivors, on="survivor_id", how="left", maintain_order="left")
+        shown = first_differing_words(go.select("survivor_text", text=compared_text(params.key)))
+        go.drop("survivor_text").hstack(shown).write_parquet(duplicates / part.path.name, compression="lz4")
+
+
+def _texts(parts: Sequence[Part], row_ids: pl.Series, params: DedupParams) -> pl.DataFrame:
+    """The compared texts of some rows."""
+    wanted = row_ids.to_frame("row_id").lazy()
+    table = pl.scan_parquet([part.path for part in parts])
+    return table.select("row_id", text=compared_text(params.key)).join(wanted, on="row_id", how="semi").collect()

@@ -1,0 +1,49 @@
+"""Finds the rows that can have a near-duplicate at all, in memory that does not hold the corpus."""
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.word_bytes import Booleans, Hashes
+from stages.word_runs import Runs, starts_of
+
+SLOTS_PER_SHINGLE = 4  # then about one shingle in five counts as shared without being so, which costs time only
+LEAST_BITS, MOST_BITS = 16, 31  # 64 KiB to 2 GiB
+ROUNDING = 1e-9  # a share that is exactly the least one is enough
+
+
+class Occurrences:
+    """Whether a shingle was added twice or more, for shingles of which `expected` will be added; never a false no."""
+
+    def __init__(self, expected: int) -> None:
+        self._bits = min(max((SLOTS_PER_SHINGLE * expected - 1).bit_length(), LEAST_BITS), MOST_BITS)
+        self._seen = np.zeros(1 << self._bits, dtype=np.uint8)  # 0, 1, or 2 for more than once
+
+    def add(self, shingles: Hashes) -> None:
+        slots = self._slots(shingles)
+        slots.sort()  # neighbours in memory are then met one after the other
+        new = np.append(True, slots[1:] != slots[:-1])[: len(slots)]
+        first = np.flatnonzero(new)
+        several = np.diff(first, append=len(slots)) > 1
+        slots = slots[first]
+        self._seen[slots] = np.where(several, 2, np.minimum(self._seen[slots] + 1, 2))
+
+    def shared(self, shingles: Hashes) -> Booleans:
+        found: Booleans = self._seen[self._slots(shingles)] > 1
+        return found
+
+    def _slots(self, shingles: Hashes) -> npt.NDArray[np.uint32]:
+        return (shingles >> np.uint64(64 - self._bits)).astype(np.uint32)
+
+
+def likely_rows(shingles: Runs, occurrences: Occurrences, least_similarity: float) -> Booleans:
+    """The rows of which at least this share of shingles is shared: no other can be that similar to another row.
+
+    A row's repeats count as shared, which keeps a row too many but never loses one.
+    """
+    likely = np.zeros(len(shingles.counts), dtype=np.bool_)
+    rows = np.flatnonzero(shingles.counts)
+    if len(rows):
+        counts = shingles.counts[rows]
+        sharing = np.add.reduceat(occurrences.shared(shingles.hashes), starts_of(counts), dtype=np.int64)
+        likely[rows] = sharing >= least_similarity * counts - ROUNDING
+    return likely

@@ -1,0 +1,101 @@
+"""Sketches kept by content between runs, so that a row is sketched once in its life.
+
+A book is a folder of pages; a page is written whole or not at all and never changed. Rows are numbered through all
+pages. Rows without a content_id are sketched anew every time.
+"""
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import polars as pl
+
+from stages.dedup.shingle_chunks import Chunk, ShingleChunks
+from stages.dedup.sketches import Sketches
+from stages.word_bytes import Booleans, Hashes, Ints
+
+UNKNOWN = -1
+FIELDS = ("content", "text", "opening", "question", "answer_bytes", "counts")
+
+
+class Page(NamedTuple):
+    """Some sketches: fields in memory, shingles in a file."""
+
+    content: Hashes  # two columns
+    text: Hashes
+    opening: Hashes
+    question: Hashes
+    answer_bytes: Ints
+    counts: Ints
+    folder: Path
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        with np.load(folder / "fields.npz") as fields:
+            return cls(**{name: fields[name] for name in FIELDS}, folder=folder)
+
+    @property
+    def chunk(self) -> Chunk:
+        return Chunk(self.counts, self.folder / "shingles.u64")
+
+
+class Book:
+    """The pages of a folder; those of an earlier run are read when it is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pages = [Page.read(path) for path in sorted(folder.glob("page-*")) if (path / "fields.npz").exists()]
+
+    def add(self, page: Path) -> None:
+        self.pages.append(Page.read(page))
+
+    def numbers_of(self, content: Hashes) -> Ints:
+        """The number of each content's sketch, UNKNOWN where there is none."""
+        kept = self.field("content")
+        order = np.argsort(kept[:, 0])
+        if not len(order):
+            return np.full(len(content), UNKNOWN)
+        at = np.minimum(np.searchsorted(kept[order, 0], content[:, 0]), len(order) - 1)
+        found = order[at]
+        return np.where((kept[found] == content).all(axis=1), found, UNKNOWN)
+
+    def field(self, name: str) -> Hashes:
+        """A field of all pages."""
+        return np.concatenate([np.zeros((0, 2), np.uint64), *(getattr(page, name) for page in self.pages)])
+
+    @property
+    def answer_bytes(self) -> Ints:
+        return np.concatenate([np.zeros(0, np.int64), *(page.answer_bytes for page in self.pages)])
+
+    @property
+    def shingles(self) -> ShingleChunks:
+        return ShingleChunks([page.chunk for page in self.pages])
+
+    def drop_unused(self, used: Booleans) -> None:
+        """Removes pages of which no row is used any more."""
+        first = 0
+        for page in self.pages:
+            if not used[first : first + len(page.counts)].any():
+                shutil.rmtree(page.folder, ignore_errors=True)
+            first += len(page.counts)
+
+
+def content_keys(content_ids: pl.Series) -> Hashes:
+    """Two hashes of each id."""
+    return np.stack([content_ids.hash(seed=seed).to_numpy() for seed in (1, 2)], axis=1)
+
+
+def write_page(folder: Path, content: Hashes, parts: Sequence[Sketches]) -> Path:
+    """Writes a page of consecutive sketches, whole or not at all, and returns where it is."""
+    name = uuid.uuid4().hex
+    new, page = folder / f".new-{name}", folder / f"page-{name}"
+    new.mkdir(parents=True)
+    with (new / "shingles.u64").open("wb") as file:
+        for part in parts:
+            part.shingles.hashes.tofile(file)
+    fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS[1:-1]}
+    counts = np.concatenate([part.shingles.counts for part in parts])
+    np.savez(new / "fields.npz", allow_pickle=False, content=content, counts=counts, **fields)
+    return new.rename(page)

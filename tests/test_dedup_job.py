@@ -1,0 +1,119 @@
+"""The stage as it is run: tables of files in and out, and sketches that outlive a run."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dedup_rows import STORY, planted, row, with_changed_words
+from rows import table
+from stages.dedup import job, sketch_book
+from stages.dedup.stage import DedupParams
+from workbench import lend
+
+
+def run(
+    folder: Path, rows: list[dict[str, Any]], part_rows: int = 7, **params: Any
+) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """Both tables and the facts, of rows given in several files."""
+    conversations = table("conversations", rows).sort("row_id")
+    folders = {name: folder / name for name in ("conversations", "unique", "duplicates")}
+    for path in folders.values():
+        path.mkdir(parents=True)
+    for number, first in enumerate(range(0, max(conversations.height, 1), part_rows)):
+        conversations.slice(first, part_rows).write_parquet(folders["conversations"] / f"part-{number:05d}.parquet")
+    facts = job.run(**folders, params=DedupParams(**params), workbench=lend(folder.parent / "bench"))
+    return {
+        name: pl.read_parquet(folders[name] / "*.parquet").sort("row_id") for name in ("unique", "duplicates")
+    }, facts
+
+
+def with_content(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [r | {"content_id": f"{hash(str(r['messages'])) & (2**63 - 1):032x}"} for r in rows]
+
+
+def test_files_of_any_size_give_the_same_rows(tmp_path: Path) -> None:
+    rows, _ = planted(60, seed=3)
+    one, _ = run(tmp_path / "a" / "run", rows, part_rows=1000)
+    other, _ = run(tmp_path / "b" / "run", rows, part_rows=9)
+    assert one["duplicates"].height > 10
+    assert all(one[name].equals(other[name]) for name in one)
+
+
+def test_a_row_that_goes_shows_its_first_words_that_differ_from_the_survivor(tmp_path: Path) -> None:
+    rows = [
+        row("a", STORY, "Yes, it did so."),
+        row("b", with_changed_words(STORY, 1), "Yes, it did."),
+        row("c", STORY, "Yes, it did so."),
+    ]
+    tables, _ = run(tmp_path / "x" / "run", rows)
+    told = {
+        name: (own, other)
+        for name, own, other in tables["duplicates"].select("file", "own_words", "survivor_words").rows()
+    }
+    assert told.pop("b") == ("changed1 ferry left the harbour at dawn with", "old ferry left the harbour at dawn with")
+    assert list(told.values()) == [(None, None)]
+
+
+def test_only_rows_that_are_new_are_sketched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = with_content(planted(40, seed=4)[0])
+    sketched = []
+    monkeypatch.setattr(
+        job, "sketch", lambda frame, params: sketched.append(frame.height) or sketch_book_sketch(frame, params)
+    )
+    _, facts = run(tmp_path / "first", rows[:50])
+    assert (sum(sketched), facts["rows_sketched"], facts["rows_known"]) == (50, 50, 0)
+    sketched.clear()
+    _, facts = run(tmp_path / "second", rows)
+    assert (sum(sketched), facts["rows_sketched"], facts["rows_known"]) == (len(rows) - 50, len(rows) - 50, 50)
+
+
+sketch_book_sketch = job.sketch
+
+MANY = with_content(planted(45, seed=8)[0])
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.sets(st.integers(0, len(MANY) - 1)), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_whatever_came_and_went_before_the_result_is_that_of_a_full_rebuild(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[set[int]], order: random.Random
+) -> None:
+    kept = tmp_path_factory.mktemp("kept")
+    for number, arrived in enumerate(arrivals):
+        rows = [MANY[i] for i in order.sample(sorted(arrived), len(arrived))]
+        grown, _ = run(kept / f"run-{number}", rows)
+        fresh, _ = run(tmp_path_factory.mktemp("fresh") / "run", rows)
+        assert all(grown[name].equals(fresh[name]) for name in grown)
+
+
+def test_rows_without_content_id_are_never_taken_for_known_ones(tmp_path: Path) -> None:
+    rows, _ = planted(10, seed=4)
+    run(tmp_path / "first", rows)
+    _, facts = run(tmp_path / "second", rows)
+    assert facts["rows_known"] == 0
+
+
+def test_pages_that_nothing_uses_any_more_are_dropped(tmp_path: Path) -> None:
+    rows = with_content(planted(10, seed=4)[0])
+    run(tmp_path / "first", rows[:5], part_rows=100)
+    run(tmp_path / "second", rows[5:], part_rows=100)
+    pages = list((tmp_path / "bench" / "cache").rglob("page-*"))
+    assert len(pages) == 1
+    assert len(sketch_book.Page.read(pages[0]).counts) == len(rows) - 5
+
+
+def test_the_facts_say_how_surely_near_duplicates_are_found(tmp_path: Path) -> None:
+    _, facts = run(tmp_path / "run", planted(60, seed=5)[0])
+    assert facts["recall_at_threshold_by_curve"] >= 0.9999
+    assert facts["probes_found"] == facts["probes"] > 50
+
+
+def test_an_empty_table_stays_empty(tmp_path: Path) -> None:
+    tables, _ = run(tmp_path / "run", [])
+    assert [frame.height for frame in tables.values()] == [0, 0]
