@@ -105,25 +105,64 @@ def _coalesced(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def lines(chunks: Iterator[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | Damage]]:
     """Each line with its end (LF, CRLF or CR) and its offset; one that is too long is yielded as Damage instead."""
-    offset, rest, too_long = 0, b"", False
-    for chunk in chunks:
-        parts = (rest + chunk).splitlines(keepends=True)
-        # A CR at the end may be half of a CRLF.
-        rest = b"" if not parts or parts[-1].endswith(b"\n") else parts.pop()
-        for part in parts:
-            if too_long:
-                too_long = False
-            elif len(part) > max_line_bytes:
+    for start, block in line_blocks(chunks, max_line_bytes):
+        if isinstance(block, Damage):
+            yield start, block
+            continue
+        offset = start
+        for line in block.splitlines(keepends=True):
+            yield offset, line if len(line) <= max_line_bytes else _too_long(max_line_bytes)
+            offset += len(line)
+
+
+def line_blocks(
+    chunks: Iterator[bytes], max_line_bytes: int, min_bytes: int = 0
+) -> Iterator[tuple[int, bytes | Damage]]:
+    """Runs of whole lines of `min_bytes` or more, with their offset; Damage in place of a line that outgrows its limit.
+
+    Of a stream that breaks off, the lines that were whole come before its Damage is raised.
+    """
+    offset, held, size, wanted, too_long = 0, list[bytes](), 0, min_bytes, False
+    try:
+        for chunk in chunks:
+            rest = chunk
+            if too_long:  # the rest of that line is dropped
+                rest = chunk[_first_line_end(chunk) :]
+                offset += len(chunk) - len(rest)
+                too_long = not rest
+            held.append(rest)
+            size += len(rest)
+            if size < wanted or too_long:
+                continue
+            data = b"".join(held)
+            cut = _last_line_end(data)
+            if len(data) - cut > max_line_bytes:  # lines that end with CR may follow the last LF
+                cut += _last_line_end(data[cut:])
+            if cut:
+                yield offset, data[:cut]
+            held, size, offset = [data[cut:]], len(data) - cut, offset + cut
+            if size > max_line_bytes:
                 yield offset, _too_long(max_line_bytes)
-            else:
-                yield offset, part
-            offset += len(part)
-        if len(rest) > max_line_bytes:
-            if not too_long:
-                yield offset, _too_long(max_line_bytes)
-            offset, rest, too_long = offset + len(rest), b"", True
-    if rest and not too_long:
-        yield offset, rest
+                held, size, offset, too_long = [], 0, offset + size, True
+            wanted = max(min_bytes, min(2 * size, max_line_bytes + 1))  # joined seldom, or long lines cost their square
+    except Damage:
+        data = b"".join(held)
+        if cut := _last_line_end(data):
+            yield offset, data[:cut]
+        raise
+    if size:
+        yield offset, b"".join(held)
+
+
+def _first_line_end(data: bytes) -> int:
+    """Where the second line starts; the length where there is none."""
+    found = [end for mark in (b"\n", b"\r") if (end := data.find(mark)) >= 0]
+    return min(found) + 1 if found else len(data)
+
+
+def _last_line_end(data: bytes) -> int:
+    """Where the last, unfinished line starts; a CR at the very end may be half of a CRLF."""
+    return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, max(0, len(data) - 1)) + 1
 
 
 def _too_long(max_line_bytes: int) -> Damage:

@@ -55,10 +55,15 @@ def json_lines(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found
         if isinstance(line, Damage):
             yield offset, line
         elif not line.isspace():
-            value = parse_line(line)
-            if isinstance(value, Damage) and value.reason == "invalid_json" and not line.endswith((b"\n", b"\r")):
-                value = Damage("truncated", f"the file ends inside the record: {value.detail}")
-            yield offset, value
+            yield offset, whole_line(line)
+
+
+def whole_line(line: bytes) -> object:
+    """The value of a line as it stands in its file: without a line end it is the last one, and may have been cut."""
+    value = parse_line(line)
+    if isinstance(value, Damage) and value.reason == "invalid_json" and not line.endswith((b"\n", b"\r")):
+        return Damage("truncated", f"the file ends inside the record: {value.detail}")
+    return value
 
 
 class _Window:
@@ -70,7 +75,7 @@ class _Window:
         self.has_bad_bytes = False
         self._chunks = chunks
         self._damage: Damage | None = None
-        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._mark, self._mark_offset = 0, 0  # a position in `text` and its byte offset in the stream
 
     def byte_offset(self, position: int) -> int:
@@ -102,9 +107,13 @@ class _Window:
                 self._damage = damage
                 return
             self.at_end = chunk is None
-            text = self._decode(chunk or b"", self.at_end)
+            text = self._decoder.decode(chunk or b"", self.at_end)
             size += len(text)
             yield text
+
+    def unread(self, position: int) -> bytes:
+        """What was taken from the stream and lies behind `position`."""
+        return self.text[position:].encode("utf-8", "surrogateescape") + self._decoder.getstate()[0]
 
 
 def encoded_length(text: str) -> int:
@@ -118,10 +127,15 @@ def json_values(chunks: Iterator[bytes], max_record_bytes: int, *, in_array: boo
     A value cut off by the end of the file is one `truncated` record. Raises Damage when an array stops between two
     elements, or something follows it.
     """
-    return _Values(chunks, max_record_bytes, in_array=in_array).read()
+    values = Values(chunks, max_record_bytes, in_array=in_array)
+    if in_array:
+        values.enter_array()
+    return values.read()
 
 
-class _Values:
+class Values:
+    """Reads values one at a time, and can hand the rest of the stream back."""
+
     def __init__(self, chunks: Iterator[bytes], max_record_bytes: int, *, in_array: bool) -> None:
         self.window = _Window(chunks)
         self.position = 0
@@ -129,10 +143,17 @@ class _Values:
         self.in_array = in_array
         self.last_key: str | None = None  # the first key of the last whole object
 
+    def enter_array(self) -> None:
+        """Moves behind the opening bracket."""
+        self._skip_separators()
+        self.position += 1
+
+    def unread(self) -> tuple[int, bytes]:
+        """What was taken from the stream and not read yet, and its offset in the stream."""
+        return self.window.byte_offset(self.position), self.window.unread(self.position)
+
     def read(self) -> Iterator[Found]:
-        if self.in_array:
-            self._skip_separators()
-            self.position += 1
+        """Each value from the position on, which then is behind it."""
         while self._skip_separators():
             if self.in_array and self.window.text[self.position] == "]":
                 self._refuse_what_follows()

@@ -10,6 +10,7 @@ from typing import Literal
 
 from stages.byte_stream import Damage, decompressed
 from stages.csv_records import csv_rows, delimiter_of
+from stages.json_blocks import Block, cut_array, cut_lines
 from stages.json_records import json_lines, json_values, parse_line
 from stages.parquet_records import MAGIC as PARQUET_MAGIC
 from stages.parquet_records import parquet_rows
@@ -44,10 +45,12 @@ KNOWN_COLUMNS = frozenset(
         "messages",
     ]
 )
+BATCH_VALUES = 4_096
+BATCH_BYTES = 1 << 24
 MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
 
 Found = tuple[int, object]
-Form = Literal["json_lines", "json_array", "json_values", "csv", "text"]
+Form = Literal["json_lines", "json_array", "json_values", "csv", "text", "parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +98,73 @@ def read_records(
         yield BrokenRecord(None, offset, damage.reason, damage.detail)
 
 
+def read_blocks(file: SourceFile, *, max_record_bytes: int, text_chars: int) -> Iterator[Block | list[Found]]:
+    """The records of `read_records` in the same order, neighbouring ones together, JSON of known form still to be read.
+
+    Raises Damage where a BrokenRecord for the file as a whole would come.
+    """
+    if file.problem:
+        raise Damage(file.problem.split(":")[0].replace(" ", "_"), file.problem)
+    with closing(decompressed(file.path)) as chunks:
+        head = next(chunks, b"")
+        form, bom_bytes = _form_of_file(head, file.name)
+        stream = chain([head[bom_bytes:]], chunks)
+        if form == "json_lines":
+            yield from cut_lines(stream, max_record_bytes, bom_bytes)
+        elif form == "json_array":
+            yield from cut_array(stream, max_record_bytes, bom_bytes)
+        else:
+            yield from _batches(_values(chain([head], chunks), file, max_record_bytes, text_chars))
+
+
+def is_cut_in_blocks(file: SourceFile) -> bool:
+    """Whether `read_blocks` gives blocks of this file."""
+    try:
+        with closing(decompressed(file.path)) as chunks:
+            return _form_of_file(next(chunks, b""), file.name)[0] in ("json_lines", "json_array")
+    except Damage:
+        return False
+
+
+def _batches(values: Iterator[Found]) -> Iterator[list[Found]]:
+    """Neighbouring values, few enough and short enough to be held in memory; those before damage come before it."""
+    batch: list[Found] = []
+    try:
+        for offset, value in values:
+            batch.append((offset, value))
+            if len(batch) >= BATCH_VALUES or offset - batch[0][0] > BATCH_BYTES:
+                yield batch
+                batch = []
+    except Damage:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _form_of_file(head: bytes, name: str) -> tuple[Form, int]:
+    """How a file is written, and the bytes of its byte order mark."""
+    if head.startswith(PARQUET_MAGIC):
+        return "parquet", 0
+    bom_bytes = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
+    return form_of(head[bom_bytes:HEAD_BYTES], name), bom_bytes
+
+
 def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, text_chars: int) -> Iterator[Found]:
     head = next(chunks, b"")
-    if head.startswith(PARQUET_MAGIC):
-        return parquet_rows(file.path)
-    bom_bytes = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
+    form, bom_bytes = _form_of_file(head, file.name)
     stream = chain([head[bom_bytes:]], chunks)
-    match form_of(head[bom_bytes:HEAD_BYTES], file.name):
+    match form:
+        case "parquet":
+            return parquet_rows(file.path)
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
         case "csv":
             values = csv_rows(stream, max_record_bytes)
         case "text":
             values = text_documents(stream, max_record_bytes, text_chars)
-        case form:
+        case _:
             values = json_values(stream, max_record_bytes, in_array=form == "json_array")
     return ((bom_bytes + offset, value) for offset, value in values) if bom_bytes else values
 

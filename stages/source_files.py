@@ -21,6 +21,13 @@ class SourceFile:
     path: Path
     sha256: str
     problem: str | None = None
+    stamp: tuple[int, int] | None = None  # bytes and time of change before its digest was taken
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """What differs once a file was written to: its size and the time of its last change."""
+    facts = path.lstat()
+    return facts.st_size, facts.st_mtime_ns
 
 
 def list_source_files(roots: Sequence[Path]) -> list[SourceFile]:
@@ -61,7 +68,8 @@ def _inspect(path: Path, *, source: str, name: str) -> SourceFile:
     if not stat.S_ISREG(mode):
         return SourceFile(source, name, path, "", "not a regular file")
     try:
-        return SourceFile(source, name, path, file_sha256(path))
+        stamp = stamp_of(path)
+        return SourceFile(source, name, path, file_sha256(path), stamp=stamp)
     except OSError as error:
         return SourceFile(source, name, path, "", f"unreadable: {error.strerror}")
 

@@ -36,11 +36,13 @@ def ingest(*paths: Path, folder: Path, **params: Any) -> Result:
     outputs = {name: folder / "out" / name for name in ("conversations", "quarantined")}
     for output in outputs.values():
         output.mkdir(parents=True)
-    facts = run(list_source_files(paths), **outputs, params=IngestParams(**params), workbench=lend(folder / "scratch"))
+    bench = lend(folder / "scratch")
+    facts = run(list_source_files(paths), **outputs, params=IngestParams(**params), workbench=bench)
     tables = {}
     for name, output in outputs.items():
         files = sorted(output.glob("*.parquet"))
-        tables[name] = pl.concat([pl.read_parquet(file) for file in files]) if files else load_schema(name).empty()
+        table = pl.concat([pl.read_parquet(file) for file in files]) if files else load_schema(name).empty()
+        tables[name] = table.sort("source", "file", "record", maintain_order=True, nulls_last=True)
         check_table(tables[name].sort(load_schema(name).key), load_schema(name), name)
         assert not tables[name].select(pl.struct(load_schema(name).key).is_duplicated().any()).item()
     return Result(**tables, facts=facts)

@@ -58,15 +58,15 @@ SERIALISED: dict[str, Callable[[list[dict[str, str]]], str]] = {
 
 
 @settings(max_examples=40, deadline=None)
-@given(records=rows, batch_records=st.integers(1, 4))
+@given(records=rows)
 def test_the_form_of_a_file_changes_no_row(
-    records: list[dict[str, str]], batch_records: int, tmp_path_factory: pytest.TempPathFactory
+    records: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     results = []
     whole = [{"instruction": "Say a.", "input": "", "output": "a"}, *records]
     for name, serialise in SERIALISED.items():
         folder = tmp_path_factory.mktemp("form")
-        made = ingest_text(serialise(whole), folder, name, batch_records=batch_records)
+        made = ingest_text(serialise(whole), folder, name)
         results.append((made.turns, made.conversations["content_id"].to_list(), made.faults))
         assert made.facts["records_read"] == len(whole)
         assert {*made.conversations["record"], *made.quarantined["record"]} == set(range(len(whole)))
@@ -123,7 +123,9 @@ def test_one_broken_file_or_line_costs_nothing_else(tmp_path: Path) -> None:
     assert made.quarantined["file_sha256"].null_count() == 1
     assert made.facts == {
         "files": 3,
-        "records_read": 4,
+        "files_parsed": 3,
+        "files_reused": 0,
+        "records_read": 2,
         "dialects": {"alpaca": 1},
         "repairs": {},
         "reasons": {"invalid_utf8": 1, "symbolic_link": 1, "unsupported_format": 1},
@@ -198,7 +200,7 @@ def test_the_preamble_is_gone_from_a_real_export(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.ingest.job.MIN_BYTES_TO_SHARE", 0)
+    monkeypatch.setattr("stages.ingest.reading.MIN_BYTES_TO_SHARE", 0)
     files = list_source_files([shared_data(folder) for folder in ("dolly", "sharegpt", "oasst", "csv")])
     results = []
     for workers in (1, 2):

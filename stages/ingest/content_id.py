@@ -2,46 +2,65 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from stages.ingest.conversation import Conversation
-from stages.ingest.unusable import Unusable
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
 
-ID_HEX_DIGITS = 32
+DIGEST_BYTES = 16
+WHITE = r"\t\n\x0b\x0c\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what str.split splits at
+WHITE_RUN = rf"(?:[{WHITE.replace('x20', 'x1f')}]|[{WHITE}][{WHITE}])[{WHITE}]*"  # not a space that stands alone
+Words = npt.NDArray[np.uint64]  # ids as rows of two 64-bit words
 
 
-def content_id(conversation: Conversation) -> str:
-    """Hex digest of roles and texts in Unicode NFC, with each run of white space one space: four lines for each turn,
-    and one for the tools on offer.
+def content_digests(turns: pl.DataFrame, ends: npt.NDArray[np.int64], tools: pl.Series) -> Words:
+    """128 bits of SHA-256 over the roles and texts of each conversation, in Unicode NFC, with each run of white space
+    one space: four lines for each turn, and one for the tools on offer.
 
-    Raises Unusable for text with NUL characters, or that UTF-8 cannot hold.
+    `turns` are those of all conversations together; conversation n has rows ends[n] to ends[n + 1].
     """
-    lines: list[str] = []
-    for role, content, reasoning, calls in conversation.turns:
-        lines += (
-            role,
-            _one_line(content),
-            _one_line(reasoning) if reasoning else "",
-            _one_line(calls) if calls else "",
+    lines = turns.select(
+        pl.concat_str(
+            "role", *(_one_line(name).fill_null("") for name in ("content", "reasoning_content", "tool_calls")), separator="\n"
         )
-    if conversation.tools:
-        lines.append(_one_line(conversation.tools))
-    stated = "\n".join(lines)
-    if "\0" in stated:
-        raise Unusable("nul_character", None, next(line for line in lines if "\0" in line))
-    try:
-        return hashlib.sha256(stated.encode()).hexdigest()[:ID_HEX_DIGITS]
-    except UnicodeEncodeError as error:
-        raise Unusable("invalid_unicode", None, stated[error.start : error.end]) from None
+    ).to_series()  # fmt: skip
+    by_conversation = pa.LargeListArray.from_arrays(pa.array(ends), lines.to_arrow())
+    stated = pl.DataFrame([pl.Series("turns", by_conversation, dtype=pl.List(pl.String)), tools.alias("tools")]).select(
+        pl.concat_str(pl.col("turns").list.join("\n"), _one_line("tools"), separator="\n", ignore_nulls=True)
+    )
+    digests = b"".join([_digest(text) for text in stated.to_series().to_list()])
+    return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split()) if text.isascii() else " ".join(unicodedata.normalize("NFC", text).split())
+def _one_line(name: str) -> pl.Expr:
+    return pl.col(name).str.replace_all(WHITE_RUN, " ").str.strip_chars(" ")
 
 
-def row_ids(sources: Iterable[str], content_ids: Iterable[str], occurrences: Iterable[int]) -> list[str]:
-    """Ids of rows: equal conversations of one source are told apart by their number alone, counted from 0."""
-    return [
-        hashlib.sha256(f"{source}\0{content}\0{occurrence}".encode()).hexdigest()[:ID_HEX_DIGITS]
-        for source, content, occurrence in zip(sources, content_ids, occurrences, strict=True)
-    ]
+def _digest(text: str) -> bytes:
+    stated = text if text.isascii() else unicodedata.normalize("NFC", text)
+    return hashlib.sha256(stated.encode()).digest()[:DIGEST_BYTES]
+
+
+def row_masks(source: str, occurrences: Iterable[int]) -> Words:
+    """What makes row ids of content ids. Equal conversations of one source differ by their number alone, from 0.
+
+    Row id = content id XOR 128 bits of SHA-256 over source and number: for a number of its own each row has a mask of
+    its own, so two row ids are as unlikely to be equal as two content ids.
+    """
+    made = (hashlib.sha256(f"{source}\0{occurrence}".encode()).digest()[:DIGEST_BYTES] for occurrence in occurrences)
+    return np.frombuffer(b"".join(made), dtype=">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def hex_ids(words: Words, name: str) -> pl.Series:
+    """Ids as texts of 32 hex digits."""
+    digits = words.astype(">u8").tobytes().hex().encode()
+    ends = np.arange(len(words) + 1, dtype=np.int64) * (2 * DIGEST_BYTES)
+    texts = pa.LargeStringArray.from_buffers(len(words), pa.py_buffer(ends.tobytes()), pa.py_buffer(digits))
+    return pl.Series(name, texts, dtype=pl.String)
+
+
+def words_of(table: pl.DataFrame, names: Sequence[str]) -> Words:
+    """Two unsigned columns as ids."""
+    return np.column_stack([table[name].to_numpy() for name in names]).reshape(-1, 2)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from stages.ingest.stage import IngestParams, Repair
+from stages.ingest.stage import PLACEHOLDER, IngestParams, Repair
 from stages.ingest.unusable import Unusable
 
 # What Alpaca's generator wrote where it had no answer.
@@ -36,6 +36,8 @@ class Rules:
         self.allowed = frozenset(params.repairs)
         pattern = params.placeholder_pattern
         self.find_placeholder = re.compile(pattern).search if pattern is not None else _nothing
+        # what every match holds; None where that is not known
+        self.placeholder_literal = {None: "", PLACEHOLDER: "{{"}.get(pattern)
 
 
 def _nothing(_: str) -> None:
@@ -71,6 +73,26 @@ def refuse_unusable_answer(text: str, field: str) -> None:
         raise Unusable("empty_answer", field, text)
     if text[0] in "< \n\t" and PLACEHOLDER_ANSWER.fullmatch(text):
         raise Unusable("placeholder_answer", field, text)
+
+
+def refuse_unwritable(conversation: Conversation) -> None:
+    """Raises Unusable for text with NUL characters, or that UTF-8 cannot hold."""
+    for turn in conversation.turns:
+        for text in turn[1:]:
+            if text:
+                _refuse_unwritable_text(text)
+    if conversation.tools:
+        _refuse_unwritable_text(conversation.tools)
+
+
+def _refuse_unwritable_text(text: str) -> None:
+    if "\0" in text:
+        raise Unusable("nul_character", None, text)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Unusable("invalid_unicode", None, text[error.start : error.end]) from None
 
 
 def checked_turns(turns: list[Turn], place: Place, rules: Rules) -> tuple[list[Turn], tuple[Repair, ...]]:

@@ -97,6 +97,10 @@ class Dialects:
             return given if given.convert else dialect
         return dialect
 
+    def tells_apart(self, names: tuple[str, ...]) -> bool:
+        """Whether no two of the names mean the same field, so that their order says nothing."""
+        return len(set(map(_plain, names))) == len(names)
+
     def _by_names(self, names: tuple[str, ...]) -> Dialect:
         known = self._known.get(names)
         if known is None:

@@ -9,6 +9,7 @@ from stages.contract import Params, Stage, setting
 
 Column = Literal["prompt", "context", "response", "system", "task", "text"]
 Repair = Literal["placeholder_input_removed", "preamble_removed", "trailing_turns_removed", "user_turns_merged"]
+PLACEHOLDER = r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}"
 
 
 class IngestParams(Params):
@@ -23,7 +24,7 @@ class IngestParams(Params):
         "or set aside where it cannot be used so",
     )
     placeholder_pattern: str | None = setting(
-        r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}",
+        PLACEHOLDER,
         "regular expression for a template's blank that was never filled in; prompts that hold one are set aside",
     )
     max_record_bytes: int = setting(
@@ -35,9 +36,6 @@ class IngestParams(Params):
         unit="characters",
         ge=100,
         le=10_000_000,
-    )
-    batch_records: int = setting(
-        8_192, "records turned into a table at a time", unit="records", ge=1, le=1_000_000, execution_only=True
     )
 
     @field_validator("columns")

@@ -5,47 +5,103 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import polars as pl
-import pyarrow as pa
 
-from stages.ingest.content_id import content_id
-from stages.ingest.conversation import Conversation, Rules, Turn
+from stages.byte_stream import Damage
+from stages.ingest.conversation import Conversation, Rules, refuse_unwritable
+from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import Dialects
+from stages.ingest.pairs import Shape, read_alike, shape_of
 from stages.ingest.stage import IngestParams
-from stages.ingest.unusable import ADVICE, Unusable, shortened
-from stages.records import BrokenRecord, Record
-from stages.schema import load_schema
-from stages.source_files import SourceFile
+from stages.ingest.unusable import Unusable, shortened
+from stages.json_blocks import Block
+from stages.records import BrokenRecord, Found, Record
 
 
 class Ingested(NamedTuple):
-    """Rows in the order of their records; `conversations` lacks `row_id`, which takes all files together."""
+    """Rows that still lack what says where they come from; `record` counts from the first record that was given."""
 
     conversations: pl.DataFrame
     quarantined: pl.DataFrame
+    records: int
     dialects: Counter[str]  # records by dialect
 
 
-def transform(records: Iterable[Record | BrokenRecord], *, file: SourceFile, params: IngestParams) -> Ingested:
-    """What the records of `file` hold; each is decided on its own and stands in at least one of the tables."""
-    dialects, rules = Dialects(params.columns), Rules(params)
-    conversations, quarantined, counts = _Conversations(), _Quarantined(), Counter[str]()
-    for record in records:
-        if isinstance(record, BrokenRecord):
-            quarantined.add(record, record.reason, found=shortened(record.detail))
-            continue
-        try:
-            value = as_object(record.value)
-            dialect = dialects.of(value)
-            counts[dialect.name] += 1
-            for made in dialect.read(value, rules):
-                unusable = made if isinstance(made, Unusable) else conversations.add(record.index, made)
-                if unusable:
-                    quarantined.add(record, unusable.reason, unusable.field, unusable.found)
-        except Unusable as unusable:
-            quarantined.add(record, unusable.reason, unusable.field, unusable.found)
-        except RecursionError:  # the JSON writer follows less deep than the reader did
-            quarantined.add(record, "nested_too_deep")
-    return Ingested(conversations.table(file), quarantined.table(file), counts)
+class Transform:
+    """Decides over records, each on its own; records in equal form share what is known of their form."""
+
+    def __init__(self, params: IngestParams) -> None:
+        self.dialects, self.rules = Dialects(params.columns), Rules(params)
+        self._shape: Shape | None = None  # of the last block; a block of another shape is told from its first record
+
+    def block(self, block: Block) -> Ingested:
+        """What the records of a block hold: the same as `found` for each of them, and faster where they are alike."""
+        shape = self._shape or self._shape_of(block)
+        alike = read_alike(block, shape, self.rules) if shape else None
+        if not shape or not alike or not alike.columns.lengths:
+            self._shape = None
+            return self.found([(offset, block.value(element)) for offset, element in block.elements()])
+        self._shape = shape
+        made, quarantined, counts = self._convert([_record(n, 0, value) for n, value in alike.left])
+        aside = quarantined.table()
+        if aside.height:
+            offsets = pl.Series([offset for offset, _ in block.elements()], dtype=pl.Int64)
+            aside = aside.with_columns(byte_offset=offsets.gather(aside["record"]))
+        counts[shape.dialect.name] += len(alike.columns.lengths)
+        return Ingested(conversation_table([alike.columns, columns_of(made)]), aside, alike.records, counts)
+
+    def found(self, found: Iterable[Found]) -> Ingested:
+        """What records that were read one at a time hold."""
+        records = [_record(number, offset, value) for number, (offset, value) in enumerate(found)]
+        made, quarantined, counts = self._convert(records)
+        return Ingested(conversation_table([columns_of(made)]), quarantined.table(), len(records), counts)
+
+    def fault(self, fault: BrokenRecord) -> Ingested:
+        """What is wrong with a file as a whole."""
+        made, quarantined, counts = self._convert([fault])
+        return Ingested(conversation_table([columns_of(made)]), quarantined.table(), 0, counts)
+
+    def _shape_of(self, block: Block) -> Shape | None:
+        first = next(block.elements(), None)
+        return shape_of(block.value(first[1]), self.dialects) if first else None
+
+    def _convert(
+        self, records: Iterable[Record | BrokenRecord]
+    ) -> tuple[list[tuple[int, Conversation]], Quarantined, Counter[str]]:
+        made, quarantined, counts = list[tuple[int, Conversation]](), Quarantined(), Counter[str]()
+        for record in records:
+            if isinstance(record, BrokenRecord):
+                quarantined.add(record, record.reason, found=shortened(record.detail))
+                continue
+            try:
+                value = as_object(record.value)
+                dialect = self.dialects.of(value)
+                counts[dialect.name] += 1
+                for one in dialect.read(value, self.rules):
+                    if isinstance(one, Unusable):
+                        quarantined.add(record, one.reason, one.field, one.found)
+                    else:
+                        _add(made, record, one, quarantined)
+            except Unusable as unusable:
+                quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+            except RecursionError:  # the JSON writer follows less deep than the reader did
+                quarantined.add(record, "nested_too_deep")
+        return made, quarantined, counts
+
+
+def _add(
+    made: list[tuple[int, Conversation]], record: Record, conversation: Conversation, quarantined: Quarantined
+) -> None:
+    try:
+        refuse_unwritable(conversation)
+        made.append((record.index, conversation))
+    except Unusable as unusable:
+        quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+
+
+def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:
+    if isinstance(value, Damage):
+        return BrokenRecord(number, offset, value.reason, value.detail)
+    return Record(number, offset, value)
 
 
 def as_object(value: object) -> dict[str, Any]:
@@ -59,67 +115,3 @@ def as_object(value: object) -> dict[str, Any]:
             return {"messages": value}
         case _:
             raise Unusable("not_an_object", None, value)
-
-
-class _Conversations:
-    """Gathers columns instead of rows, which makes a table of them cheap."""
-
-    def __init__(self) -> None:
-        self._turns: list[Turn] = []
-        self._ends = [0]
-        self._rows: list[tuple[str, int, str | None, str | None, tuple[str, ...] | None]] = []
-
-    def add(self, record: int, conversation: Conversation) -> Unusable | None:
-        """Takes the conversation, or says why it cannot."""
-        try:
-            identity = content_id(conversation)
-        except Unusable as unusable:
-            return unusable
-        self._turns.extend(conversation.turns)
-        self._ends.append(len(self._turns))
-        self._rows.append((identity, record, conversation.tools, conversation.task, conversation.repairs or None))
-        return None
-
-    def table(self, file: SourceFile) -> pl.DataFrame:
-        """All columns of `conversations` but `row_id`."""
-        schema = load_schema("conversations").dtypes
-        names = ("content_id", "record", "tools", "task", "repairs")
-        columns = (
-            dict(zip(names, zip(*self._rows, strict=True), strict=True)) if self._rows else dict.fromkeys(names, ())
-        )
-        table = pl.DataFrame([pl.Series(name, columns[name], dtype=schema[name]) for name in names])
-        with_messages = table.with_columns(self._messages().cast(schema["messages"]), *_origin(file))
-        return with_messages.select(name for name in schema if name != "row_id")
-
-    def _messages(self) -> pl.Series:
-        """Polars arrays handed to Arrow, which can put lists together; arrays made by Arrow would import pandas."""
-        fields = list(zip(*self._turns, strict=True)) or [()] * len(Turn._fields)
-        texts = [pl.Series(values, dtype=pl.String).to_arrow() for values in fields]
-        structs = pa.StructArray.from_arrays(texts, names=Turn._fields)
-        return pl.Series(
-            "messages", pa.LargeListArray.from_arrays(pl.Series(self._ends, dtype=pl.Int64).to_arrow(), structs)
-        )
-
-
-class _Quarantined:
-    def __init__(self) -> None:
-        self._rows: dict[tuple[int | None, str | None, str], tuple[int | None, int, str, str | None, str]] = {}
-
-    def add(self, record: Record | BrokenRecord, reason: str, field: str | None = None, found: str = "") -> None:
-        """One row for each fault; several conversations of a record may share one."""
-        row = (record.index, record.byte_offset, reason, field, found)
-        self._rows.setdefault((record.index, field, reason), row)
-
-    def table(self, file: SourceFile) -> pl.DataFrame:
-        schema = load_schema("quarantined").dtypes
-        names = ("record", "byte_offset", "reason", "field", "found")
-        rows = [(*row, *ADVICE[row[2]]) for row in self._rows.values()]
-        given = {name: schema[name] for name in (*names, "expected", "fix")}
-        return pl.DataFrame(rows, schema=given, orient="row").with_columns(_origin(file)).select(list(schema))
-
-
-def _origin(file: SourceFile) -> list[pl.Expr]:
-    """The columns that say where a row comes from; file names need not be UTF-8."""
-    source, name = (text.encode("utf-8", "backslashreplace").decode() for text in (file.source, file.name))
-    digest = pl.lit(file.sha256 or None, dtype=pl.String)
-    return [pl.lit(source).alias("source"), pl.lit(name).alias("file"), digest.alias("file_sha256")]

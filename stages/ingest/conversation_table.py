@@ -1,0 +1,75 @@
+"""Tables of conversations and of what was set aside, built by columns, which is much cheaper than by rows."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from stages.ingest.content_id import content_digests
+from stages.ingest.conversation import Conversation, Turn
+from stages.ingest.unusable import ADVICE
+from stages.records import BrokenRecord, Record
+from stages.schema import load_schema
+
+ID_WORDS = ("id_high", "id_low")  # the content id, until the whole source is known
+FEATURES = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String)}
+TURN_TYPES = dict.fromkeys(Turn._fields, pl.String)
+
+
+class Columns(NamedTuple):
+    """Conversations by column: their turns one after the other, the rest a row for each conversation."""
+
+    turns: pl.DataFrame
+    lengths: list[int]  # turns of each conversation
+    rows: pl.DataFrame
+
+
+def columns_of(conversations: Iterable[tuple[int, Conversation]]) -> Columns:
+    """(record, conversation) pairs by column."""
+    turns: list[Turn] = []
+    lengths: list[int] = []
+    rows: list[tuple[int, str | None, str | None, tuple[str, ...] | None]] = []
+    for record, conversation in conversations:
+        turns.extend(conversation.turns)
+        lengths.append(len(conversation.turns))
+        rows.append((record, conversation.tools, conversation.task, conversation.repairs or None))
+    return Columns(_frame(turns, TURN_TYPES), lengths, _frame(rows, FEATURES))  # type: ignore[arg-type]
+
+
+def _frame(rows: list[tuple[object, ...]], types: dict[str, pl.DataType]) -> pl.DataFrame:
+    columns = zip(*rows, strict=True) if rows else [()] * len(types)
+    return pl.DataFrame([pl.Series(n, values, dtype=types[n]) for n, values in zip(types, columns, strict=True)])
+
+
+def conversation_table(parts: list[Columns]) -> pl.DataFrame:
+    """The content id in two words, record, messages, tools, task and repairs; rows in the order they are given in."""
+    turns = pl.concat([part.turns for part in parts], rechunk=True)
+    rows = pl.concat([part.rows for part in parts], rechunk=True)
+    ends = np.cumsum([0, *(length for part in parts for length in part.lengths)], dtype=np.int64)
+    structs = pa.StructArray.from_arrays([column.to_arrow() for column in turns], names=turns.columns)
+    messages = pl.Series("messages", pa.LargeListArray.from_arrays(pa.array(ends), structs))
+    words = content_digests(turns, ends, rows["tools"])
+    ids = [pl.Series(name, words[:, number].copy(), dtype=pl.UInt64) for number, name in enumerate(ID_WORDS)]
+    return pl.DataFrame([*ids, rows["record"], messages.cast(load_schema("conversations").dtypes["messages"]),
+                         rows["tools"], rows["task"], rows["repairs"]])  # fmt: skip
+
+
+class Quarantined:
+    """Gathers what was set aside."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int | None, str | None, str], tuple[int | None, int, str, str | None, str]] = {}
+
+    def add(self, record: Record | BrokenRecord, reason: str, field: str | None = None, found: str = "") -> None:
+        """One row for each fault; several conversations of a record may share one."""
+        row = (record.index, record.byte_offset, reason, field, found)
+        self._rows.setdefault((record.index, field, reason), row)
+
+    def table(self) -> pl.DataFrame:
+        """All columns of `quarantined` but those that name the file."""
+        schema = load_schema("quarantined").dtypes
+        names = ("record", "byte_offset", "reason", "field", "found", "expected", "fix")
+        rows = [(*row, *ADVICE[row[2]]) for row in self._rows.values()]
+        return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")

@@ -1,0 +1,119 @@
+"""What was read of one file, left on disk in parts that know nothing of other files and so can be used again."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import polars as pl
+
+from stages.errors import DataError
+from stages.ingest.stage import IngestParams
+from stages.ingest.transform import Ingested
+from stages.source_files import SourceFile, file_sha256
+from stages.storage import digest_of
+
+MARKER = "parts.json"  # written last: a folder without it is not whole
+
+
+class Part(NamedTuple):
+    """Tables of some neighbouring records of a file, and their counts. `record` in the tables counts from the first one."""
+
+    number: int
+    records: int
+    rows: int
+    dialects: dict[str, int]
+    repairs: dict[str, int]
+    reasons: dict[str, int]
+    digests: dict[str, str]  # file name -> SHA-256
+
+    def path(self, folder: Path, table: str) -> Path:
+        return folder / f"{self.number:06d}-{table}.arrow"
+
+
+class Parsed(NamedTuple):
+    """All parts of one file, in order."""
+
+    folder: Path
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The parts that stand in `folder` if each is the one that was written there."""
+        try:
+            parts = tuple(Part(**stated) for stated in json.loads((folder / MARKER).read_text(encoding="utf-8")))
+            whole = all(file_sha256(folder / name) == digest for part in parts for name, digest in part.digests.items())
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        return cls(folder, parts) if whole else None
+
+
+def write_part(folder: Path, number: int, made: Ingested) -> Part:
+    """Leaves the tables of `made` in `folder`. Raises DataError when a record is in neither table."""
+    found = pl.concat([made.conversations["record"], made.quarantined["record"]]).drop_nulls().n_unique()
+    if found != made.records:
+        raise DataError(
+            f"{folder}, part {number}: {made.records - found} of {made.records} records are neither in conversations "
+            f"nor in quarantined; this is a fault of ingest: report it with the file"
+        )
+    tables = {"conversations": made.conversations, "quarantined": made.quarantined}
+    repairs, reasons = (
+        Counter(dict(names.value_counts().rows()))
+        for names in (made.conversations["repairs"].explode().drop_nulls(), made.quarantined["reason"])
+    )
+    part = Part(number, made.records, made.conversations.height, dict(made.dialects), dict(repairs), dict(reasons), {})
+    for name, table in tables.items():
+        if table.height:
+            path = part.path(folder, name)
+            table.write_ipc(path, compression="uncompressed")
+            part.digests[path.name] = file_sha256(path)
+    return part
+
+
+def seal(folder: Path, parts: list[Part]) -> Parsed:
+    """Marks the folder as whole."""
+    ordered = tuple(sorted(parts))
+    (folder / MARKER).write_text(json.dumps([part._asdict() for part in ordered]), encoding="utf-8")
+    return Parsed(folder, ordered)
+
+
+class Kept:
+    """Parts of files that were read before, by what they depend on: the file's bytes, its suffix and the parameters.
+
+    The folder belongs to this very code, so the code need not be part of an address.
+    """
+
+    def __init__(self, cache: Path, params: dict[str, Any]) -> None:
+        self._cache = cache
+        self._params = params
+
+    def address(self, file: SourceFile) -> Path:
+        """Where the parts of a file are kept."""
+        named = [file.source, file.name] if self._params.get("templates") else Path(file.name).suffixes
+        return self._cache / digest_of([file.sha256, named, self._params])[:32]
+
+    def find(self, file: SourceFile) -> Parsed | None:
+        """What was made of the same bytes before."""
+        return Parsed.load(self.address(file)) if file.sha256 else None
+
+    def keep(self, file: SourceFile, parsed: Parsed) -> Parsed:
+        """Moves the parts to their address, from where they can be used at once and by later runs."""
+        if not file.sha256:
+            return parsed
+        final = self.address(file)
+        shutil.rmtree(final, ignore_errors=True)  # was not whole
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(parsed.folder, final)
+        except OSError:  # another file system, or another run was faster: the parts are good where they are
+            return parsed
+        return parsed._replace(folder=final)
+
+
+def result_params(params: IngestParams) -> dict[str, Any]:
+    """The values that what is read from a file depends on."""
+    from stages.identity import result_params as of_result
+
+    return of_result(params)

@@ -1,0 +1,173 @@
+"""Reads files from outside into parts: several files at a time, and a long one by several processes."""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stages.byte_stream import Damage
+from stages.engine import worker_pool
+from stages.errors import TryAgain
+from stages.ingest.parts import Parsed, Part, seal, write_part
+from stages.ingest.stage import IngestParams
+from stages.ingest.transform import Transform
+from stages.json_blocks import Block
+from stages.records import BrokenRecord, Found, is_cut_in_blocks, read_blocks
+from stages.source_files import SourceFile, stamp_of
+
+Unit = Block | list[Found]
+
+MIN_BYTES_TO_SHARE = 1 << 24  # below this, starting processes takes about as long as the work
+MIN_BYTES_TO_CUT = 1 << 23
+WAITING_PER_WORKER = 3
+
+
+class Reading(NamedTuple):
+    """One file to be read, and the folder where its parts are left."""
+
+    file: SourceFile
+    folder: Path
+    params: IngestParams
+
+
+class Progress(NamedTuple):
+    """Parts that were just finished, and the file that is whole with them."""
+
+    parts: list[Part]
+    whole: tuple[SourceFile, Parsed] | None
+
+
+def read_files(files: Sequence[SourceFile], scratch: Path, params: IngestParams, workers: int) -> Iterator[Progress]:
+    """Leaves the parts of each file in a folder of its own below `scratch`."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    readings = [Reading(file, scratch / f"{number:06d}", params) for number, file in enumerate(files)]
+    for reading in readings:
+        reading.folder.mkdir(parents=True)
+    if workers <= 1 or sum(map(_size, readings)) < MIN_BYTES_TO_SHARE:
+        for reading in readings:
+            parts = []
+            for part in _parts(reading):
+                parts.append(part)
+                yield Progress([part], None)
+            yield Progress([], (reading.file, seal(reading.folder, parts)))
+        return
+    try:
+        yield from _shared(readings, workers)
+    except BrokenProcessPool as error:
+        raise TryAgain(
+            f"ingest: a process that read one of {len(readings)} files died, probably killed for memory; "
+            f"run again with fewer workers or a smaller max_record_bytes"
+        ) from error
+
+
+def _shared(readings: Sequence[Reading], workers: int) -> Iterator[Progress]:
+    parts: dict[Path, list[Part]] = defaultdict(list)  # by folder
+    whole, cut = [], []
+    for reading in sorted(readings, key=_size, reverse=True):
+        is_long = _size(reading) >= MIN_BYTES_TO_CUT and is_cut_in_blocks(reading.file)
+        (cut if is_long else whole).append(reading)
+    with worker_pool(workers) as pool:
+        waiting: set[Future[Any]] = set()
+        try:
+            for call, arguments in _tasks(whole, cut):
+                waiting.add(pool.submit(call, *arguments))
+                if len(waiting) >= WAITING_PER_WORKER * workers:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (_noted(future, parts) for future in done)
+            for future in waiting:
+                yield _noted(future, parts)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    for reading in cut:
+        yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder])))
+
+
+def _noted(future: Future[Any], parts: dict[Path, list[Part]]) -> Progress:
+    reading, made = future.result()
+    if isinstance(made, Parsed):
+        return Progress(list(made.parts), (reading.file, made))
+    parts[reading.folder].append(made)
+    return Progress([made], None)
+
+
+Task = tuple[Callable[..., tuple[Reading, Part | Parsed]], tuple[Any, ...]]
+
+
+def _tasks(whole: Sequence[Reading], cut: Sequence[Reading]) -> Iterator[Task]:
+    for reading in whole:
+        yield read_whole, (reading,)
+    for reading in cut:
+        for number, unit in enumerate(_units(reading)):
+            yield read_unit, (reading, number, unit)
+
+
+def _size(reading: Reading) -> int:
+    return reading.file.stamp[0] if reading.file.stamp else 0
+
+
+def read_whole(reading: Reading) -> tuple[Reading, Parsed]:
+    """All parts of a file, in whichever process."""
+    return reading, seal(reading.folder, list(_parts(reading)))
+
+
+def read_unit(reading: Reading, number: int, unit: Unit | BrokenRecord) -> tuple[Reading, Part]:
+    """One part of a file, in whichever process."""
+    return reading, _part(reading, number, unit)
+
+
+def _parts(reading: Reading) -> Iterator[Part]:
+    for number, unit in enumerate(_units(reading)):
+        yield _part(reading, number, unit)
+
+
+def _units(reading: Reading) -> Iterator[Unit | BrokenRecord]:
+    """The records of a file, and at the end what is wrong with the file as a whole.
+
+    Raises TryAgain where the file was written to since its digest was taken.
+    """
+    file, params = reading.file, reading.params
+    last: Unit | None = None
+    try:
+        for unit in read_blocks(file, max_record_bytes=params.max_record_bytes, text_chars=params.text_chars):
+            if unit and not (isinstance(unit, Block) and unit.data.isspace()):
+                last = unit
+                yield unit
+        if last is None:
+            raise Damage("empty_file", "the file holds no record")
+    except Damage as damage:
+        yield BrokenRecord(None, _last_offset(last), damage.reason, damage.detail)
+    if file.stamp and _changed(file):
+        raise TryAgain(
+            f"{file.source}: {file.name} was written to while it was read; run again once nobody writes to the source"
+        )
+
+
+def _changed(file: SourceFile) -> bool:
+    try:
+        return stamp_of(file.path) != file.stamp
+    except OSError:  # it vanished, and what was read of it says so
+        return False
+
+
+def _last_offset(last: Unit | None) -> int:
+    if isinstance(last, Block):
+        return max((offset for offset, _ in last.elements()), default=last.offset)
+    return last[-1][0] if last else 0
+
+
+def _part(reading: Reading, number: int, unit: Unit | BrokenRecord) -> Part:
+    transform = _transform(reading.params.model_dump_json())
+    if isinstance(unit, BrokenRecord):
+        made = transform.fault(unit)
+    else:
+        made = transform.block(unit) if isinstance(unit, Block) else transform.found(unit)
+    return write_part(reading.folder, number, made)
+
+
+@cache
+def _transform(params: str) -> Transform:
+    return Transform(IngestParams.model_validate_json(params))
