@@ -222,7 +222,9 @@ def test_the_findings_in_the_answers_of_alpaca_stay_what_they_were_when_each_was
         .then("instruction")
         .otherwise(pl.concat_str("instruction", "input", separator="\n\n"))
     )
-    rows = raw.select(messages=pl.concat_list(turn("user", asked), turn("assistant", pl.col("output"))))
+    rows = raw.select(
+        task=pl.lit(None, pl.String), messages=pl.concat_list(turn("user", asked), turn("assistant", pl.col("output")))
+    )
     found = transform(rows, params=ScoreParams()).scored
     counts = found.select(
         pl.col("refusal_phrase", "template_leak").count(), pl.col("ends_unfinished", "placeholder_input").sum(),

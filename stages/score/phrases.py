@@ -24,16 +24,92 @@ REFUSALS = (
     r"(?:generate|complete|perform|produce|create|execute|provide|do)\b",
     r"sorry,? (?:but )?(?:as an ai|(?:the|this) (?:task|request|instruction)|this cannot be done)",
 )
-REFUSAL = rf"(?i)\b(?:{'|'.join(REFUSALS)})"
+# `(?-u:\b)` knows the boundaries of ASCII words only, and is five times as fast as \b on text that is not all ASCII.
+EDGE = r"(?-u:\b)"
+REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
+
+# The same in other languages: only the formulas that assistants use about themselves.
+FOREIGN_REFUSAL = (
+    r"(?i)作为一[个個名](?:AI|人工智能|大型?语言|大?語言|语言)[^，,。]{0,8}|我(?:只)?是一[个個](?:AI|人工智能)[^，,。]{0,8}"
+    r"|(?:抱歉|对不起)[，,]?\s*(?:但)?我(?:无法|不能)(?:提供|完成|回答|执行|生成|协助)"
+    r"|como (?:um )?modelo de (?:lenguaje|linguagem)|como (?:una?|um) (?:ia|inteligencia artificial|inteligência artificial)\b"
+    r"|en tant que (?:modèle de langage|modèle linguistique|assistant ia|qu['’]ia|qu['’]intelligence artificielle)"
+    r"|als (?:ki|künstliche intelligenz|(?:ki-)?sprachmodell)\b|come (?:modello linguistico|modello di linguaggio)"
+    r"|как (?:языковая модель|(?:модель )?искусственн\w+ интеллект\w*)|(?:人工知能|AI|言語モデル)として[、,]"
+    r"|als (?:een )?(?:ai-)?taalmodel|jako model językowy"
+)
+
+# Boilerplate about what a model knows and when it learned it.
+CUTOFF = (
+    r"(?i)(?:as of|until|since|up to|before) my (?:last|latest|most recent)?(?: (?:knowledge|training|data))* ?"
+    r"(?:update|cut-?off|training)|my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends)|ends|is limited"
+    r" to|was last updated)|(?:i|my (?:information|knowledge)) (?:do not|don['’]t|does not) (?:have|include) (?:information|"
+    r"knowledge|data) (?:about|on|of) (?:events|anything)[^.\n]{0,20} (?:after|beyond|since)|knowledge cut-?off"
+)
+
+# A turn of somebody else's prompt within an answer: the answer to one instruction followed by the next instruction.
+MERGED = (
+    r"(?i)\n[ \t]*((?:\d{1,3}[.)] ?)?(?:\*\*|#{1,4} ?)?(?:instruction|task|prompt)(?: ?#?\d{1,3})?(?:\*\*)?: ?(?:\*\*)?\S)"
+    r"|(below is an instruction that describes a task|write a response that appropriately completes the request)"
+)
+MERGED_LABELS = [
+    "instruction:",
+    "instruction ",
+    "instruction*",
+    "task",
+    "prompt:",
+    "prompt ",
+    "prompt*",
+    "below is an",
+    "the request",
+]
+EXPECTS_LABELS = r"(?i)instruction|task|prompt|template|exercise|self-instruct"
+
+# A request to look at a text, with nothing behind it that it could be.
+_TEXT = (
+    r"(?:sentence|text|paragraph|passage|article|essay|poem|haiku|story|list|code|snippet|email|letter|data|table|dialogue|"
+    r"conversation|quote|quotation|statement|phrase|review|document|excerpt|input|equation|words?|numbers?|tweet|message|"
+    r"abstract|speech|report|transcript|dataset|question|lyrics|题目|句子|文章|段落|文本)s?"
+)
+_VERB = (
+    r"(?:summari[sz]e|translate|proofread|edit|rewrite|rephrase|paraphrase|correct|classify|shorten|condense|analy[sz]e|"
+    r"punctuate|reword|simplify|fix|improve)"
+)
+# One sentence that ends without a colon, a quotation or a number, so that nothing in it can be the text.
+MISSING_TEXT = (
+    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT})(?: below)?{EDGE}"
+    r"[^:\n\"“”'‘`(<\[{0-9?!.—–]*[.?!]?\s*\z"
+    rf"|^{_VERB} ((?:the (?:given|provided|attached)|this|the above|the below) {_TEXT})(?: below| above)?[.?!]?\s*\z"
+    r"|^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
+    r"[。？！]?\s*\z"
+)
+
+# What a helpful answer does not say. Spans are told; whether a row goes is for `filter`, as a story may say it too.
+UNHELPFUL = (
+    rf"(?i){EDGE}(?:(?:just |go )?google it{EDGE}|look it up yourself|figure it out (?:on your own|yourself)|do your own "
+    r"(?:homework|research)|(?:that['’]s|what) an? (?:stupid|dumb|idiotic) question|you(?: are|['’]re) (?:an? )?(?:stupid|idiot|"
+    r"moron|dumb|pathetic|worthless)\b|shut up\b|(?:that['’]s )?not my problem|i (?:really )?(?:don['’]t|do not) care (?:about "
+    r"(?:your|that|this)|what you)|stop (?:wasting my time|asking)|why (?:would|should) i (?:help|care|bother)|i (?:can['’]t|"
+    r"cannot) be bothered|(?:i(?:['’]m| am)) not going to (?:help|answer|do (?:that|this))|kill yourself|i hope you die)"
+)
+UNHELPFUL_WORDS = [  # one of them is in every finding
+    "google it", "yourself", "your own", "question", "stupid", "idiot", "moron", "dumb", "pathetic", "worthless", "shut up",
+    "my problem", "care about", "care what", "wasting my", "stop asking", "should i", "would i", "be bothered", "not going to",
+    "hope you die",
+]  # fmt: skip
+HEDGE = (
+    rf"(?i)^\W*(?:i(?:['’]m| am) not (?:really |entirely |completely |quite )?(?:sure|certain)|i (?:really )?(?:don['’]t|do not) "
+    rf"(?:really )?know|no idea|i have no idea|i guess|not sure|it(?:['’]s| is) hard to say|idk|dunno){EDGE}"
+)
 
 # Marks of chat and instruction templates; `<noinput>` and a numbered `Instruction:` are those of Self-Instruct prompts.
 MARKUP = (
-    r"(?i)#{3} ?(?:instruction|response|human|assistant)\b ?:|<\|[a-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>"
-    r"|<(?:start|end)_of_turn>|</s>\s*\z|<\s*no ?(?:input|output)\s*>|\b\d+\. instruction:"
+    r"(?i)#{3} ?(?:instruction|response|human|assistant)(?-u:\b) ?:|<\|[a-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>"
+    r"|<(?:start|end)_of_turn>|</s>\s*\z|<\s*no ?(?:input|output)\s*>|(?-u:\b)\d+\. instruction:"
 )
 ROLE_LABEL = r"\n\s*((?:Human|User|Assistant):)"  # not at the very start: an answer may well begin with a label
 # Prompts whose answers rightly have such labels in them.
-ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)\b"
+ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
 _NO_INPUT = r"no ?input(?: (?:is )?(?:provided|required|needed|necessary|given))?"
 PLACEHOLDER = rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$"
@@ -42,4 +118,20 @@ PLACEHOLDER = rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$"
 OPEN_END = r"[,:(\[{]\s*\z"
 OPEN_WORD = r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were)\s*\z"
 
-LINK = r"(?i)\bhttps?://|\bwww\."
+LINK = r"(?i)(?-u:\b)https?://|(?-u:\b)www\."
+
+# UTF-8 that was read as Latin-1 or Windows-1252, and what stands where a byte could not be read. Ã and Â before a letter
+# are Portuguese and Romanian; before a sign that follows no letter they are not.
+MOJIBAKE = (
+    r"\x{FFFD}|ï»¿|â(?:€[\x{2122}œ\x{9d}˜\x{201C}\x{201D}¢¦\x{80}-\x{9f}]|\x{80}[\x{80}-\x{bf}])|Ã[\x{80}-\x{bf}ƒ‚„†‡ˆ‰Š‹Œ‘’“”•–—™š›œŸ]"
+    r"|Â[\x{80}-\x{9f}\x{a0}£©«®°±·»¿]|ðŸ[\x{80}-\x{bf}‘’“”˜™š]|[ÐÑ][\x{80}-\x{bf}‚ƒ„…†‡ˆ‰Š‹Œ]{1}[ÐÑ]"
+)
+
+# A question about languages may rightly be answered in another one.
+ASKS_FOR_LANGUAGE = (
+    r"(?i)translat|language|english|spanish|french|german|italian|portuguese|dutch|swedish|danish|norwegian|finnish|polish|czech|"
+    r"hungarian|romanian|turkish|indonesian|vietnamese|russian|ukrainian|bulgarian|arabic|persian|farsi|urdu|hindi|bengali|chinese|"
+    r"mandarin|japanese|korean|greek|hebrew|thai|latin|catalan|tradu|inglés|anglais|übersetz|englisch|inglese|inglês|vertaal|engels|"
+    r"översätt|engelska|oversæt|engelsk|przetłumacz|angielsk|перевед|перекла|английск|англійськ|翻译|翻譯|译成|译为|英文|英语|英語|中文|"
+    r"中国語|日语|日文|日本語|法语|德语|西班牙语|번역|영어|ترجم|الإنجليزية|अनुवाद|अंग्रेज़ी|แปล|dịch|tiếng|terjemah|bahasa|çevir|ingilizce"
+)

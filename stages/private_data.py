@@ -1,0 +1,122 @@
+"""Personal data and secrets in a text: found, counted, and replaced by a placeholder that names their kind.
+
+What a pattern finds is checked where check digits or a registry allow it. An expression first picks the texts that may
+hold any, so the patterns read only those.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from stages.check_digits import is_card_number, is_iban
+from stages.secret_formats import KEYS, MAY_HOLD_KEY, MAY_HOLD_PASSWORD, PASSWORD, is_given_secret
+
+DOCUMENTATION = ("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:", "2001:DB8:")  # RFC 5737, RFC 3849
+VALUE_GROUPS = ("value", "bare", "userinfo")
+
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|电话|手机|電話|热线"
+
+EMAIL = r"(?<![\w.+%-])[A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b"
+# With a country code; in North American, French or Chinese groups; or any number behind a word that announces one.
+PHONE = (
+    r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
+    r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|[0-9]{3} [0-9]{3} [0-9]{4}"
+    r"|0[1-9](?:[ .][0-9]{2}){4}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9])"
+    rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
+)
+IP = (
+    rf"(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}|(?:[0-9A-Fa-f]{{1,4}}:){{2,7}}(?::?[0-9A-Fa-f]{{1,4}}){{1,7}})"
+    r"(?![\w:]|[.-][0-9]|/[0-9])"
+)
+CARD = r"(?<![\w.-])[2-6](?:[ -]?[0-9]){12,18}(?![\w]|[.-][0-9])"
+IBAN = r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+
+
+def is_public_address(found: str) -> bool:
+    """An address that others can reach. The documentation ranges count: a text shows them as somebody's address."""
+    try:
+        address = ip_address(found)
+    except ValueError:
+        return False
+    hidden = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    return not hidden and (address.is_global or found.startswith(DOCUMENTATION))
+
+
+def is_phone(found: str) -> bool:
+    digits = re.sub(r"\D", "", found)
+    return 7 <= len(digits) <= 15 and len(set(digits)) > 1  # at most 15 digits: ITU-T E.164
+
+
+class Kind(NamedTuple):
+    """One kind of private data: what finds it, and what is true of a finding that is really one."""
+
+    pattern: re.Pattern[str]
+    may_hold: str  # true for every text with a finding and for few others; a regular expression for Polars
+    holds: Callable[[str], bool] = bool
+
+    def findings(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where each begins and ends."""
+        for match in self.pattern.finditer(text):
+            group = next((name for name in VALUE_GROUPS if match.groupdict().get(name)), 0)
+            if self.holds(match.group(group)):
+                yield match.span(group)
+
+
+KINDS = {
+    "email": Kind(re.compile(EMAIL), r"@[A-Za-z0-9-]+\.[A-Za-z]"),
+    "phone": Kind(re.compile(PHONE), r"[0-9](?:[ ().-]{0,2}[0-9]){6}", is_phone),
+    "ip": Kind(re.compile(IP), r"(?:[0-9]{1,3}\.){3}[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]", is_public_address),
+    "card": Kind(re.compile(CARD), r"[2-6](?:[ -]?[0-9]){12}", is_card_number),
+    "iban": Kind(re.compile(IBAN), r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", is_iban),
+    "secret": Kind(re.compile("|".join(f"(?:{p.replace('?P<value>', '')})" for p in KEYS.values())), MAY_HOLD_KEY),
+    "password": Kind(PASSWORD, MAY_HOLD_PASSWORD, is_given_secret),
+}
+
+
+def placeholder(kind: str) -> str:
+    """What stands in a masked text, such as [EMAIL]."""
+    return f"[{kind.upper()}]"
+
+
+def count_of(kind: str, text: pl.Expr) -> pl.Expr:
+    """How many findings of `kind` there are in each text."""
+    rule = KINDS[kind]
+    held = pl.when(text.str.contains(rule.may_hold)).then(text)
+    counted = held.map_elements(lambda found: sum(1 for _ in rule.findings(found)), return_dtype=pl.Int64)
+    return counted.fill_null(0)
+
+
+def mask(kind: str, text: str) -> str:
+    """`text` with a placeholder for each finding of `kind`."""
+    parts, past = [], 0
+    for start, end in KINDS[kind].findings(text):
+        parts += [text[past:start], placeholder(kind)]
+        past = end
+    return "".join([*parts, text[past:]])
+
+
+def mask_json(kind: str, text: str) -> str:
+    """Like `mask` for a text that may be JSON, which it still is afterwards: a number becomes the placeholder's text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return mask(kind, text)
+    masked = _masked_value(kind, value)
+    return text if masked == value else json.dumps(masked, ensure_ascii=False)
+
+
+def _masked_value(kind: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _masked_value(kind, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_masked_value(kind, part) for part in value]
+    if isinstance(value, str):
+        return mask_json(kind, value) if value.lstrip()[:1] in ("{", "[") else mask(kind, value)
+    if isinstance(value, int) and not isinstance(value, bool) and mask(kind, str(value)) != str(value):
+        return placeholder(kind)
+    return value

@@ -1,0 +1,145 @@
+"""Counts of kinds of characters, by array code over the code points of many texts at once.
+
+A code point's kind is looked up in a table, so a text is read once however many kinds are asked for.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stages.word_bytes import Booleans, Ints
+
+SLICE_CHARS = 2_000_000  # bounds the arrays to about 100 MB, but for a text that is longer by itself
+CODE_POINTS = 0x30000  # those above are rare Han, tags and private use: all count as the last of these
+
+MARK, DIGIT, NUMBER, SPACE, SYMBOL, CONTROL, INVISIBLE, BIDIRECTIONAL = range(8)
+BRACKETS = {"(": 8, ")": 9, "[": 10, "]": 11, "{": 12, "}": 13}
+OPEN_AND_CLOSE = ((8, 9), (10, 11), (12, 13))
+REPLACEMENT = 14
+# A letter's kind is its script, as the first word of its Unicode name says it; an upper-case letter's is UPPER more.
+SCRIPTS = (
+    "OTHER", "LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "HEBREW", "ARABIC", "CJK", "HIRAGANA", "KATAKANA", "HANGUL",
+    "DEVANAGARI", "BENGALI", "TAMIL", "TELUGU", "GUJARATI", "GURMUKHI", "KANNADA", "MALAYALAM", "SINHALA", "THAI",
+    "LAO", "KHMER", "MYANMAR", "GEORGIAN", "ETHIOPIC", "TIBETAN",
+)  # fmt: skip
+FIRST_SCRIPT, UPPER = 16, 32
+KINDS = FIRST_SCRIPT + 2 * UPPER
+SCRIPT = {name: FIRST_SCRIPT + place for place, name in enumerate(SCRIPTS)}
+LETTERS = range(FIRST_SCRIPT, KINDS)
+UPPER_CASE = range(FIRST_SCRIPT + UPPER, KINDS)
+WITH_CASE = [SCRIPT[name] + more for name in ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN") for more in (0, UPPER)]
+SYMBOLS = (SYMBOL, CONTROL, INVISIBLE, BIDIRECTIONAL, REPLACEMENT, *BRACKETS.values())
+RIGHT_TO_LEFT = (SCRIPT["HEBREW"], SCRIPT["ARABIC"])
+
+JOINERS = (0x200C, 0x200D)  # spelling in Persian and Indic scripts, glue in emoji
+OVERRIDES = (0x202D, 0x202E)  # show a text in another order than it is read: CVE-2021-42574
+DIRECTIONS = (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+ZERO_WIDTH = (*JOINERS, 0x00AD, 0x034F, 0x180E, 0x200B, *range(0x2060, 0x2065), 0xFEFF)
+# Every invisible, direction or control character, for the engine behind Polars.
+HIDDEN = (
+    r"[\x00-\x08\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{34f}\x{61c}\x{180e}\x{200b}-\x{200f}\x{202a}-\x{202e}"
+    r"\x{2060}-\x{2069}\x{feff}]"
+)
+RULES = [ord(character) for character in "-=_.*#~+|`·…—–─━═"]
+WHITE_CONTROLS = (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)
+
+
+class Characters(NamedTuple):
+    """By text: how many characters of each kind, the longest run of one, and hidden ones that do not belong there."""
+
+    counts: Ints  # texts x KINDS
+    longest_run: Ints  # characters; white space and drawn lines do not count
+    invisible: Ints
+    bidirectional: Ints
+
+    def of(self, *kinds: int) -> Ints:
+        return np.asarray(self.counts[:, list(kinds)].sum(axis=1), dtype=np.int64)
+
+    @property
+    def unclosed_brackets(self) -> Ints:
+        """Opened more often than closed; `1)` and `:)` close what was never opened, and make up for none but one."""
+        missing = [np.maximum(self.of(opened) - self.of(closed), 0) for opened, closed in OPEN_AND_CLOSE]
+        return np.asarray(np.sum(missing, axis=0), dtype=np.int64)
+
+
+def characters_of(texts: pl.Series) -> Characters:
+    """The characters of texts without nulls."""
+    parts = [_measured(texts.slice(first, count)) for first, count in _slices(texts)]
+    return Characters(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _slices(texts: pl.Series) -> Iterator[tuple[int, int]]:
+    """First text and number of texts of consecutive parts of about SLICE_CHARS characters; one part at least."""
+    number = (texts.str.len_chars().cum_sum() // SLICE_CHARS).to_numpy()
+    cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(texts)]
+    for first, past in pairwise(cuts):
+        yield first, past - first
+
+
+def _measured(texts: pl.Series) -> Characters:
+    lengths = texts.str.len_chars().to_numpy().astype(np.int64)
+    points = np.frombuffer("".join(texts.to_list()).encode("utf-32-le"), dtype=np.uint32)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    kinds = kind_table()[np.minimum(points, CODE_POINTS - 1)]
+    counts = np.bincount(owners * KINDS + kinds, minlength=len(lengths) * KINDS).reshape(-1, KINDS)
+    has_right_to_left = counts[:, RIGHT_TO_LEFT].sum(axis=1) > 0
+    return Characters(
+        counts,
+        _longest_runs(points, kinds, owners, lengths),
+        np.bincount(owners[_misplaced(points, kinds)], minlength=len(lengths)),
+        np.bincount(owners[_turning(points, kinds, has_right_to_left[owners])], minlength=len(lengths)),
+    )
+
+
+def _misplaced(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> Ints:
+    """Where an invisible character stands that neither spells a word of its script nor glues an emoji together."""
+    places = np.flatnonzero(kinds == INVISIBLE)
+    before = kinds[np.maximum(places - 1, 0)]
+    spells = (before >= FIRST_SCRIPT) & ~np.isin(before, WITH_CASE) | np.isin(before, (MARK, SYMBOL))
+    return places[~(np.isin(points[places], JOINERS) & spells)]
+
+
+def _turning(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], right_to_left: Booleans) -> Ints:
+    """Where the direction of writing is changed in a text without right-to-left letters, or is overridden in any."""
+    places = np.flatnonzero(kinds == BIDIRECTIONAL)
+    return places[~right_to_left[places] | np.isin(points[places], OVERRIDES)]
+
+
+def _longest_runs(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], owners: Ints, lengths: Ints) -> Ints:
+    """Length of each text's longest run of one character that is neither white space nor draws a line."""
+    same = np.flatnonzero((points[1:] == points[:-1]) & (owners[1:] == owners[:-1]) & (kinds[1:] != SPACE)) + 1
+    same = same[~np.isin(points[same], RULES)]
+    longest = np.where(lengths > 0, 1, 0)
+    first = np.flatnonzero(np.diff(same, prepend=-1) != 1)
+    runs = np.diff(np.append(first, len(same))) + 1
+    np.maximum.at(longest, owners[same[first]], runs)
+    return longest
+
+
+@cache
+def kind_table() -> npt.NDArray[np.uint8]:
+    """Code point -> kind."""
+    table = np.fromiter((_kind(chr(point)) for point in range(CODE_POINTS)), dtype=np.uint8, count=CODE_POINTS)
+    table[list(WHITE_CONTROLS)] = SPACE
+    table[list(ZERO_WIDTH)] = INVISIBLE
+    table[list(DIRECTIONS)] = BIDIRECTIONAL
+    table[0xFFFD] = REPLACEMENT
+    return table
+
+
+def _kind(character: str) -> int:
+    category = unicodedata.category(character)
+    if character in BRACKETS:
+        return BRACKETS[character]
+    if category[0] == "L":
+        script = SCRIPT.get(unicodedata.name(character, "OTHER").split()[0], FIRST_SCRIPT)
+        return script + UPPER if category in ("Lu", "Lt") else script
+    by_category = {"Nd": DIGIT, "Nl": NUMBER, "No": NUMBER, "Cc": CONTROL}
+    by_class = {"M": MARK, "Z": SPACE}
+    return by_category.get(category, by_class.get(category[0], SYMBOL))

@@ -1,0 +1,116 @@
+"""The language of a text, as an ISO 639-1 code, from its script and its most frequent words; null = cannot be told.
+
+Scripts that one language uses are decided by their letters. Languages that share a script are told apart by the words
+of language_words.yaml, and only where one of them is clearly ahead: a guess would look like a fault in the row.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import yaml
+
+from stages.score.characters import FIRST_SCRIPT, SCRIPTS, UPPER, Characters
+from stages.word_bytes import Hashes
+from stages.word_runs import Runs, word_hashes
+
+WORDS = Path(__file__).parent / "language_words.yaml"
+OF_SCRIPT = {
+    "CYRILLIC": ("ru", "uk", "bg"), "ARABIC": ("ar", "fa", "ur"), "GREEK": ("el",), "ARMENIAN": ("hy",),
+    "HEBREW": ("he",), "CJK": ("zh",), "HIRAGANA": ("ja",), "KATAKANA": ("ja",), "HANGUL": ("ko",),
+    "DEVANAGARI": ("hi",), "BENGALI": ("bn",), "TAMIL": ("ta",), "TELUGU": ("te",), "GUJARATI": ("gu",),
+    "GURMUKHI": ("pa",), "KANNADA": ("kn",), "MALAYALAM": ("ml",), "SINHALA": ("si",), "THAI": ("th",), "LAO": ("lo",),
+    "KHMER": ("km",), "MYANMAR": ("my",), "GEORGIAN": ("ka",), "ETHIOPIC": ("am",), "TIBETAN": ("bo",),
+}  # fmt: skip
+WITHOUT_LATIN = [code for codes in OF_SCRIPT.values() for code in codes]
+MIN_LETTERS = 2  # of a script that one language uses
+MIN_SCORE = 1.5  # two words, one of them in no other language
+MIN_SHARE = 0.08  # of the words: names and code hold a frequent word now and then
+MANY_WORDS = 100  # how many distinct frequent words a text has stops growing
+AHEAD = 1.6  # times the score of the next language
+
+
+class WordTable(NamedTuple):
+    """Sorted hashes of the frequent words, and what each says for each language."""
+
+    hashes: Hashes
+    weights: npt.NDArray[np.float64]  # words x languages
+    languages: list[str]
+
+
+def languages_of(characters: Characters, words: Runs) -> pl.Series:
+    """The language of each text, given its characters and the hashes of its words in lower case."""
+    scripts = _script_letters(characters)
+    table = word_table()
+    scores = _scores(words, table)
+    enough = np.maximum(MIN_SCORE, MIN_SHARE * np.minimum(words.counts, MANY_WORDS))
+    found = np.full(len(words.counts), "", dtype="<U2")
+    main = _main_script(scripts)
+    for script in ("LATIN", "CYRILLIC", "ARABIC"):
+        codes = OF_SCRIPT.get(script) or tuple(c for c in table.languages if c not in WITHOUT_LATIN)
+        chosen = _clearly_ahead(scores[:, [table.languages.index(code) for code in codes]], enough)
+        decided = (main == SCRIPTS.index(script)) & (chosen >= 0)
+        found[decided] = np.array(codes)[chosen[decided]]
+    for script, codes in OF_SCRIPT.items():
+        if len(codes) == 1:
+            place = SCRIPTS.index(script)
+            found[(main == place) & (scripts[:, place] >= MIN_LETTERS)] = codes[0]
+    return pl.Series(found).replace("", None)
+
+
+def _script_letters(characters: Characters) -> npt.NDArray[np.int64]:
+    """Letters by script, texts x SCRIPTS; kana counts double and draws Han with it, as Japanese mixes the two."""
+    lower = characters.counts[:, FIRST_SCRIPT : FIRST_SCRIPT + len(SCRIPTS)]
+    letters = lower + characters.counts[:, FIRST_SCRIPT + UPPER : FIRST_SCRIPT + UPPER + len(SCRIPTS)]
+    han, hiragana, katakana = (SCRIPTS.index(name) for name in ("CJK", "HIRAGANA", "KATAKANA"))
+    kana = letters[:, hiragana] + letters[:, katakana]
+    japanese = kana * 10 > letters[:, han]  # a Chinese text quotes a kana word now and then
+    joined = letters.copy()
+    joined[:, hiragana] = np.where(japanese & (kana > 0), kana + letters[:, han], 0)
+    joined[:, katakana] = 0
+    joined[:, han] = np.where(japanese & (kana > 0), 0, letters[:, han])
+    joined[:, [han, hiragana]] *= 3  # a Han character or kana says about as much as three letters of Latin
+    return joined
+
+
+def _main_script(letters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The script of more than half of the letters; -1 where there is none."""
+    best = letters.argmax(axis=1)
+    return np.where(letters.max(axis=1) * 2 > letters.sum(axis=1), best, -1)
+
+
+def _scores(words: Runs, table: WordTable) -> npt.NDArray[np.float64]:
+    """Texts x languages: the weights of the distinct frequent words in each text."""
+    places = np.minimum(np.searchsorted(table.hashes, words.hashes), len(table.hashes) - 1)
+    known = np.flatnonzero(table.hashes[places] == words.hashes)
+    size = len(table.hashes)
+    pairs = words.owners[known] * size + places[known]
+    pairs.sort()
+    owners, places = np.divmod(pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]], size)
+    texts = len(words.counts)
+    per_language = [
+        np.bincount(owners, weights=table.weights[places, number], minlength=texts)
+        for number in range(len(table.languages))
+    ]
+    return np.stack(per_language, axis=1)
+
+
+def _clearly_ahead(scores: npt.NDArray[np.float64], enough: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The language of the highest score; -1 where it is too low or another is close."""
+    ranked = np.sort(scores, axis=1)
+    clear = (ranked[:, -1] >= enough) & (ranked[:, -1] >= AHEAD * ranked[:, -2])
+    return np.where(clear, scores.argmax(axis=1), -1)
+
+
+@cache
+def word_table() -> WordTable:
+    """The frequent words of all languages."""
+    listed = {code: set(text.split()) for code, text in yaml.safe_load(WORDS.read_text(encoding="utf-8")).items()}
+    every = sorted(set.union(*listed.values()))
+    stands = np.array([[word in of_language for of_language in listed.values()] for word in every], dtype=np.float64)
+    hashes = word_hashes(pl.Series(every)).hashes
+    order = np.argsort(hashes)
+    return WordTable(hashes[order], (stands / stands.sum(axis=1, keepdims=True))[order], list(listed))

@@ -1,0 +1,56 @@
+"""Whether an answer keeps to what its question asks, and to what it says itself (expressions).
+
+Columns they read: `prompt`, `answers`, `ending`, `is_single` (one question, one answer), `word_count` (of `answers`).
+"""
+
+import polars as pl
+
+from stages.score.phrases import EDGE
+
+_COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_WORD_LIMIT = (
+    rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:no more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|not exceed(?:ing)?|within) "
+    rf"(\d{{1,4}}) words{EDGE}|{EDGE}(\d{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}(\d{{1,4}})[- ]word limit"
+)
+_ITEMS = (
+    rf"(?i)^(?:please )?(?:list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
+    rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1\d|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
+)
+_NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|\d{1,2}[.):])[ \t]*\S"
+_CHANGES_MIND = (
+    r"(?s)^\W*(?:yes|true|correct|right)[,.!:;].*?[.!?\n]\s*((?i:no|false|incorrect|wrong)[,.!] )"
+    r"|(?s)^\W*(?:no|false|incorrect)[,.!:;].*?[.!?\n]\s*((?i:yes|true|correct)[,.!] )"
+)
+_RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?\d+(?:,\d{3})*(?:\.\d+)?)"
+
+
+def words_over_limit() -> pl.Expr:
+    """Words of the answer beyond the most that the question allows; null where it sets no limit."""
+    prompt = pl.col("prompt")
+    limit = pl.coalesce([prompt.str.extract(_WORD_LIMIT, group) for group in (1, 2, 3)]).cast(pl.Int64)
+    at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than \d")
+    over = (pl.col("word_count") - limit).clip(0)
+    return pl.when(pl.col("is_single") & ~at_least).then(over)
+
+
+def missing_items() -> pl.Expr:
+    """Items that the question asks for by number and the answer's list lacks; null without a number or a list."""
+    asked = pl.col("prompt").str.extract(_ITEMS, 1).str.to_lowercase()
+    number = asked.replace(_COUNTS).cast(pl.Int64, strict=False)
+    listed = pl.col("ending").str.count_matches(_NUMBERED).cast(pl.Int64)
+    return pl.when(pl.col("is_single") & (listed >= 2)).then((number - listed).clip(0))
+
+
+def contradiction() -> pl.Expr:
+    """The words with which the last answer takes back what it said: another verdict, or another final result."""
+    ending = pl.col("ending")
+    opens = ending.str.contains(r"(?i)^\W*(?:yes|no|true|false|correct|incorrect|right)[,.!:;]")
+    verdict = pl.when(opens).then(ending.str.to_lowercase())
+    taken_back = pl.coalesce([verdict.str.extract(_CHANGES_MIND, group) for group in (1, 2)]).str.strip_chars()
+    results = pl.when(ending.str.contains(_RESULT)).then(ending).str.extract_all(_RESULT)
+    numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))
+    differ = numbers.list.n_unique() > 1
+    one_question = pl.col("prompt").str.count_matches("?", literal=True) <= 1
+    return pl.when(pl.col("is_single") & one_question).then(
+        pl.coalesce(taken_back, pl.when(differ).then(results.list.last()))
+    )

@@ -1,0 +1,37 @@
+"""The texts and facts of each conversation that the signals are measured on."""
+
+import polars as pl
+
+from stages.conversation_text import answers_text, every_text, prompt_text, response_text
+from stages.score.repetition import hashes_of
+from stages.word_runs import Runs
+
+# A line or paragraph counts when it has a letter or digit: braces, rules and tags of markup repeat rightly.
+_SAYS_SOMETHING = r"[\p{L}\p{N}]"
+
+
+def texts_of(conversations: pl.DataFrame) -> pl.DataFrame:
+    """`prompt` (user and tool turns), `answers` (assistant turns, or a document's text), `ending` (the last of them),
+    `whole` (every turn), the source's `task`, and what kind of conversation it is.
+    """
+    last = pl.col("messages").list.last().struct
+    users = pl.col("messages").list.eval(pl.element().struct.field("role") == "user").list.sum()
+    return conversations.select(
+        prompt=prompt_text(),
+        answers=answers_text(),
+        ending=response_text(),
+        whole=every_text(),
+        task=pl.col("task"),
+        is_document=last.field("role") == "text",
+        is_call=(last.field("content") == "") & (last.field("tool_calls").fill_null("") != ""),
+        is_single=(users == 1) & (pl.col("messages").list.len() == 2),
+    )
+
+
+def pieces(texts: pl.DataFrame, separator: str) -> Runs:
+    """Hashes of the parts of each answer between separators that say something, white space at their ends removed."""
+    part = pl.element().str.strip_chars()
+    several = pl.col("answers").str.contains(separator, literal=True)
+    parts = pl.when(several).then(pl.col("answers")).str.split(separator)
+    told = parts.list.eval(part.filter(part.str.contains(_SAYS_SOMETHING)))
+    return hashes_of(texts.select(told.fill_null([])).to_series())

@@ -1,0 +1,48 @@
+"""How keys, tokens and passwords look, as Python regular expressions; each service's own format, as it publishes it."""
+
+import re
+
+KEYS = {
+    "aws": r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b",
+    "aws_secret": r"(?i:aws.{0,20}?secret[^=:\n]{0,20})[=:]\s*[\"']?(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
+    "github": r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b|\bgithub_pat_[A-Za-z0-9_]{50,255}\b",
+    "gitlab": r"\bglpat-[A-Za-z0-9_-]{20,64}",
+    "slack": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}"
+    r"|hooks\.slack\.com/services/T[A-Z0-9]{6,16}/B[A-Z0-9]{6,16}/[A-Za-z0-9]{16,32}",
+    "openai": r"\bsk-(?:[A-Za-z0-9]{20,}|(?:proj|ant|svcacct|admin|or)-[A-Za-z0-9_-]{20,})",
+    "google": r"\bAIza[0-9A-Za-z_-]{35}|\bGOCSPX-[A-Za-z0-9_-]{28}",
+    "stripe": r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}",
+    "huggingface": r"\bhf_[A-Za-z0-9]{30,}",
+    "npm": r"\bnpm_[A-Za-z0-9]{36}\b",
+    "pypi": r"\bpypi-[A-Za-z0-9_-]{40,}",
+    "sendgrid": r"\bSG\.[A-Za-z0-9_-]{20,24}\.[A-Za-z0-9_-]{39,50}",
+    "azure": r"\bAccountKey=(?P<value>[A-Za-z0-9+/]{60,}={0,2})",
+    "jwt": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,400}?[A-Za-z0-9+/]{24}[^-]*"
+    r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?",
+}  # fmt: skip
+# What every key has in it, for the engine behind Polars.
+MAY_HOLD_KEY = (
+    r"A[KSBC][IC]A[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack\.com"
+    r"|sk-[A-Za-z0-9_-]{20}|AIza|GOCSPX-|[sr]k_(?:live|test)_|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40}"
+    r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)"
+)
+
+_NAME = r"(?:passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret)"
+# name = "value", "name": "value", name=value without blanks, scheme://user:value@host
+PASSWORD = re.compile(
+    rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
+    rf"|(?i:(?<![a-z]){_NAME})\s?[=:]\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;]{{7,79}}[^\s\"'<>(){{}}\[\],;.!?])"
+    r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
+)
+MAY_HOLD_PASSWORD = r"(?i)passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{0,64}:[^\s/]{1,64}@"
+# What stands for a password without being one.
+STANDS_FOR_ONE = re.compile(
+    r"(?i)your|example|change|placeholder|x{3}|\*{2}|\.{2}|<|\$|\{|%s|%\(|environ|getenv|config|null|none|true|false"
+    r"|input|request|self\.|\(|\[|^(?:my|the|a|new|old|user)?[_-]?(?:password|passwd|pwd|secret|token|api[_-]?key)$"
+)
+
+
+def is_given_secret(value: str) -> bool:
+    """A value, and no name, call or blank that stands for one."""
+    return not STANDS_FOR_ONE.search(value)
