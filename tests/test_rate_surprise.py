@@ -113,7 +113,7 @@ def test_what_cannot_be_rated_is_null_and_counted(outcome: Outcome) -> None:
     for name in ("no answer", "no prompt", "too long"):
         assert [found[row_id(name)][rating] for rating in shown] == [None] * 3, name
     assert found[row_id("no prompt")]["perplexity_alone"] > 1
-    assert outcome.receipt["facts"]["unrated"] == {"empty_answer": 1, "empty_prompt": 1, "too_long": 1}
+    assert outcome.receipt["facts"]["base"]["unrated"] == {"empty_answer": 1, "empty_prompt": 1, "too_long": 1}
 
 
 def test_the_receipt_says_how_much_each_rating_goes_by_length(outcome: Outcome) -> None:
@@ -141,16 +141,18 @@ def test_a_text_that_was_read_once_is_never_read_again(
 ) -> None:
     cache = tmp_path / "cache"
     first = rate(tmp_path / "first", base, ROWS, cache)
-    assert first.receipt["facts"]["texts_read"] == 9  # five answers that fit, four of them also after their question
+    assert (
+        first.receipt["facts"]["base"]["texts_read"] == 9
+    )  # five answers that fit, four of them also after their question
 
     more = rate(tmp_path / "more", base, ROWS | {"new": ("And now?", "Now it is new.")}, cache)
-    assert more.receipt["facts"]["texts_read"] == 2
+    assert more.receipt["facts"]["base"]["texts_read"] == 2
     fresh = rate(tmp_path / "fresh", base, ROWS | {"new": ("And now?", "Now it is new.")})
     assert dataset_digests(more.folder) == dataset_digests(fresh.folder), "what is kept changes no bit"
 
     monkeypatch.setattr(surprise, "load_model", None)  # nothing is new, so the model is not even loaded
     again = rate(tmp_path / "again", base, ROWS, cache, length_bins=3)
-    assert again.receipt["facts"]["texts_read"] == 0
+    assert again.receipt["facts"]["base"]["texts_read"] == 0
     shorter = rate(tmp_path / "shorter", base, ROWS, cache, max_tokens=16)
     assert ratings(shorter)[row_id("long")]["perplexity"] is None, "a kept loss counts only where it may be read"
 
@@ -172,7 +174,7 @@ def test_after_a_kill_only_what_was_not_read_yet_is_read(
     shutil.rmtree(tmp_path / "killed" / "scored")
     resumed = rate(tmp_path / "killed", base, ROWS, batch_tokens=16)
     undisturbed = rate(tmp_path / "undisturbed", base, ROWS, batch_tokens=16)
-    facts, expected = resumed.receipt["facts"], undisturbed.receipt["facts"]
+    facts, expected = resumed.receipt["facts"]["base"], undisturbed.receipt["facts"]["base"]
     assert 0 < facts["texts_read"] < expected["texts_read"] == facts["texts_read"] + facts["texts_found_in_cache"]
     assert dataset_digests(resumed.folder) == dataset_digests(undisturbed.folder)
 
@@ -180,7 +182,9 @@ def test_after_a_kill_only_what_was_not_read_yet_is_read(
 def test_another_model_is_asked_anew(base: Path, tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", base, hidden=16)
     rate(tmp_path / "first", base, ROWS, tmp_path / "cache")
-    assert rate(tmp_path / "again", other, ROWS, tmp_path / "cache").receipt["facts"]["texts_found_in_cache"] == 0
+    assert (
+        rate(tmp_path / "again", other, ROWS, tmp_path / "cache").receipt["facts"]["base"]["texts_found_in_cache"] == 0
+    )
 
 
 def test_a_damaged_cache_is_begun_anew(base: Path, tmp_path: Path) -> None:
@@ -188,7 +192,7 @@ def test_a_damaged_cache_is_begun_anew(base: Path, tmp_path: Path) -> None:
     [kept] = (tmp_path / "cache").rglob("losses.sqlite")
     kept.write_bytes(b"rubbish" * 1000)
     again = rate(tmp_path / "again", base, ROWS, tmp_path / "cache")
-    assert again.receipt["facts"]["texts_read"] == 9
+    assert again.receipt["facts"]["base"]["texts_read"] == 9
     assert dataset_digests(again.folder) == dataset_digests(tmp_path / "first" / "out")
 
 

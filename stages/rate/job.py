@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,12 @@ from stages.rate.lengths import length_rank
 from stages.rate.stage import RateParams
 from stages.schema import load_schema
 from stages.selector_honesty import Honesty, facts_of, honesty_of_score
+from stages.storage import setting
 
 # Modules that load torch or the tokenizers are imported where they are used: rows that only pass through need neither.
 
 Rater = Callable[[pl.DataFrame], pl.DataFrame]  # rows -> row_id, answer_chars and ratings
+Facts = Callable[[], Mapping[str, Any]]
 # Rating -> whether a person who selects by it takes the highest.
 SELECTORS = {
     "perplexity": False,
@@ -32,7 +34,7 @@ class Asked(NamedTuple):
     """The models that a run asks, and what they leave to tell."""
 
     raters: Sequence[Rater]
-    facts: Callable[[], Mapping[str, Any]]
+    facts: Facts
 
 
 def run(
@@ -55,30 +57,52 @@ def run(
 
 @contextmanager
 def asked_models(base: Path | None, params: RateParams, workbench: Workbench) -> Iterator[Asked]:
-    """What `params` turns on; answers are kept in the workbench's cache from now on."""
-    if base is None or not params.perplexity:
-        yield Asked((), dict)
-        return
+    """What `params` turns on, ready to be asked; every answer is kept from now on."""
+    with ExitStack() as opened:
+        raters: list[Rater] = []
+        facts: dict[str, Facts] = {}
+        if base is not None and params.perplexity:
+            rater, facts["base"] = _base_rater(base, params, workbench, opened)
+            raters.append(rater)
+        if params.judge_model:
+            rater, facts["judge"] = _judge_rater(params, workbench, opened)
+            raters.append(rater)
+        yield Asked(raters, lambda: {name: dict(told()) for name, told in facts.items()})
+
+
+def _base_rater(base: Path, params: RateParams, workbench: Workbench, opened: ExitStack) -> tuple[Rater, Facts]:
     from stages.models import repeatable
     from stages.rate.by_base import rate_by_base
     from stages.rate.kept_answers import open_kept
     from stages.rate.surprise import BaseReader
 
     unrated: Counter[str] = Counter()
-    with open_kept(workbench.cache / "losses.sqlite") as kept, repeatable(params.cpu_threads):
-        reader = BaseReader(base, params, workbench, kept)
-        yield Asked(
-            (partial(rate_by_base, reader=reader, unrated=unrated),),
-            lambda: {
-                "texts_read": reader.pairs_read,
-                "texts_found_in_cache": reader.pairs_found,
-                "unrated": dict(+unrated),
-            },
-        )
+    opened.enter_context(repeatable(params.cpu_threads))
+    kept = opened.enter_context(open_kept(workbench.cache / "losses.sqlite"))
+    reader = BaseReader(base, params, workbench, kept)
+    return partial(rate_by_base, reader=reader, unrated=unrated), lambda: {
+        "texts_read": reader.pairs_read,
+        "texts_found_in_cache": reader.pairs_found,
+        "unrated": dict(sorted((+unrated).items())),
+    }
+
+
+def _judge_rater(params: RateParams, workbench: Workbench, opened: ExitStack) -> tuple[Rater, Facts]:
+    from stages.rate.by_judge import Judge
+    from stages.rate.chat_endpoint import Budget, ChatEndpoint
+    from stages.rate.kept_answers import open_kept
+
+    folder = Path(params.judge_replies) if params.judge_replies else workbench.cache
+    kept = opened.enter_context(open_kept(folder / "replies.sqlite"))
+    budget = Budget(params.judge_max_requests, params.judge_max_tokens)
+    judge = Judge(params, ChatEndpoint(params, setting("JUDGE_API_KEY", "").strip(), budget), kept, workbench)
+    return judge.rate, judge.finish
 
 
 def _rate(rows: pl.DataFrame, raters: Sequence[Rater]) -> pl.DataFrame:
-    return pl.concat([rater(rows) for rater in raters], how="align_left")
+    """All ratings of the rows; every rater gives its own in the order of the rows."""
+    first, *others = (rater(rows) for rater in raters)
+    return pl.concat([first, *(ratings.drop("row_id", "answer_chars") for ratings in others)], how="horizontal")
 
 
 def _with_ranks(ratings: pl.DataFrame, params: RateParams) -> pl.DataFrame:

@@ -1,8 +1,13 @@
 """What the rate stage reads, makes and may be told."""
 
-from typing import Literal
+import re
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from stages.contract import Params, Stage, setting
+
+ENDPOINT = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?")
 
 
 class RateParams(Params):
@@ -25,6 +30,54 @@ class RateParams(Params):
     cpu_threads: int = setting(
         2, "Threads of arithmetic on a CPU; results differ in the last bits between counts", ge=1
     )
+
+    # The name stands for the judge wherever it is served, so name a dated version: answers are kept by it.
+    judge_model: str | None = setting(None, "Model that grades each last answer; None = no judge")
+    judge_endpoint: str | None = setting(
+        None, "OpenAI-compatible address of the judge, such as http://judge:8000/v1; its key: TEMPER_JUDGE_API_KEY",
+        execution_only=True,
+    )  # fmt: skip
+    judge_form: Literal["rubric", "expected"] = setting(
+        "rubric", "A grade with a comment, or the mean of all grades weighted by the judge's own probabilities"
+    )
+    judge_prompt: str | None = setting(
+        None,
+        "File with a question to the judge that has {conversation} and {answer} in it; None = our own",
+        content=True,
+    )
+    judge_lowest: int = setting(1, "Worst grade")
+    judge_highest: int = setting(5, "Best grade")
+    judge_options: dict[str, Any] = setting(
+        {}, "Fields of each request, over our own temperature 0 and max_tokens; null leaves a field out"
+    )
+    judge_max_answer_tokens: int = setting(512, "Longest reply of the judge", unit="tokens", ge=1)
+    # What lies beyond a limit stays null and is counted, and a run with a higher limit goes on from there.
+    judge_max_rows: int | None = setting(None, "Rows to grade, by their ids a random sample; None = all", ge=0)
+    judge_max_requests: int | None = setting(10_000, "Requests of one run, retries included; None = any", ge=0)
+    judge_max_tokens: int | None = setting(None, "Tokens of one run, questions and replies; None = any", ge=0)
+    judge_max_failed_share: float = setting(
+        0.01, "More rows than this on which the judge fails, and the stage fails; what it got is kept", ge=0, le=1
+    )
+    judge_concurrency: int = setting(8, "Requests under way at once", ge=1, le=256, execution_only=True)
+    judge_timeout_seconds: float = setting(60.0, "Longest wait for a reply", unit="seconds", gt=0, execution_only=True)
+    judge_retries: int = setting(5, "Repeats of a request that failed in passing", ge=0, execution_only=True)
+    judge_replies: str | None = setting(
+        None, "Folder in which replies are kept for good; None = the stage's cache, which new code begins anew",
+        execution_only=True,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _judge_is_whole(self) -> Self:
+        if self.judge_model and not self.judge_endpoint:
+            raise ValueError("judge_model is given and judge_endpoint is not; say where the judge answers")
+        if self.judge_lowest >= self.judge_highest:
+            raise ValueError("judge_lowest must be less than judge_highest")
+        if self.judge_endpoint and not ENDPOINT.fullmatch(self.judge_endpoint):
+            raise ValueError(
+                "judge_endpoint must be http(s)://host[:port]/path without user, password or query; "
+                "a key belongs in TEMPER_JUDGE_API_KEY, which is written down nowhere"
+            )
+        return self
 
     def inputs_left_out(self) -> tuple[str, ...]:
         return () if self.perplexity else ("base",)

@@ -96,7 +96,8 @@ class BaseReader:
             new = {key: pair for key, pair in some.items() if key not in found}
             self.pairs_found += len(found)
             losses |= found | self._read_new(new)
-            self.workbench.progress(start + len(some), len(pairs), "texts", found_in_cache=self.pairs_found)
+            done = min(start + PAIRS_AT_ONCE, len(pairs))
+            self.workbench.progress(done, len(pairs), "texts", found_in_cache=self.pairs_found)
         return [losses[key] for key in keys]
 
     def _read_new(self, pairs: dict[str, Pair]) -> dict[str, Loss]:
