@@ -39,6 +39,11 @@ def eval_files(folder: Path, *records: Any) -> list[SourceFile]:
     return list_source_files([folder / "evals"])
 
 
+def runs_flagged(rows: list[dict[str, Any]], evals: list[SourceFile], **params: Any) -> dict[str, dict[str, Any]]:
+    """`flagged` without looking for items in other words."""
+    return flagged(rows, evals, max_false_positive_rate=None, **params)
+
+
 def flagged(rows: list[dict[str, Any]], evals: list[SourceFile] | None, **params: Any) -> dict[str, dict[str, Any]]:
     """Name -> reason, eval_file, eval_item, evidence, overlap of each row set aside; no row may be lost."""
     made = transform(kept(rows), evals=evals, params=DecontaminateParams(**params))
@@ -96,19 +101,19 @@ def test_an_item_of_eight_words_or_more_is_found_anywhere_word_by_word(tmp_path:
 def test_half_of_a_long_item_is_an_overlap_and_a_third_is_not(tmp_path: Path) -> None:
     words = LONG.split()
     rows = [row("half", " ".join(words[:27]), "x"), row("third", " ".join(words[:19]), "x")]
-    found = flagged(rows, eval_files(tmp_path, {"question": LONG}))
+    found = runs_flagged(rows, eval_files(tmp_path, {"question": LONG}))
     assert list(found) == ["half"]
     assert found["half"]["reason"] == "eval_ngram"
     assert found["half"]["overlap"] == pytest.approx(15 / 26)  # of the 38 words' runs of 13, those of the first 27
     assert found["half"]["evidence"].split()[:3] == ["a", "ferry", "carries"]
     assert len(found["half"]["evidence"].split()) == 27
-    assert set(flagged(rows, eval_files(tmp_path, {"question": LONG}), min_overlap=0.2)) == {"half", "third"}
+    assert set(runs_flagged(rows, eval_files(tmp_path, {"question": LONG}), min_overlap=0.2)) == {"half", "third"}
 
 
 def test_the_evidence_of_an_item_with_a_changed_word_ends_before_it(tmp_path: Path) -> None:
     words = LONG.split()
     changed = [*words[:19], "changed", *words[20:]]
-    [verdict] = flagged([row("a", " ".join(changed), "x")], eval_files(tmp_path, {"question": LONG})).values()
+    [verdict] = runs_flagged([row("a", " ".join(changed), "x")], eval_files(tmp_path, {"question": LONG})).values()
     expected = " ".join(words[:19]).lower().replace(",", "")
     assert (verdict["reason"], verdict["overlap"], verdict["evidence"]) == ("eval_ngram", 0.5, expected)
 
@@ -143,7 +148,7 @@ def test_words_that_many_items_share_are_their_template_and_flag_nothing(tmp_pat
         ({"conversations": [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}, {"from": "human", "value": "R?"}]},
          [("Q?", "prompt"), ("A.", "answer"), ("R?", "turn")]),
         ({"query": "Question: Which?", "choices": ["This.", "That."], "gold": 0},
-         [("Which?", "prompt"), ("Which?\nThis.\nThat.", "prompt")]),
+         [("Which?", "prompt"), ("Which?\nThis.\nThat.", "prompt"), ("This.", "answer")]),
         ({"context": "Once upon", "continuation": "a time"}, [("Once upon", "prompt"), ("a time", "answer")]),
         ({"prompt": "def f():", "canonical_solution": "return 1", "task_id": "f/0"}, [("def f():", "prompt"), ("return 1", "answer")]),
         ({"Index": "1", "Model Prompt": "Q?"}, [("Q?", "prompt")]),
@@ -225,4 +230,6 @@ def test_clean_mathematics_questions_are_not_taken_for_the_test_set() -> None:
     with gzip.open(shared_data("math/gsm8k_train.jsonl.gz"), "rt") as file:
         records = [json.loads(line) for line in file]
     found = flagged([row(f"{i}", r["question"], r["answer"]) for i, r in enumerate(records)], evals)
-    assert len(found) <= len(records) / 1000
+    reasons = [verdict["reason"] for verdict in found.values()]
+    assert reasons.count("eval_rephrased") <= len(records) / 100
+    assert len(reasons) - reasons.count("eval_rephrased") <= len(records) / 1000

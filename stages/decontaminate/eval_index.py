@@ -8,7 +8,8 @@ import polars as pl
 
 from stages.conversation_text import normalised, words
 from stages.decontaminate.eval_items import EvalText
-from stages.word_runs import Booleans, Hashes, Ints, ranges, run_hashes, word_hashes
+from stages.word_bytes import Booleans, Hashes, Ints
+from stages.word_runs import ranges, run_hashes, word_hashes
 
 SHORT_WORDS = 8  # a shorter text is found only as the whole opening of a row: "What is it?" stands in many
 MANY_TEXTS = 20  # a run of words in more evaluation texts than this is their template
@@ -32,7 +33,9 @@ class RunsOfLength(NamedTuple):
 class EvalIndex(NamedTuple):
     """Evaluation texts of different words."""
 
-    texts: pl.DataFrame  # text: number, file, item, role, words: list, phrase: the words as one string
+    texts: (
+        pl.DataFrame
+    )  # text: number, file, item, role, words: list, phrase: the words as one string, answer: likewise
     short: pl.DataFrame  # of these, the ones that are found only as a whole opening
     lengths: list[RunsOfLength]
 
@@ -45,19 +48,28 @@ def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
     """
     count = pl.col("words").list.len()
     least = pl.col("role").replace_strict({"prompt": 1, "turn": SHORT_WORDS, "answer": ngram_words})
+    every = pl.DataFrame(eval_texts, schema=["file", "item", "text", "role"], orient="row")
     texts = (
-        pl.DataFrame(eval_texts, schema=["file", "item", "text", "role"], orient="row")
+        every.filter(pl.col("role") != "gist")
         .with_columns(words=words(normalised(pl.col("text"))))
         .filter(count >= least)
         .with_columns(phrase=pl.col("words").list.join(" "))
         .sort(pl.col("role") == "answer", maintain_order=True)
         .unique("phrase", keep="first", maintain_order=True)
         .drop("text")
+        .join(_answers(every), on=["file", "item"], how="left", maintain_order="left")
         .with_row_index("text")
     )
     runs = _runs(texts.filter(count >= SHORT_WORDS), ngram_words)
     lengths = [_of_length(length, runs.filter(length=length)) for length in sorted(runs["length"].unique())]
     return EvalIndex(texts, texts.filter(count < SHORT_WORDS), lengths)
+
+
+def _answers(texts: pl.DataFrame) -> pl.DataFrame:
+    """file, item and the words of the item's shortest answer."""
+    answers = texts.filter(role="answer").with_columns(answer=words(normalised(pl.col("text"))).list.join(" "))
+    shortest = answers.filter(pl.col("answer") != "").sort(pl.col("answer").str.len_chars(), "answer")
+    return shortest.unique(["file", "item"], keep="first").select("file", "item", "answer")
 
 
 def _runs(texts: pl.DataFrame, ngram_words: int) -> pl.DataFrame:

@@ -4,17 +4,36 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from stages.decontaminate.eval_files import EvalFile, eval_records, why_skipped
 from stages.errors import DataError
-from stages.records import BrokenRecord, read_records
 from stages.source_files import SourceFile
 
 PROMPT_FIELDS = {"question", "prompt", "instruction", "query", "problem", "goal", "input", "context", "passage"}
-PROMPT_FIELDS |= {"text", "sentence", "premise", "content", "value", "turns", "messages", "conversations"}
+PROMPT_FIELDS |= {"text", "sentence", "premise", "content", "value", "turns", "messages", "conversations", "stem", "q"}
+PROMPT_FIELDS |= {
+    "task",
+    "statement",
+    "story",
+    "article",
+    "document",
+    "ctx",
+    "hypothesis",
+    "dialog",
+    "dialogue",
+    "request",
+}
 ANSWER_FIELDS = {"answer", "answers", "output", "response", "completion", "solution", "target", "reference"}
-ANSWER_FIELDS |= {"continuation", "explanation"}
+ANSWER_FIELDS |= {"continuation", "explanation", "summary"}
+ANSWER_FIELDS |= {"rationale"}
+CHOICE_FIELDS = {"choices", "options", "endings"}  # wrong answers for the most part: read with their question only
+CORRECT_FIELDS = ("gold", "label", "answer", "correct")  # number of the right choice
 DIALOGUE_FIELDS = {"turns", "messages", "conversations", "conversation", "replies"}
 ANSWERING = {"assistant", "gpt", "model", "bot", "chatgpt"}
 LEAST_WORDS_OF_UNKNOWN_FIELD = 8
+LEAST_WORDS_OF_LONGEST = 3  # where no unknown field has as many: of its fields the longest
+DEFINITION = r"(?m)^\s*(?:async\s+)?def\s+(\w+)\s*\("
+DOCSTRING = r'(?s)("""|\'\'\')(.*?)\1'
+EXAMPLES = r"(?i)>>>|\bexamples?\b|\bfor example\b"
 LABEL = r"(?i)^\s*(question|q|instruction|query|problem)\s*:|\b(answer|a)\s*:\s*$"  # around a question, not part of it
 
 
@@ -24,29 +43,35 @@ class EvalText(NamedTuple):
     file: str  # name of the eval file
     item: int  # position of the record in it
     text: str
-    role: str  # prompt: what the model is asked first; turn: what it is asked later; answer
+    role: str  # prompt: what the model is asked first; turn: what is asked later; gist: code in words; answer
 
 
-def read_eval_texts(evals: Sequence[SourceFile]) -> list[EvalText]:
-    """The texts of every item of the files, in order.
+class EvalSet(NamedTuple):
+    """What rows are checked against."""
+
+    files: list[EvalFile]
+    texts: list[EvalText]
+
+
+def read_eval_set(evals: Sequence[SourceFile]) -> EvalSet:
+    """The files, and the texts of every item of them, in order.
 
     Raises DataError, naming file and record, for a record that cannot be read or has no text to compare: an item
     that is not checked would pass for clean.
     """
-    texts = [text for file in evals for text in _texts_of_file(file)]
+    files, texts = [], list[EvalText]()
+    for file in evals:
+        skipped = why_skipped(file)
+        found = [] if skipped else list(_texts_of_file(file))
+        files.append(EvalFile(file.name, file.sha256, len({text.item for text in found}), skipped))
+        texts += found
     if not texts:
         raise DataError("evals: the folder holds no file with records; give the evaluation files, or leave evals out")
-    return texts
+    return EvalSet(files, texts)
 
 
 def _texts_of_file(file: SourceFile) -> Iterator[EvalText]:
-    for record in read_records(file):
-        if isinstance(record, BrokenRecord):
-            where = "the file" if record.index is None else f"record {record.index}"
-            raise DataError(
-                f"evals: {where} of {file.name} cannot be read at byte {record.byte_offset} ({record.reason}: "
-                f"{record.detail}); rows cannot be checked against it, so mend or remove it"
-            )
+    for record in eval_records(file):
         found = list(texts_of(record.value))
         if not found:
             fields = sorted(record.value) if isinstance(record.value, Mapping) else type(record.value).__name__
@@ -61,32 +86,58 @@ def _texts_of_file(file: SourceFile) -> Iterator[EvalText]:
 def texts_of(record: object) -> Iterator[tuple[str, str]]:
     """Text and role of every field that holds a question or an answer.
 
-    In a record without any known field every string of 8 words or more counts as a prompt.
+    In a record without any known field every string of 8 words or more counts as a prompt, or else the longest.
     """
     known = list(_walk(record, "text"))
-    unknown = [(text, "prompt") for text in _strings(record) if len(text.split()) >= LEAST_WORDS_OF_UNKNOWN_FIELD]
-    for text, role in known or unknown:
+    for text, role in known or _unknown(record):
         if stripped := re.sub(LABEL, "", text).strip():
             yield stripped, role
+            if role == "prompt" and (described := description_of_code(stripped)):
+                yield described[1], "turn"
+                yield " ".join(described), "gist"
 
 
-def _walk(value: object, name: str) -> Iterator[tuple[str, str]]:
+def _unknown(record: object) -> list[tuple[str, str]]:
+    strings = list(_strings(record))
+    long = [text for text in strings if len(text.split()) >= LEAST_WORDS_OF_UNKNOWN_FIELD]
+    longest = sorted(strings, key=lambda text: -len(text.split()))[:1]
+    return [(text, "prompt") for text in long or longest if len(text.split()) >= LEAST_WORDS_OF_LONGEST]
+
+
+def description_of_code(prompt: str) -> tuple[str, str] | None:
+    """Of a function to complete, its name in words and its text before the examples; None for any other prompt."""
+    name, texts = re.findall(DEFINITION, prompt)[-1:], re.findall(DOCSTRING, prompt)[-1:]
+    if not name or not texts:
+        return None
+    prose = re.split(EXAMPLES, texts[0][1])[0].strip()
+    return (" ".join(re.split(r"_+|(?<=[a-z])(?=[A-Z])", name[0])), prose) if prose else None
+
+
+def _walk(value: object, name: str, *, within_answer: bool = False) -> Iterator[tuple[str, str]]:
+    kind = _kind(name)
+    within_answer |= kind in ANSWER_FIELDS
     if isinstance(value, Mapping):
         for field, entry in _composed(value).items():
-            yield from _walk(entry, str(field))
+            if field not in CHOICE_FIELDS:
+                yield from _walk(entry, str(field), within_answer=within_answer)
     elif isinstance(value, list | tuple):
-        yield from _walk_list(value, name)
-    elif isinstance(value, str) and value.strip():
-        kind = re.findall(r"[a-z]+", name.lower())[-1:]
-        if kind and kind[0] in PROMPT_FIELDS | ANSWER_FIELDS:
-            yield value, "prompt" if kind[0] in PROMPT_FIELDS else "answer"
+        yield from _walk_list(value, name, within_answer)
+    elif isinstance(value, str) and value.strip() and (within_answer or kind in PROMPT_FIELDS):
+        yield value, "answer" if within_answer else "prompt"
 
 
-def _walk_list(entries: Sequence[object], name: str) -> Iterator[tuple[str, str]]:
+def _kind(name: str) -> str:
+    """What a field's name ends with: `canonical_solution` is a solution, `questions` are like a question."""
+    last = "".join(re.findall(r"[a-z]+", name.lower())[-1:])
+    known = PROMPT_FIELDS | ANSWER_FIELDS
+    return last if last in known or last.removesuffix("s") not in known else last.removesuffix("s")
+
+
+def _walk_list(entries: Sequence[object], name: str, within_answer: bool) -> Iterator[tuple[str, str]]:
     """Of a dialogue only the first question is a prompt; those after it are turns."""
     asked = False
     for entry in entries:
-        for text, role in _walk(entry, name):
+        for text, role in _walk(entry, name, within_answer=within_answer):
             yield text, "turn" if asked and role == "prompt" else role
             asked |= role == "prompt" and name in DIALOGUE_FIELDS
 
@@ -110,6 +161,8 @@ def _composed(record: Mapping[str, Any]) -> dict[str, Any]:
     question = fields.get("question") or fields.get("query")
     if isinstance(choices, list) and isinstance(question, str):
         fields["question_with_choices_prompt"] = "\n".join([question, *(str(choice) for choice in choices)])
+        numbers = [fields[name] for name in CORRECT_FIELDS if isinstance(fields.get(name), int)]
+        fields["correct_answer"] = [str(choices[number]) for number in numbers[:1] if 0 <= number < len(choices)]
     return fields
 
 
@@ -117,8 +170,10 @@ def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for entry in value.values():
+        for name, entry in value.items():
             yield from _strings(entry)
+            if len(str(name).split()) >= LEAST_WORDS_OF_UNKNOWN_FIELD:  # a table without a header: its first record
+                yield str(name)
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from _strings(entry)

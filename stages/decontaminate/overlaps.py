@@ -1,13 +1,17 @@
 """Finds which rows contain evaluation texts, and the words they share."""
 
+from typing import NamedTuple
+
 import polars as pl
 
 from stages.conversation_text import words
-from stages.decontaminate.eval_index import EvalIndex, RunsOfLength
+from stages.decontaminate.eval_index import SHORT_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
 from stages.word_runs import Runs, run_hashes, word_hashes
 
 ROWS_AT_ONCE = 32_768  # bounds the memory that words take
+MOST_ROWS = 5  # at least so many rows, and at least one in a thousand, may hold a text that is no everyday phrase
+LONG_WORDS = 20  # a text of so many words is no phrase, however many rows hold it
 PAIRS: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
     "text": pl.UInt32,
@@ -25,50 +29,98 @@ FOUND: dict[str, type[pl.DataType]] = {
 }
 
 
-def find_overlaps(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
+class Overlaps(NamedTuple):
+    """Rows that contain evaluation texts, and those whose match proves nothing."""
+
+    found: pl.DataFrame  # the columns FOUND
+    too_common: pl.DataFrame  # row_id, eval_file
+
+
+def find_overlaps(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> Overlaps:
     """For each row that contains an evaluation text, the one of which it contains most.
 
-    `rows` has row_id, conversation and opening, both normalised. The result has row_id, reason, eval_file, eval_item,
-    evidence (the first run of shared words) and overlap (the share of the item's runs of words, 0-1).
+    `rows` has row_id, conversation, questions (a list) and answers, all normalised. `found` has row_id, reason,
+    eval_file, eval_item, evidence (the first run of shared words) and overlap (the share of the item's runs of words,
+    0-1). What so many rows share that it is an everyday phrase is `too_common`, unless the item's answer follows.
     """
     parts = [_overlapping(part, index, min_overlap) for part in rows.iter_slices(ROWS_AT_ONCE)]
-    found = pl.concat([_equal_openings(rows, index), *parts]).join(index.texts, on="text")
-    best_first = found.sort("row_id", -pl.col("overlap"), pl.col("role") == "answer", "text")
+    pairs = pl.concat([_equal_questions(rows, index), *parts]).join(index.texts, on="text")
+    judged = _judged(_in_words(pairs, rows), max_common_rows(rows.height))
+    best_first = judged.filter("proves").sort("row_id", -pl.col("overlap"), pl.col("role") == "answer", "text")
     best = best_first.unique("row_id", keep="first", maintain_order=True)
-    phrase = pl.concat_str(pl.lit(" "), "phrase", pl.lit(" "))
-    row_phrase = pl.concat_str(pl.lit(" "), words(pl.col("conversation")).list.join(" "), pl.lit(" "))
-    is_whole = (pl.col("role") != "answer") & row_phrase.str.contains(phrase, literal=True)
-    return best.select(
+    found = best.select(
         row_id="row_id",
-        reason=pl.when(is_whole).then(pl.lit("eval_exact")).otherwise(pl.lit("eval_ngram")),
+        reason=pl.when("is_whole").then(pl.lit("eval_exact")).otherwise(pl.lit("eval_ngram")),
         eval_file="file",
         eval_item="item",
         evidence=pl.col("words").list.slice("first", "shared_words").list.join(" "),
         overlap="overlap",
     )
+    common = judged.filter(~pl.col("proves")).join(found, on="row_id", how="anti")
+    return Overlaps(found, common.select("row_id", eval_file="file").unique())
 
 
-def _equal_openings(rows: pl.DataFrame, index: EvalIndex) -> pl.DataFrame:
-    """Rows whose first turn is, word by word, one of the prompts that are too short to be looked for inside texts."""
-    question = pl.col("opening").str.replace_all(LABEL, "")
-    openings = rows.with_columns(phrase=words(question).list.join(" "))
-    return openings.join(index.short, on="phrase").select(
+def max_common_rows(rows: int) -> int:
+    """How many rows may hold a text that is no everyday phrase of these rows."""
+    return max(MOST_ROWS, rows // 1000)
+
+
+def _in_words(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """`pairs` with is_whole, is_question (a whole turn of the user) and has_answer (of the item, in the row's answers)."""
+    spaced = {name: pl.concat_str(pl.lit(" "), name, pl.lit(" ")) for name in ("phrase", "answer")}
+    chosen = rows.filter(pl.col("row_id").is_in(pairs["row_id"].unique().implode()))
+    said = chosen.select(
         "row_id",
-        "conversation",
-        "text",
-        overlap=pl.lit(1.0),
-        first=pl.lit(0, pl.Int64),
-        shared_words=pl.col("words").list.len().cast(pl.Int64),
+        row_phrase=pl.concat_str(pl.lit(" "), words(pl.col("conversation")).list.join(" "), pl.lit(" ")),
+        row_answers=pl.concat_str(pl.lit(" "), words(pl.col("answers")).list.join(" "), pl.lit(" ")),
+        row_questions=pl.col("questions").list.eval(_question_words()),
+    )
+    return pairs.join(said, on="row_id").with_columns(
+        is_whole=(pl.col("role") != "answer") & pl.col("row_phrase").str.contains(spaced["phrase"], literal=True),
+        is_question=pl.col("row_questions").list.contains(pl.col("phrase")),
+        has_answer=pl.col("row_answers").str.contains(spaced["answer"], literal=True).fill_null(value=False),
+    )
+
+
+def _judged(pairs: pl.DataFrame, most_rows: int) -> pl.DataFrame:
+    """`pairs` with `proves`: whether the match shows more than that the row says what many rows say."""
+    length = pl.col("words").list.len()
+    is_rare = pl.col("row_id").n_unique().over("text", "is_whole") <= most_rows
+    is_long_and_whole = pl.col("is_whole") & (
+        (length >= LONG_WORDS) | ((length >= SHORT_WORDS) & pl.col("is_question"))
+    )
+    return pairs.with_columns(proves=is_rare | is_long_and_whole | pl.col("has_answer"))
+
+
+def _question_words() -> pl.Expr:
+    return words(pl.element().str.replace_all(LABEL, "")).list.join(" ")
+
+
+def _equal_questions(rows: pl.DataFrame, index: EvalIndex) -> pl.DataFrame:
+    """Rows with a user turn that is, word by word, one of the prompts too short to be looked for inside texts."""
+    asked = rows.select("row_id", question="questions").explode("question", empty_as_null=False).unique()
+    question = pl.col("question").str.replace_all(LABEL, "")
+    return (
+        asked.with_columns(phrase=words(question).list.join(" "))
+        .join(index.short, on="phrase")
+        .unique(["row_id", "text"])
+        .select(
+            "row_id",
+            "text",
+            overlap=pl.lit(1.0),
+            first=pl.lit(0, pl.Int64),
+            shared_words=pl.col("words").list.len().cast(pl.Int64),
+        )
     )
 
 
 def _overlapping(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
-    """The rows and texts that share enough: row_id, conversation, and PAIRS but the row's number."""
+    """The rows and texts that share enough: row_id, and PAIRS but the row's number."""
     row_words = word_hashes(rows["conversation"])
     pairs = pl.concat([pl.DataFrame(schema=PAIRS), *(_shared(row_words, runs) for runs in index.lengths)])
     enough = pairs.filter(pl.col("overlap") >= min_overlap)
-    numbered = rows.select("row_id", "conversation", row=pl.int_range(pl.len()))
-    return enough.join(numbered, on="row").select("row_id", "conversation", *list(PAIRS)[1:])
+    numbered = rows.select("row_id", row=pl.int_range(pl.len()))
+    return enough.join(numbered, on="row").select("row_id", *list(PAIRS)[1:])
 
 
 def _shared(row_words: Runs, of_length: RunsOfLength) -> pl.DataFrame:

@@ -4,19 +4,26 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import conversation_text, normalised, opening_text
+from stages.conversation_text import answers_text, conversation_text, normalised
+from stages.decontaminate.eval_files import check_pins
 from stages.decontaminate.eval_index import build_index
-from stages.decontaminate.eval_items import read_eval_texts
-from stages.decontaminate.overlaps import FOUND, find_overlaps
+from stages.decontaminate.eval_items import read_eval_set
+from stages.decontaminate.overlaps import find_overlaps
+from stages.decontaminate.rephrasings import find_rephrasings
 from stages.decontaminate.stage import DecontaminateParams
+from stages.decontaminate.summary import summarise
+from stages.decontaminate.turns import asked_turns, questions
+from stages.errors import ConfigError
+from stages.schema import load_schema
 from stages.source_files import SourceFile
 
 
 class Decontaminated(NamedTuple):
-    """Rows without evaluation items, and rows with the item they contain and the shared words."""
+    """Rows without evaluation items, rows with the item they contain and the evidence, and the verdict on each file."""
 
     clean: pl.LazyFrame
     contaminated: pl.LazyFrame
+    decontamination: pl.DataFrame
 
 
 def transform(
@@ -24,19 +31,50 @@ def transform(
 ) -> Decontaminated:
     """`kept` divided by what its conversations share with the items of `evals`; without evals every row is clean.
 
-    A row goes when an item's prompt stands in it word by word (eval_exact), or when it has at least `min_overlap` of
-    an item's runs of words (eval_ngram). Prompts of fewer than 8 words count only where they are a whole first turn.
-    Raises DataError for evaluation files that cannot be read in full.
+    A row goes when an item's prompt stands in it word by word (eval_exact), when it has at least `min_overlap` of an
+    item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of
+    fewer than 8 words count only where they are a whole turn. Raises DataError for evaluation files that cannot be
+    read in full or are not the pinned ones, ConfigError where `known_clean` names a source that is not there.
     """
-    found = pl.DataFrame(schema=FOUND) if evals is None else _find(kept, evals, params)
+    if evals is None:
+        return Decontaminated(kept, _with_columns(kept.head(0)), load_schema("decontamination").empty())
+    check_pins(evals, params.pins)
+    known = read_eval_set(evals)
+    overlaps = find_overlaps(_texts(kept), build_index(known.texts, params.ngram_words), params.min_overlap)
+    clean_rows = _known_clean(kept, params.known_clean)
+    rephrased = find_rephrasings(asked_turns(kept), known.texts, clean_rows, params)
+    found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
+    wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
     return Decontaminated(
         clean=kept.join(found.lazy(), on="row_id", how="anti"),
         contaminated=kept.join(found.lazy(), on="row_id", how="inner"),
+        decontamination=summarise(
+            known.files, found, overlaps.too_common, rephrased.calibrations, (clean_rows.len(), wrongly)
+        ),
     )
 
 
-def _find(kept: pl.LazyFrame, evals: list[SourceFile], params: DecontaminateParams) -> pl.DataFrame:
-    index = build_index(read_eval_texts(evals), params.ngram_words)
-    conversation, opening = normalised(conversation_text()), normalised(opening_text())
-    rows = kept.select("row_id", conversation=conversation, opening=opening).collect()
-    return find_overlaps(rows, index, params.min_overlap)
+def _with_columns(rows: pl.LazyFrame) -> pl.LazyFrame:
+    missing = {n: t for n, t in load_schema("contaminated").dtypes.items() if n not in rows.collect_schema()}
+    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in missing.items())
+
+
+def _texts(kept: pl.LazyFrame) -> pl.DataFrame:
+    """What `find_overlaps` reads of each row."""
+    return kept.select(
+        "row_id",
+        conversation=normalised(conversation_text()),
+        questions=questions(),
+        answers=normalised(answers_text()),
+    ).collect()
+
+
+def _known_clean(kept: pl.LazyFrame, sources: list[str]) -> pl.Series:
+    """The ids of the rows of these sources."""
+    rows = kept.select("row_id", "source").collect()
+    if unknown := sorted(set(sources) - set(rows["source"])):
+        raise ConfigError(
+            f"decontaminate: known_clean names {', '.join(unknown)}, and no row is from there; the sources are "
+            f"{', '.join(sorted(set(rows['source']))) or 'none: there are no rows'}; correct the names in the profile"
+        )
+    return rows.filter(pl.col("source").is_in(sources))["row_id"]

@@ -1,0 +1,70 @@
+"""How alike a row and an item must be, so that few rows are flagged that only resemble the evaluation set.
+
+The items of one set are different questions of the same kind. What share of them another item of the set would flag
+is therefore what share of clean rows of that kind the set would flag, and needs no data but the set.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stages.decontaminate.features import Floats
+
+LEAST_SCORE = 0.28  # what is less alike is no rephrasing, whatever the set
+LEAST_ITEMS = 30  # fewer say nothing of the rate
+
+
+class Calibration(NamedTuple):
+    """Of one evaluation file."""
+
+    least_score: float  # from which a row is flagged
+    false_positive_rate: float | None  # measured on items that had no part in choosing the score; None for few items
+
+
+def calibrate(
+    own: Mapping[str, Floats], clean: Mapping[str, Floats], max_rate: float, sure_score: float
+) -> dict[str, Calibration]:
+    """Per file, from the best score of each of its items with another of the set, and of each row known clean.
+
+    The score is raised until at most `max_rate` of either is flagged. Items alone raise it to `sure_score` at most:
+    sets that ask one question several times must not hide its rephrasings. Rows known clean raise it without limit.
+    """
+    found = {}
+    for file, scores in own.items():
+        least = _least_score(scores, max_rate, sure_score)
+        if len(clean.get(file, ())):
+            least = max(least, _above(clean[file], max_rate))
+        rate = _cross_fitted_rate(scores, max_rate, sure_score) if len(scores) >= LEAST_ITEMS else None
+        found[file] = Calibration(least, rate)
+    return found
+
+
+def _least_score(scores: Floats, max_rate: float, sure_score: float) -> float:
+    if len(scores) < LEAST_ITEMS:
+        return LEAST_SCORE
+    return float(np.clip(_above(scores, max_rate), LEAST_SCORE, sure_score))
+
+
+def _above(scores: Floats, max_rate: float) -> float:
+    """The lowest score that at most `max_rate` of `scores` reach."""
+    allowed = int(max_rate * len(scores))
+    highest = np.sort(scores)[::-1]
+    return float(np.nextafter(highest[allowed], 2.0)) if allowed < len(highest) else 0.0
+
+
+def _cross_fitted_rate(scores: Floats, max_rate: float, sure_score: float) -> float:
+    """The share flagged of each half of the items by the score that the other half gives."""
+    halves = [scores[0::2], scores[1::2]]
+    flagged = [
+        int((one >= float(np.clip(_above(other, max_rate), LEAST_SCORE, sure_score))).sum())
+        for one, other in (halves, halves[::-1])
+    ]
+    return sum(flagged) / len(scores)
+
+
+def least_scores(calibrations: Mapping[str, Calibration]) -> pl.DataFrame:
+    """eval_file and least_score."""
+    rows = [(file, calibration.least_score) for file, calibration in sorted(calibrations.items())]
+    return pl.DataFrame(rows, schema={"file": pl.String, "least_score": pl.Float64}, orient="row")

@@ -1,0 +1,167 @@
+"""Finds rows that ask an evaluation item in other words."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stages.conversation_text import normalised
+from stages.decontaminate.calibration import Calibration, calibrate, least_scores
+from stages.decontaminate.eval_items import EvalText
+from stages.decontaminate.features import Floats, Weights, concept_counts, content_words, features_of, weights_of
+from stages.decontaminate.lexicon import FUNCTION_WORDS
+from stages.decontaminate.overlaps import FOUND
+from stages.decontaminate.similarity import Texts, score_pairs
+from stages.decontaminate.stage import DecontaminateParams
+from stages.decontaminate.turns import final_number
+
+SAMPLED_TURNS = 20_000  # enough to know which words are rare in the rows
+TURNS_AT_ONCE = 16_384
+LEAST_CONTENT_WORDS = 4  # an item of fewer is found only word by word: too much is said in other words with three
+SELF_CHECKED = 3_000  # items of one file whose likeness to the others is measured
+SHOWN_CHARS = 200
+SHOWN_WORDS = 12
+
+
+class Rephrased(NamedTuple):
+    """What was found, and how surely, per file."""
+
+    found: pl.DataFrame  # the columns FOUND
+    calibrations: dict[str, Calibration]
+    best: pl.DataFrame  # row_id, file, score: of each row the likest item of each file, whether flagged or not
+
+
+def find_rephrasings(
+    turns: pl.DataFrame, texts: Sequence[EvalText], clean_rows: pl.Series, params: DecontaminateParams
+) -> Rephrased:
+    """The rows of which a turn says what an item says, each with the item it is likest to.
+
+    `turns` has row_id, turn, text (normalised) and answer (the final number of the row's answer); `clean_rows` are
+    the ids of rows known clean.
+    """
+    rate = params.max_false_positive_rate
+    items = _items(texts)
+    if rate is None or items.is_empty() or turns.is_empty():
+        return Rephrased(pl.DataFrame(schema=FOUND), {}, pl.DataFrame(schema=BEST))
+    sample = turns.sort("row_id", "turn").head(SAMPLED_TURNS)["text"]
+    weights = weights_of([sample, *(part["text"] for part in items.partition_by("file", maintain_order=True))])
+    known = _texts(items, weights)
+    best = pl.concat(_best(part, known, items, weights) for part in turns.iter_slices(TURNS_AT_ONCE))
+    best = best.sort("row_id", "file", -pl.col("score"), "text_number", "turn").unique(["row_id", "file"], keep="first")
+    own = _own_scores(items, known)
+    clean = best.filter(pl.col("row_id").is_in(clean_rows.implode()))
+    clean_scores = {file: _scores_of(clean, file, len(clean_rows)) for file in own}
+    calibrations = calibrate(own, clean_scores, rate, params.sure_score)
+    flagged = best.join(least_scores(calibrations), on="file").filter(pl.col("score") >= pl.col("least_score"))
+    likest = flagged.sort("row_id", -(pl.col("score") / pl.col("least_score")), "file").unique(
+        "row_id", keep="first", maintain_order=True
+    )
+    return Rephrased(_with_evidence(likest, turns, items), calibrations, best)
+
+
+BEST: dict[str, type[pl.DataType]] = {
+    "row_id": pl.String, "file": pl.String, "score": pl.Float64, "text_number": pl.Int64, "turn": pl.Int64,
+}  # fmt: skip
+
+
+def _items(texts: Sequence[EvalText]) -> pl.DataFrame:
+    """file, item, text, answer of the prompts that say enough."""
+    table = pl.DataFrame(texts, schema=["file", "item", "text", "role"], orient="row")
+    answers = (
+        table.filter(role="answer").group_by("file", "item", maintain_order=True).agg(answer=pl.col("text").last())
+    )
+    gists = table.filter(role="gist")
+    others = table.filter(role="prompt").join(gists, on=["file", "item"], how="anti", maintain_order="left")
+    prompts = (
+        pl.concat([gists, others])
+        .with_columns(text=normalised(pl.col("text")))
+        .unique(["file", "item", "text"], maintain_order=True)
+        .join(answers, on=["file", "item"], how="left", maintain_order="left")
+        .select("file", "item", "text", answer=final_number(pl.col("answer")))
+    )
+    return prompts.filter(pl.Series(content_words(prompts["text"]) >= LEAST_CONTENT_WORDS))
+
+
+def _texts(table: pl.DataFrame, weights: Weights) -> Texts:
+    return Texts(features_of(table["text"], weights), table["answer"].fill_null(np.nan).to_numpy())
+
+
+def _best(turns: pl.DataFrame, known: Texts, items: pl.DataFrame, weights: Weights) -> pl.DataFrame:
+    """The columns BEST, of each row and file the likest pair."""
+    pairs = score_pairs(_texts(turns, weights), known)
+    table = pl.DataFrame(
+        {
+            "row_id": turns["row_id"].gather(pairs.left),
+            "file": items["file"].gather(pairs.right),
+            "score": pairs.score,
+            "text_number": pairs.right,
+            "turn": turns["turn"].gather(pairs.left),
+        },
+        schema=BEST,
+    )
+    return table.sort("row_id", "file", -pl.col("score"), "text_number", "turn").unique(
+        ["row_id", "file"], keep="first", maintain_order=True
+    )
+
+
+def _own_scores(items: pl.DataFrame, known: Texts) -> dict[str, Floats]:
+    """Per file the best score of each of its items with another item of the file, 0 where none is near."""
+    item = items.select(pl.struct("file", "item").rank("dense")).to_series().to_numpy().astype(np.int64)
+    file = items["file"].rank("dense").to_numpy().astype(np.int64)
+    place = items.select(pl.col("item").rank("dense").over("file")).to_series().to_numpy()
+    asked = np.flatnonzero(place <= SELF_CHECKED)
+    texts = Texts(known.features.of_texts(asked), known.answers[asked])
+    pairs = score_pairs(texts, known, apart=(item[asked], item))
+    best = np.zeros(item.max() + 1)
+    left = asked[pairs.left]
+    same = file[left] == file[pairs.right]
+    np.maximum.at(best, item[left[same]], pairs.score[same])
+    numbers = (
+        pl.DataFrame({"file": items["file"], "item": item, "asked": place <= SELF_CHECKED}).filter("asked").unique()
+    )
+    return {
+        str(name): best[part["item"].sort().to_numpy()]
+        for (name,), part in numbers.partition_by("file", as_dict=True).items()
+    }
+
+
+def _scores_of(best: pl.DataFrame, file: str, rows: int) -> Floats:
+    scores = np.zeros(rows)
+    found = best.filter(file=file)["score"].to_numpy()
+    scores[: len(found)] = found
+    return scores
+
+
+def _with_evidence(likest: pl.DataFrame, turns: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The columns FOUND: what the item says first, and the rarest words and the numbers that the row shares with it."""
+    if likest.is_empty():
+        return pl.DataFrame(schema=FOUND)
+    pairs = likest.join(
+        turns.select("row_id", "turn", "text"), on=["row_id", "turn"], maintain_order="left"
+    ).with_columns(
+        item=items["item"].gather(likest["text_number"]), item_text=items["text"].gather(likest["text_number"])
+    )
+    shared = concept_counts(pairs["text"]).join(concept_counts(pairs["item_text"]), on=["owner", "concept"])
+    told = (
+        shared.filter(~pl.col("concept").is_in(sorted(FUNCTION_WORDS)))
+        .sort("owner", pl.col("concept").str.starts_with("#"), "concept")
+        .group_by("owner", maintain_order=True)
+        .agg(pl.col("concept").head(SHOWN_WORDS).str.strip_prefix("#"))
+        .with_columns(pl.col("concept").list.join(" "))
+    )
+    words = (
+        pairs.with_row_index("owner")
+        .with_columns(pl.col("owner").cast(pl.Int64))
+        .join(told, on="owner", how="left", maintain_order="left")
+    )
+    return words.select(
+        row_id="row_id",
+        reason=pl.lit("eval_rephrased"),
+        eval_file="file",
+        eval_item="item",
+        evidence=pl.format(
+            "{} (shared: {})", pl.col("item_text").str.head(SHOWN_CHARS), pl.col("concept").fill_null("")
+        ),
+        overlap="score",
+    )

@@ -1,0 +1,60 @@
+"""The turns of rows that can be an evaluation item: what a user says, and the parts of plain documents."""
+
+import polars as pl
+
+from stages.conversation_text import answers_text, normalised
+
+LONG_WORDS = 160  # a longer turn is compared by its beginning and in parts
+WINDOW_WORDS = 80
+LEAST_LINE_WORDS = 8
+STEP_WORDS = 40  # parts overlap by half, so that an item of up to 40 words stands in one of them whole
+NUMBER = r"\d+(?:\.\d+)?"
+
+
+def asked_turns(rows: pl.LazyFrame) -> pl.DataFrame:
+    """row_id, turn, text (normalised) and answer (the final number of all answers) of what rows ask."""
+    turns = (
+        rows.select("row_id", "messages", answer=final_number(answers_text()))
+        .explode("messages", empty_as_null=False)
+        .select(
+            "row_id",
+            "answer",
+            role=pl.col("messages").struct.field("role"),
+            content=pl.col("messages").struct.field("content"),
+        )
+        .filter(pl.col("role").is_in(["user", "text"]))
+        .select("row_id", "answer", "content", text=normalised(pl.col("content")))
+        .filter(pl.col("text") != "")
+        .collect()
+    )
+    long = pl.col("text").str.count_matches(" ") >= LONG_WORDS
+    every = pl.concat([turns.filter(~long).drop("content"), _parts(turns.filter(long))])
+    numbered = every.sort("row_id", "text").with_columns(turn=pl.int_range(pl.len()).over("row_id"))
+    return numbered.select("row_id", "turn", "text", "answer")
+
+
+def questions() -> pl.Expr:
+    """The user's turns and the texts of documents, normalised, as a list."""
+    asked = pl.element().struct.field("role").is_in(["user", "text"])
+    return pl.col("messages").list.eval(normalised(pl.element().struct.field("content").filter(asked)))
+
+
+def _parts(turns: pl.DataFrame) -> pl.DataFrame:
+    """The beginning of each turn, its lines of some words, and pieces that overlap."""
+    words = turns.with_columns(words=pl.col("text").str.split(" "))
+    starts = pl.int_ranges(0, pl.max_horizontal(pl.col("words").list.len() - STEP_WORDS, 1), STEP_WORDS)
+    pieces = words.with_columns(start=starts).explode("start")
+    lines = turns.with_columns(text=pl.col("content").str.split("\n")).explode("text")
+    lines = lines.with_columns(text=normalised(pl.col("text")))
+    parts = [
+        words.with_columns(text=pl.col("words").list.head(LONG_WORDS).list.join(" ")),
+        pieces.with_columns(text=pl.col("words").list.slice("start", WINDOW_WORDS).list.join(" ")),
+        lines.filter(pl.col("text").str.count_matches(" ").is_between(LEAST_LINE_WORDS - 1, LONG_WORDS)),
+    ]
+    columns = ["row_id", "answer", "text"]
+    return pl.concat([part.select(columns) for part in parts]).unique(maintain_order=True)
+
+
+def final_number(text: pl.Expr) -> pl.Expr:
+    """The last number in a text: the result, where an answer is a calculation; null where it has none."""
+    return text.str.replace_all(r"(\d),(\d{3})", "$1$2").str.extract_all(NUMBER).list.last().cast(pl.Float64)
