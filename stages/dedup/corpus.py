@@ -8,6 +8,7 @@ import polars as pl
 
 from stages.dedup.shingle_chunks import ShingleChunks
 from stages.dedup.sketches import NO_TEXT
+from stages.dedup.sorting import rising_order, starts_group
 from stages.dedup.stage import DedupParams
 from stages.word_bytes import Booleans, Hashes, Ints
 
@@ -70,9 +71,14 @@ def first_alike(keys: Hashes) -> Ints:
     """For each row the first with an equal key; a row without text is like itself alone."""
     first = np.arange(len(keys))
     stated = np.flatnonzero((keys != NO_TEXT).any(axis=1))
-    order = stated[np.lexsort((stated, keys[stated, 1], keys[stated, 0]))]
-    new = np.append(True, (keys[order[1:]] != keys[order[:-1]]).any(axis=1))[: len(order)]
-    first[order] = order[new][np.cumsum(new) - 1]
+    order = stated[rising_order(keys[stated, 0])]
+    if not len(order):
+        return first
+    new = starts_group(keys[order, 0])
+    if (starts_group(keys[order, 1]) & ~new).any():  # half a key in common: never seen, so it may be slow
+        order = stated[np.lexsort((keys[stated, 1], keys[stated, 0]))]
+        new = starts_group(keys[order, 0]) | starts_group(keys[order, 1])
+    first[order] = np.minimum.reduceat(order, np.flatnonzero(new))[np.cumsum(new) - 1]
     return first
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from stages.dedup.sorting import rising, starts_group
 from stages.word_bytes import Booleans, Hashes
 from stages.word_runs import Runs, starts_of
 
@@ -19,10 +20,8 @@ class Occurrences:
         self._seen = np.zeros(1 << self._bits, dtype=np.uint8)  # 0, 1, or 2 for more than once
 
     def add(self, shingles: Hashes) -> None:
-        slots = self._slots(shingles)
-        slots.sort()  # neighbours in memory are then met one after the other
-        new = np.append(True, slots[1:] != slots[:-1])[: len(slots)]
-        first = np.flatnonzero(new)
+        slots = rising(self._slots(shingles))  # neighbours in memory are then met one after the other
+        first = np.flatnonzero(starts_group(slots))
         several = np.diff(first, append=len(slots)) > 1
         slots = slots[first]
         self._seen[slots] = np.where(several, 2, np.minimum(self._seen[slots] + 1, 2))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,7 @@ class Chunk:
             return Runs(np.fromfile(self.hashes, dtype=np.uint64), self.counts)
         return Runs(self.hashes, self.counts)
 
+    @cached_property
     def opened(self) -> Hashes:
         """An array of which only what is looked at is read."""
         if not isinstance(self.hashes, Path):
@@ -47,10 +50,11 @@ class ShingleChunks:
         self._chunks = chunks
         self._edges = np.cumsum([0, *(len(chunk.counts) for chunk in chunks)])
         self.counts: Ints = np.concatenate([np.zeros(0, np.int64), *(chunk.counts for chunk in chunks)])
+        self._starts = np.concatenate([np.zeros(0, np.int64), *(starts_of(chunk.counts) for chunk in chunks)])
 
     def of(self, wanted: Booleans) -> Iterator[tuple[Ints, Runs]]:
         """The wanted rows, chunk by chunk: their numbers and their shingles."""
-        for chunk, first, end in zip(self._chunks, self._edges, self._edges[1:], strict=False):
+        for chunk, (first, end) in zip(self._chunks, pairwise(self._edges), strict=True):
             chosen = wanted[first:end]
             if chosen.any():
                 loaded = chunk.load()
@@ -61,11 +65,11 @@ class ShingleChunks:
         hashes, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
         order = np.argsort(rows, kind="stable")
         cuts = np.searchsorted(rows[order], self._edges)
-        for chunk, first, begin, end in zip(self._chunks, self._edges, cuts, cuts[1:], strict=False):
+        for chunk, (begin, end) in zip(self._chunks, pairwise(cuts), strict=True):
             if begin == end:
                 continue
             among = order[begin:end]
-            counts = chunk.counts[rows[among] - first]
-            hashes.append(chunk.opened()[ranges(starts_of(chunk.counts)[rows[among] - first], counts)])
+            counts = self.counts[rows[among]]
+            hashes.append(chunk.opened[ranges(self._starts[rows[among]], counts)])
             places.append(np.repeat(among, counts))
         return Gathered(np.concatenate(hashes), np.concatenate(places))

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from stages.dedup.minhash import slices_of
 from stages.dedup.shingle_chunks import Gathered, ShingleChunks
+from stages.dedup.sorting import distinct, rising
 from stages.word_bytes import Hashes, Ints
 
 Floats = npt.NDArray[np.float64]
@@ -34,7 +35,7 @@ class Similarity:
 
     def _compare(self, left: Ints, right: Ints) -> tuple[Floats, Floats]:
         one, other = (_distinct(self._shingles.gather(rows)) for rows in (left, right))
-        both = np.sort(np.concatenate([one, other]))
+        both = rising(np.concatenate([one, other]))
         common = both[:-1][both[1:] == both[:-1]]
         sizes = [np.bincount(_pair(keys), minlength=len(left)) for keys in (one, other, common)]
         every = _jaccard(*sizes)
@@ -53,9 +54,7 @@ class Similarity:
 def _distinct(gathered: Gathered) -> Hashes:
     """The distinct shingles of each pair's row: the pair in the high bits, the shingle in the low ones, rising."""
     keys = (gathered.places.astype(np.uint64) << SHINGLE_BITS) | (gathered.hashes >> PAIR_BITS)
-    keys.sort()
-    distinct: Hashes = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
-    return distinct
+    return distinct(keys)
 
 
 def _pair(keys: Hashes) -> Ints:

@@ -15,6 +15,7 @@ import polars as pl
 
 from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import Sketches
+from stages.dedup.sorting import rising_order
 from stages.word_bytes import Booleans, Hashes, Ints
 
 UNKNOWN = -1
@@ -54,7 +55,7 @@ class Book:
     def numbers_of(self, content: Hashes) -> Ints:
         """The number of each content's sketch, UNKNOWN where there is none."""
         kept = self.field("content")
-        order = np.argsort(kept[:, 0])
+        order = rising_order(kept[:, 0])
         if not len(order):
             return np.full(len(content), UNKNOWN)
         at = np.minimum(np.searchsorted(kept[order, 0], content[:, 0]), len(order) - 1)

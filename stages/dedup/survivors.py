@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from stages.dedup.minhash import BandKeys
 from stages.dedup.similarity import Floats
+from stages.dedup.sorting import distinct, rising, starts_group
 from stages.word_bytes import Booleans, Hashes, Ints
 
 Compare = Callable[[Ints, Ints], tuple[Floats, Floats]]  # of pairs: similarity, and likeness, which decides
@@ -71,16 +72,15 @@ def _pairs(keys: BandKeys) -> tuple[Booleans, Ints, Ints]:
         new = stays[leader] & (leader != itself) & (leader != before)
         found.append((leader[new].astype(np.uint64) << HIGH_BITS) | itself[new])
         before = leader
-    pairs = np.unique(np.concatenate(found))
+    pairs = distinct(np.concatenate(found))
     return stays, (pairs >> HIGH_BITS).astype(np.int64), (pairs & LOW).astype(np.int64)
 
 
 def _leaders(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """For each row the first one with the same key."""
-    sorted_rows = (keys.astype(np.uint64) << HIGH_BITS) | np.arange(len(keys), dtype=np.uint64)
-    sorted_rows.sort()
-    key, row = sorted_rows >> HIGH_BITS, (sorted_rows & LOW).astype(np.uint32)
-    first = np.append(True, key[1:] != key[:-1])[: len(key)]
+    by_key = rising((keys.astype(np.uint64) << HIGH_BITS) | np.arange(len(keys), dtype=np.uint64))
+    row = (by_key & LOW).astype(np.uint32)
+    first = starts_group(by_key >> HIGH_BITS)
     leaders = np.empty(len(keys), dtype=np.uint32)
     leaders[row] = row[first][np.cumsum(first) - 1]
     return leaders
