@@ -6,14 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rows import conversation, table
-from stages.filter.rules import RULES
+from stages.filter.masking import POLICY_OF
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform
+from stages.filter_rules import RULES
 from stages.schema import check_table, load_schema
 
-ALL_OFF = {
-    name: False if isinstance(field.default, bool) else None for name, field in FilterParams.model_fields.items()
-}
+POLICIES = list(POLICY_OF.values())
+ALL_OFF = (
+    {name: False if isinstance(field.default, bool) else None for name, field in FilterParams.model_fields.items()}
+    | dict.fromkeys(POLICIES, "keep")
+    | {"by_task": {}}
+)
 GOOD = {
     "prompt_chars": 40, "response_chars": 200, "response_words": 35, "repeated_trigram_share": 0.05,
     "answer_copies_prompt_share": 0.1, "symbol_share": 0.03, "digit_share": 0.0, "ends_unfinished": False,
@@ -114,7 +118,7 @@ def test_with_every_rule_off_every_row_is_kept() -> None:
 
 
 def test_there_is_one_rule_for_each_setting_in_the_same_order_and_the_schema_knows_its_reason() -> None:
-    assert [rule.setting for rule in RULES] == list(FilterParams.model_fields)
+    assert [*[rule.setting for rule in RULES], "by_task"] == list(FilterParams.model_fields)
     reasons = next(column.values for column in load_schema("rejected").columns if column.name == "reason")
     assert [rule.reason for rule in RULES] == list(reasons)
 
