@@ -5,6 +5,7 @@ What no block can be made of comes as values, read one at a time: the records of
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -41,17 +42,25 @@ class Block(NamedTuple):
         position = 0
         for raw in _raw_elements(self.data):
             position = self.data.index(raw, position)
-            yield self.offset + position, raw
+            yield self.offset + position, bytes(raw)
             position += len(raw)
+
+    def offsets(self, records: int) -> list[int]:
+        """Where each of the records starts in the file, of which there are `records`."""
+        if self.form == "lines" and b"\r" not in self.data:
+            starts = list(accumulate(map(len, self.data.splitlines(keepends=True)), initial=self.offset))[:-1]
+            if len(starts) == records:  # so none is blank
+                return starts
+        return [offset for offset, _ in self.elements()]
 
     def value(self, element: bytes) -> object:
         """What one of `elements` says, or the Damage that says why it says nothing."""
         return whole_line(element) if self.form == "lines" else parse_line(element)
 
 
-def _raw_elements(data: bytes) -> list[bytes]:
+def _raw_elements(data: bytes) -> list[msgspec.Raw]:
     """The elements of an array, without its brackets. Raises msgspec.DecodeError where they are not sound."""
-    return list(map(bytes, RAW_ELEMENTS.decode(b"[" + data + b"]")))
+    return RAW_ELEMENTS.decode(b"[" + data + b"]")
 
 
 def cut_lines(chunks: Iterator[bytes], max_record_bytes: int, first_byte: int) -> Iterator[Block | list[Found]]:
@@ -146,7 +155,7 @@ class _Array:
         self.stream.give_back(held[end:])
         block = Block(self.offset + start, data, "elements")
         self.offset, self.is_over = self.offset + end, closed
-        key = FIRST_KEY.match(raws[-1][:SLICE_BYTES].decode("utf-8", "replace"))
+        key = FIRST_KEY.match(bytes(raws[-1])[:SLICE_BYTES].decode("utf-8", "replace"))
         self.last_key = key[1] if key else self.last_key
         return block
 
@@ -195,7 +204,7 @@ def _last_comma(data: bytes, start: int) -> int | None:
     return None
 
 
-def _sound(data: bytes) -> list[bytes] | None:
+def _sound(data: bytes) -> list[msgspec.Raw] | None:
     try:
         return _raw_elements(data)
     except (msgspec.DecodeError, RecursionError, ValueError):

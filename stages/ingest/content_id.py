@@ -26,12 +26,18 @@ def content_digests(turns: pl.DataFrame, ends: npt.NDArray[np.int64], tools: pl.
             "role", *(_one_line(name).fill_null("") for name in ("content", "reasoning_content", "tool_calls")), separator="\n"
         )
     ).to_series()  # fmt: skip
-    by_conversation = pa.LargeListArray.from_arrays(pa.array(ends), lines.to_arrow())
-    stated = pl.DataFrame([pl.Series("turns", by_conversation, dtype=pl.List(pl.String)), tools.alias("tools")]).select(
+    stated = pl.DataFrame([lists_of(lines, ends, "turns"), tools.alias("tools")]).select(
         pl.concat_str(pl.col("turns").list.join("\n"), _one_line("tools"), separator="\n", ignore_nulls=True)
     )
     digests = b"".join([_digest(text) for text in stated.to_series().to_list()])
     return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def lists_of(values: pl.Series, ends: npt.NDArray[np.int64], name: str) -> pl.Series:
+    """Values ends[n] to ends[n + 1] as list n; only Arrow can put lists together without looking at what is in them."""
+    # Arrays as Polars holds them, so that nothing is copied; those made by Arrow would import pandas.
+    inner = values.to_arrow(compat_level=pl.CompatLevel.newest())
+    return pl.Series(name, pa.LargeListArray.from_arrays(pl.Series(ends).to_arrow(), inner), dtype=pl.List(values.dtype))
 
 
 def _one_line(name: str) -> pl.Expr:

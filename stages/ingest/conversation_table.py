@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from stages.ingest.content_id import content_digests
+from stages.ingest.content_id import content_digests, lists_of
 from stages.ingest.conversation import Conversation, Turn
 from stages.ingest.unusable import ADVICE
 from stages.records import BrokenRecord, Record
@@ -48,11 +47,10 @@ def conversation_table(parts: list[Columns]) -> pl.DataFrame:
     turns = pl.concat([part.turns for part in parts], rechunk=True)
     rows = pl.concat([part.rows for part in parts], rechunk=True)
     ends = np.cumsum([0, *(length for part in parts for length in part.lengths)], dtype=np.int64)
-    structs = pa.StructArray.from_arrays([column.to_arrow() for column in turns], names=turns.columns)
-    messages = pl.Series("messages", pa.LargeListArray.from_arrays(pa.array(ends), structs))
+    messages = lists_of(turns.to_struct(), ends, "messages")
     words = content_digests(turns, ends, rows["tools"])
     ids = [pl.Series(name, words[:, number].copy(), dtype=pl.UInt64) for number, name in enumerate(ID_WORDS)]
-    return pl.DataFrame([*ids, rows["record"], messages.cast(load_schema("conversations").dtypes["messages"]),
+    return pl.DataFrame([*ids, rows["record"], messages,
                          rows["tools"], rows["task"], rows["repairs"]])  # fmt: skip
 
 

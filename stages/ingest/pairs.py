@@ -98,15 +98,21 @@ def read_alike(block: Block, shape: Shape, rules: Rules) -> Alike:
 def _decoded(block: Block, shape: Shape) -> tuple[list[Any], Sequence[int], list[tuple[int, object]]]:
     """Records of the shape, their positions in the block, and the position and value of all others."""
     data = block.data
-    unescaped_quotes = data.count(b'"') - data.count(b'\\"')
-    if b'\\\\"' not in data and data.count(b"\r") == data.count(b"\r\n"):
+    if b'\\\\"' not in data and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")):
         try:
             records = _decode_all(block, shape)
         except (msgspec.DecodeError, ValueError, RecursionError):
             records = []
-        if records and unescaped_quotes == shape.quotes * len(records):
+        if records and _unescaped_quotes(data) == shape.quotes * len(records):
             return records, range(len(records)), []
     return _decoded_one_by_one(block, shape)
+
+
+def _unescaped_quotes(data: bytes) -> int:
+    """Quotation marks behind no backslash."""
+    letters = np.frombuffer(data, dtype=np.uint8)
+    quotes = letters == ord('"')
+    return int(np.count_nonzero(quotes) - np.count_nonzero(quotes[1:] & (letters[:-1] == ord("\\"))))
 
 
 def _decode_all(block: Block, shape: Shape) -> list[Any]:

@@ -44,7 +44,7 @@ class Transform:
         made, quarantined, counts = self._convert([_record(n, 0, value) for n, value in alike.left])
         aside = quarantined.table()
         if aside.height:
-            offsets = pl.Series([offset for offset, _ in block.elements()], dtype=pl.Int64)
+            offsets = pl.Series(block.offsets(alike.records), dtype=pl.Int64)
             aside = aside.with_columns(byte_offset=offsets.gather(aside["record"]))
         counts[shape.dialect.name] += len(alike.columns.lengths)
         return Ingested(conversation_table([alike.columns, columns_of(made)]), aside, alike.records, counts)
