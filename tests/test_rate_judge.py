@@ -95,8 +95,10 @@ def test_a_passing_fault_is_waited_out(tmp_path: Path, misbehave: Callable[[Hand
     def once(handler: Handler, _: dict[str, Any], before: int) -> str | None:
         return SCORE_FOUR if before else misbehave(handler)
 
+    started = time.monotonic()
     with judge_server(once) as server:
         outcome = judge(tmp_path, server.address, judge_concurrency=4)
+    assert time.monotonic() - started < 10, "a server that drips for 20 seconds is cut off"
     assert set(grades(outcome).values()) == {4.0}
     assert told(outcome) | {"tokens": 0} == {"answered": 4, "graded": 4, "requests": 8, "tokens": 0}
 
