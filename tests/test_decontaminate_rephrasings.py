@@ -141,6 +141,38 @@ def test_sources_known_clean_are_measured_and_raise_the_score_that_is_needed(tmp
         run(tmp_path / "again", rows, ITEMS, known_clean=["nowhere"])
 
 
+def test_a_set_made_from_one_template_does_not_flag_every_row_of_that_kind(tmp_path: Path) -> None:
+    towns = [
+        "Ulm",
+        "Bern",
+        "Graz",
+        "Metz",
+        "Cork",
+        "Nara",
+        "Lodz",
+        "Pune",
+        "Oslo",
+        "Suva",
+        "Riga",
+        "Baku",
+        "Hue",
+        "Agra",
+    ]
+    asked = [
+        f"Which old market square of {town} {rest}?"
+        for town in towns
+        for rest in ("has a fountain", "is paved", "lies low")
+    ]
+    rows = [
+        row(f"r{i}", f"Tell me which old market square of {name} has a well.", "Ours.")
+        for i, name in enumerate("ABCDEF")
+    ]
+    made = run(tmp_path, rows, [{"question": text} for text in asked])
+    assert made.contaminated.collect().is_empty()
+    [rate] = made.decontamination["false_positive_rate"].to_list()
+    assert rate <= 0.1
+
+
 SYNONYMS = {"how many": "what number of", "bought": "purchased", "buys": "purchases", "total": "overall sum"}
 SYNONYMS |= {"each": "apiece", "gives": "hands", "left": "remaining", "makes": "earns", "costs": "is priced at"}
 SYNONYMS |= {"wants to": "would like to", "money": "cash", "every day": "daily", "friends": "pals", "children": "kids"}

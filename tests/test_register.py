@@ -115,10 +115,14 @@ def test_a_version_is_a_plain_model_folder_with_lineage_and_metrics(
 def test_the_card_says_what_was_trained_on_what_was_measured_and_what_cannot_be_claimed(
     tmp_path: Path, inputs: dict[str, Path], database: str
 ) -> None:
-    register(tmp_path, inputs, database)
+    verdict = {"eval_file": "quiz.jsonl", "sha256": "e" * 64, "items": 40, "too_common": 0, "false_positive_rate": 0.01}
+    verdict |= {"eval_exact": 16, "eval_ngram": 2, "eval_rephrased": 3}
+    sealed(tmp_path / "inputs" / "decontamination", "decontamination", [verdict])
+    register(tmp_path, inputs | {"decontamination": tmp_path / "inputs" / "decontamination"}, database)
 
     card = (tmp_path / "scratch" / "card" / "README.md").read_text()
     assert "| dolly | 3 | 9 | 6 |" in card
+    assert f"| quiz.jsonl | 40 | 16 | 2 | 3 | 1.0% | {'e' * 64} |" in card
     assert "| held_out_loss | all | tuned | 1.250 | - | 20 |" in card
     assert "no negative signal" in card
     assert "c" * 64 in card

@@ -13,7 +13,8 @@ import polars as pl
 from stages.decontaminate.features import Floats
 
 LEAST_SCORE = 0.28  # what is less alike is no rephrasing, whatever the set
-LEAST_ITEMS = 30  # fewer say nothing of the rate
+LEAST_ITEMS = 15  # fewer say nothing of the rate
+MOST_ALIKE = 0.2  # a set of which more items are surely alike is made from a template, which any row may share
 
 
 class Calibration(NamedTuple):
@@ -28,15 +29,16 @@ def calibrate(
 ) -> dict[str, Calibration]:
     """Per file, from the best score of each of its items with another of the set, and of each row known clean.
 
-    The score is raised until at most `max_rate` of either is flagged. Items alone raise it to `sure_score` at most:
-    sets that ask one question several times must not hide its rephrasings. Rows known clean raise it without limit.
+    The score is raised until at most `max_rate` of either is flagged. Items alone raise it to `sure_score` at most,
+    since a set that asks one question several times must not hide its rephrasings, unless the whole set is made from
+    templates. Rows known clean raise it without limit.
     """
     found = {}
     for file, scores in own.items():
         least = _least_score(scores, max_rate, sure_score)
         if len(clean.get(file, ())):
             least = max(least, _above(clean[file], max_rate))
-        rate = _cross_fitted_rate(scores, max_rate, sure_score) if len(scores) >= LEAST_ITEMS else None
+        rate = _cross_fitted_rate(scores, max_rate, sure_score) if len(scores) >= 2 * LEAST_ITEMS else None
         found[file] = Calibration(least, rate)
     return found
 
@@ -44,7 +46,9 @@ def calibrate(
 def _least_score(scores: Floats, max_rate: float, sure_score: float) -> float:
     if len(scores) < LEAST_ITEMS:
         return LEAST_SCORE
-    return float(np.clip(_above(scores, max_rate), LEAST_SCORE, sure_score))
+    needed = max(_above(scores, max_rate), LEAST_SCORE)
+    made_from_one_template = (scores >= sure_score).mean() > MOST_ALIKE
+    return needed if made_from_one_template else min(needed, sure_score)
 
 
 def _above(scores: Floats, max_rate: float) -> float:
@@ -57,10 +61,7 @@ def _above(scores: Floats, max_rate: float) -> float:
 def _cross_fitted_rate(scores: Floats, max_rate: float, sure_score: float) -> float:
     """The share flagged of each half of the items by the score that the other half gives."""
     halves = [scores[0::2], scores[1::2]]
-    flagged = [
-        int((one >= float(np.clip(_above(other, max_rate), LEAST_SCORE, sure_score))).sum())
-        for one, other in (halves, halves[::-1])
-    ]
+    flagged = [int((one >= _least_score(other, max_rate, sure_score)).sum()) for one, other in (halves, halves[::-1])]
     return sum(flagged) / len(scores)
 
 

@@ -25,6 +25,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     adapter: Path | None = None,
     training_log: Path | None = None,
     generations: Path | None = None,
+    decontamination: Path | None = None,
     model_version: Path,
     params: RegisterParams,
     workbench: Workbench,
@@ -34,11 +35,18 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     The logged model holds the model's files at the top, where `from_pretrained` and servers look, its card, and the
     other datasets in a folder each. Raises DataError for files that could run code, ServiceUnavailable without MLflow.
     """
-    evidence = {"adapter": adapter, "evaluation": evaluation, "generations": generations, "training_log": training_log}
+    evidence = {
+        "adapter": adapter,
+        "evaluation": evaluation,
+        "generations": generations,
+        "training_log": training_log,
+        "decontamination": decontamination,
+    }
     folders = [("", model), *((name, folder) for name, folder in evidence.items() if folder is not None)]
     refuse_unsafe_files(folder for _, folder in folders)
     measured = read_table(evaluation).collect()
-    card = _write_card_folder(params, workbench, examples, measured, training_log)
+    logs = {"training_log": training_log, "decontamination": decontamination}
+    card = _write_card_folder(params, workbench, examples, measured, logs)
     wanted = Registration(
         name=params.name,
         key=workbench.key,
@@ -70,14 +78,18 @@ def _register(wanted: Registration, params: RegisterParams, tracking_uri: str) -
 
 
 def _write_card_folder(
-    params: RegisterParams, workbench: Workbench, examples: Path, measured: pl.DataFrame, training_log: Path | None
+    params: RegisterParams,
+    workbench: Workbench,
+    examples: Path,
+    measured: pl.DataFrame,
+    logs: dict[str, Path | None],
 ) -> Path:
     folder = workbench.scratch / "card"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     columns = ["row_id", "source", "split", "input_ids", "loss_mask"]
-    log = read_table(training_log).collect() if training_log else None
-    text = write_card(params.name, read_table(examples).select(columns), measured, log, workbench.input_digests)
+    told = {name: read_table(folder).collect() for name, folder in logs.items() if folder is not None}
+    text = write_card(params.name, read_table(examples).select(columns), measured, told, workbench.input_digests)
     (folder / CARD).write_text(text, encoding="utf-8")
     return folder
 

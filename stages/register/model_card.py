@@ -16,6 +16,10 @@ $training_data
 
 $training
 
+## Checked against evaluation files
+
+$decontamination
+
 ## Measured on held-out data
 
 $evaluation
@@ -49,15 +53,19 @@ def write_card(
     name: str,
     examples: pl.LazyFrame,
     evaluation: pl.DataFrame,
-    training_log: pl.DataFrame | None,
+    logs: Mapping[str, pl.DataFrame],
     digests: Mapping[str, str],
 ) -> str:
-    """The card as Markdown. `digests` are named in it; one of an `adapter` says that the model was tuned through one."""
+    """The card as Markdown. `digests` are named in it; one of an `adapter` says that the model was tuned through one.
+
+    `logs` may have `training_log` and `decontamination`.
+    """
     return CARD.substitute(
         name=name,
         method=" through an adapter that is merged into it" if "adapter" in digests else "",
         training_data=_training_data(examples),
-        training=_training(training_log),
+        training=_training(logs.get("training_log")),
+        decontamination=_decontamination(logs.get("decontamination")),
         evaluation=_evaluation(evaluation),
         digests=_table(["dataset", "SHA-256"], list(digests.items())),
     )
@@ -89,6 +97,32 @@ def _training(training_log: pl.DataFrame | None) -> str:
         f"{last['step']:,} optimizer steps over {last['supervised_tokens']:,} supervised tokens; "
         f"training loss {first['loss']:.3f} at step {first['step']:,}, {last['loss']:.3f} at the end."
     )
+
+
+def _decontamination(verdict: pl.DataFrame | None) -> str:
+    if verdict is None or verdict.is_empty():
+        return "The training rows were compared with no evaluation file, or the verdict did not come with the model."
+    read = verdict.filter(pl.col("skipped").is_null()).sort("eval_file", "sha256")
+    rows: list[tuple[str, ...]] = [
+        (file, f"{items:,}", f"{exact:,}", f"{ngram:,}", f"{rephrased:,}", _share(rate), digest)
+        for file, items, exact, ngram, rephrased, rate, digest in read.select(
+            "eval_file", "items", "eval_exact", "eval_ngram", "eval_rephrased", "false_positive_rate", "sha256"
+        ).rows()
+    ]
+    header = [
+        "file",
+        "items",
+        "rows removed: whole item",
+        "part",
+        "in other words",
+        "falsely, of clean rows",
+        "SHA-256",
+    ]
+    return "Rows that held items of these files were removed before training.\n\n" + _table(header, rows)
+
+
+def _share(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.1%}"
 
 
 def _evaluation(evaluation: pl.DataFrame) -> str:
