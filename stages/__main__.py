@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages import commands, describe
+from stages import commands, describe, what_if_command
 from stages.errors import TemperError, UsageError
 from stages.pipeline import ALL, PIPELINES, STAGES
 
@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run_folder_commands(verbs)
     _add_questions(verbs)
     _add_diff(verbs)
+    _add_what_if(verbs)
     return parser
 
 
@@ -139,6 +140,12 @@ def _add_diff(verbs: Verbs) -> None:  # type: ignore[valid-type]
     one.add_argument("--examples", type=int, default=2, metavar="N", help="rows quoted of each class (default 2)")
     one.add_argument("--output", type=Path, metavar="PAGE.HTML", help="write a page too")
     _add_argument(one, "--store")
+
+
+def _add_what_if(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    one = verbs.add_parser("whatif", help="what other thresholds would keep, without running a stage")  # type: ignore[attr-defined]
+    one.set_defaults(command=what_if_command.what_if)
+    what_if_command.add_options(one)
 
 
 def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:
