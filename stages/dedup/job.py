@@ -37,24 +37,28 @@ def run(
     conversations: Path, *, unique: Path, duplicates: Path, params: DedupParams, workbench: Workbench
 ) -> dict[str, object]:
     """`unique` and `duplicates` from the sketches of all rows; returns what was new and how sure candidates are found."""
-    parts = [_part(path) for path in sorted(conversations.glob("part-*.parquet"))]
+    paths = sorted(conversations.glob("part-*.parquet"))
+    made, facts = divide(paths, params, workbench)
+    _write(paths, made, params, unique, duplicates)
+    return facts
+
+
+def divide(
+    conversations: Sequence[Path], params: DedupParams, workbench: Workbench
+) -> tuple[Verdicts, dict[str, object]]:
+    """The verdict on every row of some files, and facts about how it was reached."""
     folder = workbench.cache / digest_of([params.key, params.shingle_words])[:16]
+    parts = [_part(path) for path in conversations]
     with lock(folder):  # another run may drop pages that this one reads
-        return _divide(parts, folder, unique, duplicates, params, workbench)
-
-
-def _divide(
-    parts: Sequence[Part], folder: Path, unique: Path, duplicates: Path, params: DedupParams, workbench: Workbench
-) -> dict[str, object]:
-    book, numbers, sketched = _sketch_unknown(parts, folder, params, workbench)
-    corpus = _corpus(parts, book, numbers, params)
-    workbench.progress(corpus.rows, corpus.rows, "rows", sketched=sketched)
-    made = verdicts(corpus, decide(corpus, params), params)
-    _write(parts, made, params, unique, duplicates)
-    used = np.zeros(len(corpus.shingles.counts), dtype=np.bool_)
-    used[numbers] = True
-    book.drop_unused(used)
-    return {"rows_sketched": sketched, "rows_known": corpus.rows - sketched} | certify(corpus, params)
+        book, numbers, sketched = _sketch_unknown(parts, folder, params, workbench)
+        corpus = _corpus(parts, book, numbers, params)
+        workbench.progress(corpus.rows, corpus.rows, "rows", sketched=sketched)
+        made = verdicts(corpus, decide(corpus, params), params)
+        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched} | certify(corpus, params)
+        used = np.zeros(len(corpus.shingles.counts), dtype=np.bool_)
+        used[numbers] = True
+        book.drop_unused(used)
+        return made, facts
 
 
 def _part(path: Path) -> Part:
@@ -113,20 +117,17 @@ def _corpus(parts: Sequence[Part], book: Book, numbers: Ints, params: DedupParam
     return corpus_of(rows, numbers, fields, book.answer_bytes[numbers], book.shingles, params)
 
 
-def _write(parts: Sequence[Part], made: Verdicts, params: DedupParams, unique: Path, duplicates: Path) -> None:
-    survivors = _texts(parts, made.go["survivor_id"].unique(), params).rename(
-        {"row_id": "survivor_id", "text": "survivor_text"}
-    )
-    for part in parts:
-        table = pl.read_parquet(part.path)
-        table.join(made.stay, on="row_id").write_parquet(unique / part.path.name, compression="lz4")
+def _write(paths: Sequence[Path], made: Verdicts, params: DedupParams, unique: Path, duplicates: Path) -> None:
+    survivors = _texts(paths, made.go["survivor_id"].unique(), params)
+    for path in paths:
+        table = pl.read_parquet(path)
+        table.join(made.stay, on="row_id").write_parquet(unique / path.name, compression="lz4")
         go = table.join(made.go, on="row_id").join(survivors, on="survivor_id", how="left", maintain_order="left")
         shown = first_differing_words(go.select("survivor_text", text=compared_text(params.key)))
-        go.drop("survivor_text").hstack(shown).write_parquet(duplicates / part.path.name, compression="lz4")
+        go.drop("survivor_text").hstack(shown).write_parquet(duplicates / path.name, compression="lz4")
 
 
-def _texts(parts: Sequence[Part], row_ids: pl.Series, params: DedupParams) -> pl.DataFrame:
-    """The compared texts of some rows."""
-    wanted = row_ids.to_frame("row_id").lazy()
-    table = pl.scan_parquet([part.path for part in parts])
-    return table.select("row_id", text=compared_text(params.key)).join(wanted, on="row_id", how="semi").collect()
+def _texts(paths: Sequence[Path], row_ids: pl.Series, params: DedupParams) -> pl.DataFrame:
+    """The compared texts of rows that stay for others."""
+    table = pl.scan_parquet(list(paths)).select(survivor_id="row_id", survivor_text=compared_text(params.key))
+    return table.join(row_ids.to_frame("survivor_id").lazy(), on="survivor_id", how="semi").collect()
