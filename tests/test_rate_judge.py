@@ -246,6 +246,27 @@ def test_documents_and_empty_answers_are_not_sent(tmp_path: Path) -> None:
     assert len(server.bodies) == 1
 
 
+@pytest.mark.parametrize("signal", ["secret_count", "password_count", "card_count", "iban_count"])
+def test_what_nobody_outside_may_see_is_shown_to_no_judge_unless_asked(tmp_path: Path, signal: str) -> None:
+    private = SIGNALS | conversation("a", "My key?", "It is hidden.") | {signal: 1}
+    sealed(tmp_path / "scored", "scored", [private, SIGNALS | conversation("b", "Say.", "Yes.")])
+    with judge_server(lambda *_: SCORE_FOUR) as server:
+        outcome = judge(tmp_path, server.address)
+        assert (grades(outcome), told(outcome)["private"]) == ({"a": None, "b": 4}, 1)
+        assert "hidden" not in str(server.bodies)
+        assert set(grades(judge(tmp_path, server.address, out="all", judge_sees_private=True)).values()) == {4.0}
+
+
+def test_a_table_in_many_parts_is_graded_like_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with judge_server(lambda *_: SCORE_FOUR) as server:
+        whole = judge(tmp_path / "whole", server.address, judge_max_rows=3)
+        monkeypatch.setattr("stages.tables.PART_ROWS", 1)
+        parts = judge(tmp_path / "parts", server.address, judge_max_rows=3)
+    assert len(list((parts.folder / "rated").glob("*.parquet"))) == 4
+    assert grades(parts) == grades(whole)
+    assert told(parts)["over_row_limit"] == 1
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [

@@ -120,7 +120,9 @@ def test_the_receipt_says_how_much_each_rating_goes_by_length(outcome: Outcome) 
     facts = outcome.receipt["facts"]
     assert set(facts["selectors"]) == {"perplexity", "ifd", "perplexity_length_rank", "ifd_length_rank"}
     assert facts["selectors"]["ifd"]["rows"] == 4
-    assert facts["told"][0].startswith("perplexity: chooses 2 of 5; length AUC ")
+    told = facts["told"]
+    assert told[0].endswith("not rated, empty answer 1, not rated, empty prompt 1, not rated, too long 1")
+    assert told[1].startswith("perplexity: chooses 2 of 5; length AUC ")
 
 
 def test_an_answer_is_read_the_same_after_its_own_chat_template(base: Path, tmp_path: Path) -> None:
@@ -177,6 +179,15 @@ def test_after_a_kill_only_what_was_not_read_yet_is_read(
     facts, expected = resumed.receipt["facts"]["base"], undisturbed.receipt["facts"]["base"]
     assert 0 < facts["texts_read"] < expected["texts_read"] == facts["texts_read"] + facts["texts_found_in_cache"]
     assert dataset_digests(resumed.folder) == dataset_digests(undisturbed.folder)
+
+
+def test_a_table_in_many_parts_is_rated_like_one(
+    base: Path, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.tables.PART_ROWS", 3)
+    parts = rate(tmp_path, base, ROWS | {"document": DOCUMENT})
+    assert len(list((parts.folder / "rated").glob("*.parquet"))) == 3
+    assert ratings(parts) == ratings(outcome)
 
 
 def test_another_model_is_asked_anew(base: Path, tmp_path: Path) -> None:

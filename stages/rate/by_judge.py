@@ -20,6 +20,8 @@ GIVE_UP_AFTER = 20  # rows in a row on which the judge failed, each after all it
 TOP_TOKENS = 20  # as many first tokens as the protocol gives probabilities of
 RATINGS: dict[str, pl.DataType] = {"judge_score": pl.Float64(), "judge_comment": pl.String()}
 
+PRIVATE = ("secret_count", "password_count", "card_count", "iban_count")  # what nobody outside may see
+
 
 class Judge:
     """Grades rows; each question is asked once, ever. `counts` says what was asked, found, and why rows have no grade."""
@@ -34,7 +36,7 @@ class Judge:
     def rate(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`row_id`, `answer_chars` and the columns of RATINGS, row by row. Raises ServiceUnavailable, ConfigError."""
         texts = answers_in_context(rows)
-        chosen = self._chosen(texts)
+        chosen = self._chosen(texts.hstack(rows.select(is_private=_is_private())))
         bodies = {place: self._body(rows["messages"][place]) for place in chosen}
         keys = {place: digest_of(body) for place, body in bodies.items()}
         kept = self.kept.get(sorted(set(keys.values())))
@@ -49,6 +51,9 @@ class Judge:
     def _chosen(self, texts: pl.DataFrame) -> list[int]:
         """Places of the rows to grade: conversations with an answer, in the order of their ids, up to the limit."""
         asks = texts.with_row_index("place").filter(~pl.col("is_document"), pl.col("answer").is_not_null())
+        if not self.params.judge_sees_private:
+            self.counts["private"] += int(asks["is_private"].sum())
+            asks = asks.filter(~pl.col("is_private"))
         places: list[int] = asks.sort("row_id")["place"].to_list()
         if self._rows_left is None:
             return places
@@ -133,3 +138,8 @@ class Judge:
             f"the judge at {self.params.judge_endpoint} failed on {self.counts['failed']:,} rows, at last with: "
             f"{self._last_failure}; {self.counts['answered']:,} new replies are kept: run again, and only the others are asked"
         )
+
+
+def _is_private() -> pl.Expr:
+    """Whether `score` found something in the row that nobody outside may see."""
+    return pl.any_horizontal(pl.col(name).fill_null(0) > 0 for name in PRIVATE)

@@ -51,7 +51,8 @@ def run(
     if ranked is None:
         return facts
     found = _honesty(ranked)
-    told = [honesty.told(name) for name, honesty in found.items()]
+    told = [f"{model}: {_told(counts)}" for model, counts in facts.items()]
+    told += [honesty.told(name) for name, honesty in found.items()]
     return facts | {"selectors": facts_of(found), "told": told}
 
 
@@ -113,6 +114,15 @@ def _with_ranks(ratings: pl.DataFrame, params: RateParams) -> pl.DataFrame:
         length_rank(name, "answer_tokens", params.length_bins, ratings[name].count()).alias(f"{name}_length_rank")
         for name in ("perplexity", "ifd")
     )
+
+
+def _told(counts: Mapping[str, Any]) -> str:
+    """Counts for people; what was not rated stands with its reasons."""
+    flat = {name: count for name, count in counts.items() if not isinstance(count, Mapping)}
+    flat |= {
+        f"not rated, {reason}": n for part in counts.values() if isinstance(part, Mapping) for reason, n in part.items()
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in flat.items())
 
 
 def _honesty(ratings: pl.DataFrame) -> dict[str, Honesty]:

@@ -51,6 +51,10 @@ class RateParams(Params):
         {}, "Fields of each request, over our own temperature 0 and max_tokens; null leaves a field out"
     )
     judge_max_answer_tokens: int = setting(512, "Longest reply of the judge", unit="tokens", ge=1)
+    # The judge is somebody else's machine, and `filter` masks such rows only after this stage.
+    judge_sees_private: bool = setting(
+        False, "Shows the judge also rows with keys, passwords, card or account numbers; else they get no grade"
+    )
     # What lies beyond a limit stays null and is counted, and a run with a higher limit goes on from there.
     judge_max_rows: int | None = setting(None, "Rows to grade, by their ids a random sample; None = all", ge=0)
     judge_max_requests: int | None = setting(10_000, "Requests of one run, retries included; None = any", ge=0)
@@ -62,7 +66,7 @@ class RateParams(Params):
     judge_timeout_seconds: float = setting(60.0, "Longest wait for a reply", unit="seconds", gt=0, execution_only=True)
     judge_retries: int = setting(5, "Repeats of a request that failed in passing", ge=0, execution_only=True)
     judge_replies: str | None = setting(
-        None, "Folder in which replies are kept for good; None = the stage's cache, which new code begins anew",
+        None, "Folder in which replies are kept for good (of containers: in the store); None = the stage's cache, which new code begins anew",
         execution_only=True,
     )  # fmt: skip
 
