@@ -42,7 +42,8 @@ def best_first(rows: Rows, answer_bytes: Ints, params: DedupParams) -> Ints:
     """The order of preference: source, fewer repairs, longer answer, lower row_id."""
     known = {name: place for place, name in enumerate(params.prefer_sources)}
     preference = rows.source.replace_strict(known, default=len(known), return_dtype=pl.Int64).to_numpy()
-    return np.lexsort((_id_order(rows.row_id), -answer_bytes, rows.repairs.to_numpy(), preference))
+    keys = [_id_order(rows.row_id), answer_bytes.max(initial=0) - answer_bytes, rows.repairs.to_numpy(), preference]
+    return np.lexsort([key for key in keys if key.any()] or keys[:1])  # most corpora have one source, and no repairs
 
 
 def corpus_of(
