@@ -17,6 +17,7 @@ from stages.pipeline import STAGES
 from stages.storage import read_json, setting, tracking_uri
 
 MAX_PROCESSES = 512
+SECRETS = {"rate": ("JUDGE_API_KEY",)}  # settings that a stage needs and that stand in no plan, parameter or image
 PROJECT_IN_IMAGE = Path("/app")  # containers/Dockerfile's WORKDIR
 HARDENED = {
     "read_only": True,
@@ -48,7 +49,7 @@ class StageContainer(DockerOperator):
         self.command = ["run", self.stage, "--run", str(run)]
         self.mounts = mounts_of(STAGES[self.stage], read_json(run / "run.json"), store)
         self.user = setting("DOCKER_USER", "") or owner_of(store)
-        self.environment = {"MLFLOW_TRACKING_URI": tracking_uri(store)}
+        self.environment = {"MLFLOW_TRACKING_URI": tracking_uri(store)} | secrets_of(self.stage)
         if self.cli.images(name=self.image):
             self.environment["TEMPER_IMAGE_DIGEST"] = self.cli.inspect_image(self.image)["Id"]
         # DockerOperator has no argument for these (provider 4.6.1), so they are bound to the call that it makes.
@@ -60,6 +61,11 @@ class StageContainer(DockerOperator):
                 raise AirflowFailException(f"{error}; a retry cannot help, see above") from error
             raise
         skip_when_nothing_was_to_do(run, self.stage)
+
+
+def secrets_of(stage: str) -> dict[str, str]:
+    """The secrets of this stage alone, as its container's environment; set while the task runs, so Airflow shows none."""
+    return {f"TEMPER_{name}": value for name in SECRETS.get(stage, ()) if (value := setting(name, ""))}
 
 
 def owner_of(folder: Path) -> str:

@@ -157,6 +157,21 @@ def told(stage, plan, store):
 print("\\n" + json.dumps([told(*case) for case in json.loads(sys.argv[1])]))
 """
 
+SECRETS = """
+import json
+from docker_operator import secrets_of
+print("\\n" + json.dumps([secrets_of(stage) for stage in ("rate", "train")]))
+"""
+
+
+def test_a_container_is_told_the_secrets_of_its_own_stage_alone(tmp_path: Path) -> None:
+    environment = airflow_environment(tmp_path) | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "dags")))}
+    environment |= {"TEMPER_JUDGE_API_KEY": "sk-1"}
+    done = subprocess.run([AIRFLOW_PYTHON, "-c", SECRETS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [{"TEMPER_JUDGE_API_KEY": "sk-1"}, {}]
+
+
 # stage, sources of the plan, parameters, what is mounted read-only: path here and in the container
 READ = [
     ("dedup", {"raw": ["/data/raw"]}, {}, []),
