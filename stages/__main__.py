@@ -175,6 +175,11 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch-rows", type=int, default=4096, metavar="N", help="rows per batch of a rows stage (default 4096)"
     )
+    group.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        help="processes here (default), or tasks of a Ray cluster: TEMPER_RAY_ADDRESS, or one on this machine",
+    )
     group.add_argument("--progress", choices=("text", "json", "off"), default="text", help="progress lines on stderr")
 
 

@@ -12,7 +12,7 @@ from stages.contract import Stage
 from stages.errors import ConfigError, UsageError
 from stages.pipeline import ALL, PIPELINES, STAGES
 from stages.profile import load_profile, parse_value, resolve_params
-from stages.storage import LocalStore, tracking_uri
+from stages.storage import LocalStore, setting, tracking_uri
 
 if TYPE_CHECKING:
     from stages.runner import Request
@@ -79,7 +79,7 @@ def _request(options: argparse.Namespace, stage: Stage, params: Any, inputs: Any
 
     workers = options.workers or os.cpu_count() or 1
     return Request(stage, params, inputs, uri, workers=workers, batch_rows=options.batch_rows,
-                   progress_form=options.progress, **where)  # fmt: skip
+                   progress_form=options.progress, engine=_engine(options), **where)  # fmt: skip
 
 
 def start(options: argparse.Namespace) -> str:
@@ -124,7 +124,18 @@ def pipeline(options: argparse.Namespace) -> str:
 
 def _execution_options(options: argparse.Namespace) -> list[str]:
     workers = ["--workers", str(options.workers)] if options.workers else []
-    return ["--batch-rows", str(options.batch_rows), "--progress", options.progress, *workers]
+    engine = ["--engine", options.engine] if options.engine else []
+    return ["--batch-rows", str(options.batch_rows), "--progress", options.progress, *workers, *engine]
+
+
+def _engine(options: argparse.Namespace) -> str:
+    """The engine asked for, or the one that TEMPER_ENGINE names."""
+    from stages.engine import ENGINES, LOCAL
+
+    engine: str = options.engine or setting("ENGINE", LOCAL)
+    if engine not in ENGINES:
+        raise ConfigError(f"no engine {engine!r} (from TEMPER_ENGINE); it is one of {', '.join(ENGINES)}")
+    return engine
 
 
 def publish(options: argparse.Namespace) -> str:
@@ -148,7 +159,7 @@ def explain(options: argparse.Namespace) -> str:
 
     store, stage = _store(options), STAGES[options.stage]
     run_ = find_run(store, options.in_run or "latest")
-    make_request = partial(_request, argparse.Namespace(workers=1, batch_rows=1, progress="off"))
+    make_request = partial(_request, argparse.Namespace(workers=1, batch_rows=1, progress="off", engine=None))
     if earlier := find_finished(run_, make_request, before=stage):
         return f"{stage.name} cannot be judged yet: {earlier.name}, which comes before it, would run first (explain {earlier.name})"
     inputs = stage_inputs(run_, stage)

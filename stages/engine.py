@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,21 @@ from stages.errors import TryAgain
 from stages.schema import load_schema
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LOCAL, RAY = "local", "ray"
+ENGINES = (LOCAL, RAY)
+# One thread each, or the workers fight over the cores.
+WORKER_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+_chosen: ContextVar[str] = ContextVar("engine", default=LOCAL)
+
+
+@contextmanager
+def using(engine: str) -> Iterator[None]:
+    """Within the block, the workers of every pool are processes of this machine, or tasks of a Ray cluster."""
+    token = _chosen.set(engine)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,7 @@ def table_outputs(stage: Stage) -> tuple[str, ...]:
 def _finished_batches(
     stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, workers: int
 ) -> Iterator[int]:
-    if workers <= 1:
+    if workers <= 1 and _chosen.get() == LOCAL:
         for number, batch in enumerate(batches):
             yield run_batch(stage, params, batch, spool, number)
         return
@@ -86,10 +103,13 @@ def _finished_batches(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def worker_pool(workers: int) -> ProcessPoolExecutor:
-    # Polars' threads do not survive a fork, so workers are spawned; one thread each, or they fight over the cores.
-    os.environ["POLARS_MAX_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+def worker_pool(workers: int) -> Executor:
+    """Workers for calls that name files and leave files: of the engine in use."""
+    if _chosen.get() == RAY:
+        # Not an import: which engine runs a stage is no part of what its result depends on.
+        return importlib.import_module("stages.ray_engine").RayPool(workers, WORKER_ENVIRONMENT)  # type: ignore[no-any-return]
+    os.environ.update(WORKER_ENVIRONMENT)
+    # Polars' threads do not survive a fork, so workers are spawned.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent, initargs=(os.getpid(),))
 

@@ -12,7 +12,17 @@ import polars as pl
 
 from stages.conservation import check_conservation
 from stages.contract import Params, Stage, Workbench
-from stages.engine import job_of, run_rows, scan_spool, split_into_batches, table_outputs, transform_of, write_spool
+from stages.engine import (
+    LOCAL,
+    job_of,
+    run_rows,
+    scan_spool,
+    split_into_batches,
+    table_outputs,
+    transform_of,
+    using,
+    write_spool,
+)
 from stages.errors import DataError, UsageError
 from stages.identity import key_of, key_parts
 from stages.inputs import Input, open_inputs
@@ -55,6 +65,7 @@ class Request:
     workers: int = 1
     batch_rows: int = DEFAULT_BATCH_ROWS
     progress_form: str = "text"
+    engine: str = LOCAL  # where the workers are; never changes the result
     cache: Path | None = None  # None = in `store`; without a store nothing outlives the run
 
 
@@ -162,7 +173,8 @@ def _make(
     meter, key = Meter(), key_of(parts)
     with staging(final) as staged:
         bench = _workbench(request, inputs, parts, side_folder(final) / "scratch" / key[:16])
-        facts = _produce(request, inputs, staged, bench)
+        with using(request.engine):
+            facts = _produce(request, inputs, staged, bench)
         outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:
             decided = inputs[request.stage.decided].value

@@ -1,0 +1,116 @@
+"""The same stages under Ray: same bytes, same errors, a clear word where Ray or its cluster is missing."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, run_stages
+from rows import conversation, dataset_digests, sealed
+
+ROWS = [
+    conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is like {i + 1} others.") for i in range(60)
+]
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None,
+                               reason="the package ray is not installed (containers/requirements/ray.in)")  # fmt: skip
+
+TASKS = """
+import json, os, sys
+from concurrent.futures.process import BrokenProcessPool
+from stages.engine import RAY, using, worker_pool
+from stages.errors import DataError
+from operator import methodcaller
+
+class Refuses:
+    def go(self):
+        raise DataError("row 7 breaks the contract")
+
+def outcome(function, *arguments):
+    try:
+        return worker_pool(2).submit(function, *arguments).result()
+    except Exception as error:
+        return [type(error).__name__, str(error).splitlines()[0]]
+
+with using(RAY), worker_pool(2) as pool:
+    print("told", json.dumps({
+        "order": list(pool.map(abs, range(-9, 0))),
+        "threads": pool.submit(os.getenv, "POLARS_MAX_THREADS").result(),
+        "refused": outcome(methodcaller("go"), Refuses()),
+        "died": outcome(os._exit, 3),
+        "after": outcome(abs, -1),
+    }))
+"""
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_stage_leaves_the_same_bytes_under_ray(tmp_path: Path) -> None:
+    unique = sealed(tmp_path / "unique", "unique", ROWS)
+    digests = []
+    with tempfile.TemporaryDirectory(prefix="r") as folder:  # a short name: sockets have room for 107 characters
+        for engine in ("local", "ray"):
+            output = tmp_path / engine
+            done = run_stages("run", "score", "--input", f"unique={unique}", "--output", output, "--engine", engine,
+                              "--workers", "2", "--batch-rows", "7", "--progress", "off", TMPDIR=folder)  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            digests.append(dataset_digests(output))
+        assert not list(Path(folder).iterdir()), "the cluster of this machine leaves nothing behind"
+    assert digests[0] == digests[1]
+    assert (
+        json.loads((tmp_path / "ray/receipt.json").read_text())["key"]
+        == json.loads((tmp_path / "local/receipt.json").read_text())["key"]
+    )
+
+
+@needs_ray
+@pytest.mark.slow
+def test_tasks_keep_their_order_and_errors_and_one_that_dies_breaks_the_pool() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TASKS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
+    found = re.search(r"^told (.*)$", done.stdout, re.MULTILINE)
+    assert found is not None
+    told = json.loads(found[1])
+    assert told["order"] == list(range(9, 0, -1))
+    assert told["threads"] == "1"
+    assert told["refused"] == ["DataError", "row 7 breaks the contract"]
+    assert told["died"][0] == "BrokenProcessPool"
+    assert told["after"] == 1
+
+
+def score(tmp_path: Path, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    unique = sealed(tmp_path / "unique", "unique", ROWS)
+    arguments = ("run", "score", "--input", f"unique={unique}", "--output", str(tmp_path / "out"), "--progress", "off")
+    return run_stages(*arguments, *options, **environment)
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "ray.py").write_text("raise ImportError('no ray here')")
+    done = score(tmp_path, "--engine", "ray", PYTHONPATH=str(tmp_path / "absent"))
+    assert done.returncode == 78
+    assert "containers/requirements/ray.in" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    done = score(tmp_path, "--engine", "ray", TEMPER_RAY_ADDRESS="127.0.0.1:1")
+    assert done.returncode == 69, done.stderr[-2000:]
+    assert "TEMPER_RAY_ADDRESS" in done.stderr
+
+
+def test_an_engine_nobody_knows_is_refused(tmp_path: Path) -> None:
+    assert score(tmp_path, "--engine", "spark").returncode == 64
+    done = run_stages(
+        "run", "score", "--input", f"unique={tmp_path / 'unique'}", "--output", tmp_path / "out", TEMPER_ENGINE="spark"
+    )
+    assert done.returncode == 78
+    assert "no engine 'spark'" in done.stderr
