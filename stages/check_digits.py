@@ -29,7 +29,7 @@ def is_card_number(text: str) -> bool:
     """Whether the digits of `text` are a card number of a known issuer range whose last digit is right (Luhn)."""
     digits = re.sub(r"[^0-9]", "", text)
     lengths = {length for prefix, lengths in CARD_LENGTHS if prefix.match(digits) for length in lengths}
-    return len(digits) in lengths and len(set(digits)) > 2 and _luhn_sum(digits) % 10 == 0
+    return len(digits) in lengths and len(set(digits)) > 1 and _luhn_sum(digits) % 10 == 0
 
 
 def is_iban(text: str) -> bool:

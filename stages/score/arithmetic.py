@@ -16,7 +16,7 @@ EQUATION = (
 MAY_HOLD = r"\d\s*=\s*[$€£]?-?\d"
 PART = rf"{_NUMBER}|[-+*/×÷x]"
 # "25 / 1/3" divides by a third for some and twice for others; "24 1/2 = 12" and "a 1/2 = 7" take a half of something.
-AMBIGUOUS = r"[/÷][^+]*\d/\d|^\d+/\d+\s*="
+AMBIGUOUS = r"[/÷][^+]*\d/\d|^\d/\d{1,2}\s*="
 SMALL = 1e-9  # of the result: what floating point loses
 
 

@@ -34,7 +34,7 @@ def _about_itself() -> pl.Expr:
 
 
 def _refusal() -> pl.Expr:
-    foreign = pl.when(_answers.str.contains(r"[^\x00-\x7F]|modell?o|als |jako ")).then(_answers)
+    foreign = pl.when(_answers.str.contains(r"(?i)[^\x00-\x7F]|modell?o|als |jako ")).then(_answers)
     return pl.coalesce(_found(phrases.REFUSAL, _about_itself()), _found(phrases.FOREIGN_REFUSAL, foreign))
 
 

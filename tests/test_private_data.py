@@ -1,0 +1,166 @@
+"""Personal data and secrets: what is found, what is not, and what a text looks like when it is masked."""
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rows import conversation, table
+from stages.check_digits import is_card_number, is_iban
+from stages.filter.masking import POLICY_OF
+from stages.filter.stage import FilterParams
+from stages.filter.transform import transform
+from stages.private_data import KINDS, count_of, mask, mask_json
+from stages.score.stage import ScoreParams
+from stages.score.transform import transform as score
+
+KEEP_ALL = dict.fromkeys(POLICY_OF.values(), "keep")
+KEY = "sk-" + "a1B2" * 8
+PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEAx7" * 4 + "\n-----END RSA PRIVATE KEY-----"
+
+
+def found(text: str) -> dict[str, int]:
+    counts = pl.select(count_of(kind, pl.lit(text)).alias(kind) for kind in KINDS).row(0, named=True)
+    return {kind: count for kind, count in counts.items() if count}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Write to jane.doe+bell@mail.tessmere.example, please.", "email"),
+        ("Call +44 20 7946 0958 now", "phone"),
+        ("(555) 123-4567", "phone"),
+        ("555-123-4567", "phone"),
+        ("Tel: 030 1234567", "phone"),
+        ("电话：13812345678", "phone"),
+        ("06 12 34 56 78", "phone"),
+        ("from 8.8.8.8 on", "ip"),
+        ("at 2001:4860:4860::8888", "ip"),
+        ("4111 1111 1111 1111", "card"),
+        ("5500-0055-5555-5559", "card"),
+        ("378282246310005", "card"),
+        ("DE89 3704 0044 0532 0130 00", "iban"),
+        ("GB82WEST12345698765432", "iban"),
+        ("AKIAIOSFODNN7EXAMPLE", "secret"),
+        ("ghp_" + "aB3" * 12, "secret"),
+        ("xoxb-123456789012-abcdefGHIJ", "secret"),
+        (f"export OPENAI_KEY={KEY}", "secret"),
+        ("AIza" + "Sy0" * 11 + "AB", "secret"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27u", "secret"),
+        (PEM, "secret"),
+        ('password = "hunter2x"', "password"),
+        ("Password: Tr0ub4dor.", "password"),
+        ("postgres://bell:s3cret9@db/orders", "password"),
+    ],
+)
+def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) -> None:
+    assert found(text) == {kind: 1}
+    assert f"[{kind.upper()}]" in mask(kind, text)
+    assert found(mask(kind, text)) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Meet me @ 5 pm", "the decorator @app.route", "1976-1979", "12345678", "2020-01-15 10:30", "3.14159265",
+        "10.0.0.1, 192.168.1.7 and 127.0.0.1", "256.1.1.1", "8.8.8.0/24", "version 1.2.3.4.5", "12:30:45",
+        "4111 1111 1111 1112", "1234567890123456", "0000000000000000", "ISBN 978-0-306-40615-7",
+        "DE89 3704 0044 0532 0130 01", "GB82 WEST", "sk-learn-is-a-library-for-python", "password = input()",
+        'password = "your_password"', "password: must be long", "api_key = os.environ['KEY']", "AKIA", "ghp_short",
+        "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----", "https://a.example:8080/b@c", "call 3 times",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
+    assert found(text) == {}
+
+
+@given(st.integers(0, 10**14), st.integers(0, 9))
+def test_of_ten_last_digits_exactly_one_makes_a_card_number(body: int, digit: int) -> None:
+    numbers = [f"4{body:014d}{last}" for last in range(10)]
+    assert sum(map(is_card_number, numbers)) == 1
+    assert not is_card_number(numbers[digit][:-3]), "too short for any issuer"
+
+
+@given(st.integers(0, 10**18 - 1), st.integers(1, 96))
+def test_an_iban_with_other_check_digits_is_none(body: int, off: int) -> None:
+    check = 98 - int(f"{body:018d}131400") % 97  # DE = 13 14
+    assert is_iban(f"DE{check:02d}{body:018d}")
+    assert not is_iban(f"DE{(check - 2 + off) % 97 + 2:02d}{body:018d}")
+
+
+texts = st.lists(
+    st.sampled_from(["a@b.example", "4111111111111111", KEY, "x", " ", "\n", "+44 20 7946 0958", '"', ","])
+)
+
+
+@given(texts.map(" ".join), st.sampled_from(sorted(KINDS)))
+def test_masking_leaves_nothing_behind_and_changes_nothing_else(text: str, kind: str) -> None:
+    masked = mask(kind, text)
+    assert mask(kind, masked) == masked
+    assert kind not in found(masked)
+    assert len(masked.split("\n")) == len(text.split("\n"))
+
+
+def test_a_call_of_a_tool_is_json_after_masking() -> None:
+    arguments = json.dumps({"card": 4111111111111111, "note": "card 4111 1111 1111 1111", "n": 3, "ok": True})
+    call = json.dumps([{"function": {"name": "pay", "arguments": arguments}}])
+    [masked] = json.loads(mask_json("card", call))
+    assert json.loads(masked["function"]["arguments"]) == {"card": "[CARD]", "note": "card [CARD]", "n": 3, "ok": True}
+    assert mask_json("email", call) == call
+
+
+def filtered(*turns: str, task: str | None = None, repairs: list[str] | None = None, **params: Any) -> Any:
+    rows = table("unique", [conversation("row", *turns, task=task, repairs=repairs)])
+    scored = score(rows, params=ScoreParams()).scored
+    rated = table("rated", scored.to_dicts())
+    return rated, transform(rated, params=FilterParams(**KEEP_ALL | params))
+
+
+TURNS = ("My mail is a@b.example and my card 4111 1111 1111 1111.", "Thanks, a@b.example!")
+
+
+def test_masked_rows_are_kept_with_a_placeholder_and_say_so() -> None:
+    rated, made = filtered(*TURNS, repairs=["preamble_removed"], emails="mask", cards="mask")
+    kept = made.kept.row(0, named=True)
+    assert [turn["content"] for turn in kept["messages"]] == [
+        "My mail is [EMAIL] and my card [CARD].",
+        "Thanks, [EMAIL]!",
+    ]
+    assert kept["repairs"] == ["preamble_removed", "masked_email", "masked_card"]
+    assert made.kept.drop("messages", "repairs").equals(rated.drop("messages", "repairs"))
+
+
+def test_kept_private_data_changes_nothing() -> None:
+    rated, made = filtered(*TURNS)
+    assert made.kept.equals(rated)
+
+
+def test_rejected_private_data_names_the_kind_and_how_often() -> None:
+    rated, made = filtered(*TURNS, emails="reject")
+    assert made.rejected.select("reason", "value", "threshold").rows() == [("has_email", 2.0, 0.0)]
+    assert made.rejected.select(rated.columns).equals(rated), "set aside whole, so that it can be taken back"
+
+
+def test_a_task_type_may_have_a_policy_of_its_own() -> None:
+    by_task = {"extraction": {"emails": "keep"}}
+    assert filtered(*TURNS, task="extraction", emails="mask", by_task=by_task)[1].kept["repairs"].to_list() == [None]
+    assert filtered(*TURNS, emails="mask", by_task=by_task)[1].kept["repairs"].to_list() == [["masked_email"]]
+
+
+def test_by_default_accounts_and_keys_are_masked_and_addresses_kept() -> None:
+    rows = table("unique", [conversation("row", *TURNS, f"And {KEY}?", "password = 'hunter2x', call 555-123-4567")])
+    rated = table("rated", score(rows, params=ScoreParams()).scored.to_dicts())
+    assert transform(rated, params=FilterParams()).kept["repairs"].to_list() == [["masked_card", "masked_secret"]]
+
+
+def test_private_data_in_system_turns_and_reasoning_counts_and_is_masked() -> None:
+    turns = [{"role": "system", "content": "Serve a@b.example"}, {"role": "user", "content": "Hi"},
+             {"role": "assistant", "content": "Hello", "reasoning_content": "it is a@b.example"}]  # fmt: skip
+    rows = table("unique", [conversation("row", messages=turns)])
+    scored = score(rows, params=ScoreParams()).scored
+    assert scored["email_count"].to_list() == [2]
+    made = transform(table("rated", scored.to_dicts()), params=FilterParams(emails="mask"))
+    assert "a@b" not in str(made.kept["messages"].to_list())
