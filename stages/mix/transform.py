@@ -4,50 +4,71 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import normalised, opening_text
+from stages.conversation_text import conversation_text, normalised, opening_text
 from stages.errors import ConfigError
 from stages.mix.draws import draws
+from stages.mix.groups import check_no_leak, with_groups
+from stages.mix.replay import replay
+from stages.mix.selection import quality_of, select_rows, text_vectors
+from stages.mix.shares import share_out
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
+from stages.mix.summary import summarise
 
 
 class Mixed(NamedTuple):
-    """Rows to train and evaluate on, and rows that a cap left out."""
+    """Rows to train and evaluate on, rows that are left out, and what came of each source and task."""
 
     mixture: pl.LazyFrame
     left_out: pl.LazyFrame
+    mix_summary: pl.DataFrame
 
 
 def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
-    """`mixture` with split and repeats, and `left_out` with the cap that left a row out.
+    """`mixture` with split and repeats, `left_out` with the reason for a row.
 
-    Sources count by their size up to `max_rows_per_source` (examples-proportional mixing with a cap, Raffel et al.
-    2020, 3.5.2). Which rows a cap takes hangs on each row's id and the seed. Rows without a group_id are grouped by
-    their opening. Raises ConfigError where `repeats` names a source that is not there.
+    First caps, then splits by groups of rows that must not be parted; of the training rows then the selection, the
+    shares and the plain documents' replay. Sources count by their size up to `max_rows_per_source`
+    (examples-proportional mixing with a cap, Raffel et al. 2020, 3.5.2). Which rows are taken hangs on each row's id
+    and the seed. Raises ConfigError where a parameter names a source, task or column that is not there, DataError
+    where rows that belong together came apart.
     """
-    rows = clean.select("row_id", "source", "group_id", opening=normalised(opening_text()), is_document=_is_document())
-    chosen = _capped(rows.with_columns(group=_group()).collect(), params)
-    _check_repeats(chosen["source"].unique().to_list(), params)
-    taken = chosen.filter(pl.col("reason").is_null())
-    repeats = pl.col("source").replace_strict(params.repeats, default=1, return_dtype=pl.Int32)
-    splits = taken.join(split_groups(taken, params), on="group").select(
-        "row_id", "split", repeats=pl.when(pl.col("split") == "train").then(repeats).otherwise(pl.lit(1, pl.Int32))
+    rows = with_groups(_read(clean))
+    capped = _capped(rows, params)
+    _check_repeats(rows["source"].unique().to_list(), params)
+    taken = capped.filter(pl.col("reason").is_null())
+    split = taken.join(split_groups(taken, params), on="group")
+    check_no_leak(split)
+    train = split.filter(split="train")
+    trained, requested = _train(train, clean, params)
+    held_out = split.filter(pl.col("split") != "train").select("row_id", "split", repeats=pl.lit(1, pl.Int32))
+    told = trained.filter(pl.col("repeats") > 0).select("row_id", pl.lit("train").alias("split"), "repeats")
+    chosen = pl.concat([told, held_out])
+    reasons = pl.concat(
+        [
+            capped.filter(pl.col("reason").is_not_null()).select("row_id", "reason"),
+            trained.filter(repeats=0).select("row_id", "reason"),
+        ]
     )
-    left_out = chosen.filter(pl.col("reason").is_not_null()).select("row_id", "reason")
     return Mixed(
-        mixture=clean.join(splits.lazy(), on="row_id", how="inner"),
-        left_out=clean.join(left_out.lazy(), on="row_id", how="inner"),
+        mixture=clean.join(chosen.lazy(), on="row_id", how="inner"),
+        left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
+        mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested),
     )
 
 
-def _is_document() -> pl.Expr:
-    return pl.col("messages").list.last().struct.field("role") == "text"
-
-
-def _group() -> pl.Expr:
-    """Rows that must not be parted, by name; a row without an opening is parted from none."""
-    opening = pl.when(pl.col("opening") != "").then(pl.concat_str(pl.lit("opening "), "opening"))
-    return pl.coalesce("group_id", opening, "row_id")
+def _read(clean: pl.LazyFrame) -> pl.DataFrame:
+    """Of each row what the choice hangs on: all texts but their lengths are left behind."""
+    is_document = pl.col("messages").list.last().struct.field("role") == "text"
+    return clean.select(
+        "row_id",
+        "source",
+        "task",
+        "group_id",
+        opening=normalised(opening_text()),
+        is_document=is_document,
+        chars=conversation_text().str.len_chars().fill_null(0).cast(pl.Int64),
+    ).collect()
 
 
 def _capped(rows: pl.DataFrame, params: MixParams) -> pl.DataFrame:
@@ -63,6 +84,42 @@ def _capped(rows: pl.DataFrame, params: MixParams) -> pl.DataFrame:
     return marked.with_columns(
         reason=pl.when("over_source").then(pl.lit("over_source_cap")).when(over_total).then(pl.lit("over_total_cap"))
     )
+
+
+def _train(
+    train: pl.DataFrame, clean: pl.LazyFrame, params: MixParams
+) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:
+    """row_id, repeats and the reason for repeats of 0 of the training rows, and the shares that were asked for."""
+    is_replay = pl.col("is_document") & pl.lit(params.replay_share is not None)
+    documents, others = train.filter(is_replay), train.filter(~is_replay)
+    selected = _selected(others, clean, params)
+    rest = others.join(selected, on="row_id", how="anti")
+    shares, requested = _shared(others.join(selected, on="row_id", how="semi"), params)
+    seen = shares.join(others.select("row_id", "chars"), on="row_id")
+    parts = [
+        shares.select("row_id", "repeats", reason=pl.lit("over_share")),
+        rest.select("row_id", repeats=pl.lit(0, pl.Int32), reason=pl.lit("not_selected")),
+        replay(documents, seen, params).with_columns(reason=pl.lit("over_replay_share")),
+    ]
+    return pl.concat(parts), requested
+
+
+def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> pl.DataFrame:
+    """The ids of the rows that are chosen for quality and for being unlike one another; without a number all."""
+    if params.select_rows is None:
+        return rows.select("row_id")
+    read = clean.join(rows.select("row_id").lazy(), on="row_id", how="semi").with_columns(text=conversation_text())
+    ordered = read.collect().sort("row_id")
+    chosen = select_rows(text_vectors(ordered["text"]), quality_of(ordered, params.quality), params.select_rows)
+    return ordered.select(pl.col("row_id").gather(chosen.tolist()))
+
+
+def _shared(rows: pl.DataFrame, params: MixParams) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:
+    if not params.shares_decide:
+        repeats = pl.col("source").replace_strict(params.repeats, default=1, return_dtype=pl.Int32)
+        return rows.select("row_id", repeats=repeats), {}
+    shares = share_out(rows.with_columns(part=pl.col(params.part).fill_null("")), params)
+    return shares.seen, {(params.part, name): share for name, share in shares.requested.items()}
 
 
 def _check_repeats(sources: list[str], params: MixParams) -> None:

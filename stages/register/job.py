@@ -35,17 +35,11 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     The logged model holds the model's files at the top, where `from_pretrained` and servers look, its card, and the
     other datasets in a folder each. Raises DataError for files that could run code, ServiceUnavailable without MLflow.
     """
-    evidence = {
-        "adapter": adapter,
-        "evaluation": evaluation,
-        "generations": generations,
-        "training_log": training_log,
-        "decontamination": decontamination,
-    }
+    logs = {"training_log": training_log, "decontamination": decontamination}
+    evidence = {"adapter": adapter, "evaluation": evaluation, "generations": generations, **logs}
     folders = [("", model), *((name, folder) for name, folder in evidence.items() if folder is not None)]
     refuse_unsafe_files(folder for _, folder in folders)
     measured = read_table(evaluation).collect()
-    logs = {"training_log": training_log, "decontamination": decontamination}
     card = _write_card_folder(params, workbench, examples, measured, logs)
     wanted = Registration(
         name=params.name,

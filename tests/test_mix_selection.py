@@ -1,0 +1,97 @@
+"""Choice of rows for quality and diversity, and splits that let nothing through."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mix_rows import mix, row
+from stages.errors import ConfigError, DataError
+from stages.mix.groups import check_no_leak
+from stages.mix.selection import quality_of, select_rows, text_vectors
+
+NOTHING_HELD_OUT: dict[str, Any] = {"validation_share": 0, "test_share": 0}
+TOPICS = {
+    "goats": "goats climb trees and eat leaves on the hill",
+    "boats": "boats cross the harbour under white sails at dawn",
+    "bread": "bread needs flour water salt and a hot oven",
+}
+
+
+def about(topic: str, count: int, **columns: Any) -> list[dict[str, Any]]:
+    return [row(f"{topic} {i}", f"Number {i}: {TOPICS[topic]}.", **columns) for i in range(count)]
+
+
+def test_chosen_rows_are_of_every_topic_before_they_are_of_one_twice() -> None:
+    rows = [*about("goats", 40), *about("boats", 5), *about("bread", 2)]
+    made = mix(rows, select_rows=3, **NOTHING_HELD_OUT)
+    assert {name.split()[0] for name in made.mixture["file"]} == set(TOPICS)
+    assert made.left_out["reason"].value_counts().rows() == [("not_selected", 44)]
+
+
+@pytest.mark.parametrize(("quality", "expected"), [("response_words", "goats 4"), ("-response_words", "goats 0")])
+def test_of_rows_alike_the_better_one_is_chosen(quality: str, expected: str) -> None:
+    rows = [r | {"response_words": i} for i, r in enumerate(about("goats", 5))]
+    made = mix(rows, select_rows=1, quality=quality, **NOTHING_HELD_OUT)
+    assert made.mixture["file"].to_list() == [expected]
+
+
+def test_a_quality_that_is_no_column_of_numbers_is_refused_with_those_that_are() -> None:
+    with pytest.raises(
+        ConfigError, match=r"quality names source, which is no column of numbers; those are .*response_words"
+    ):
+        mix(about("goats", 3), select_rows=1, quality="source", **NOTHING_HELD_OUT)
+
+
+def test_rows_without_a_value_are_the_last_choice() -> None:
+    table = pl.DataFrame({"x": [None, 1.0, float("nan"), 2.0]})
+    assert np.argsort(quality_of(table, "x"), kind="stable").tolist() == [0, 2, 1, 3]
+
+
+def test_any_matrix_of_embeddings_will_do() -> None:
+    vectors = np.array([[1, 0], [0.99, 0.14], [0, 1], [-1, 0]], dtype=np.float32)
+    assert select_rows(vectors, np.ones(4), 3).tolist() == [0, 3, 2]
+    assert select_rows(vectors, np.array([0.6, 1.0, 0.9, 0.8]), 2).tolist() == [1, 3]
+    assert sorted(select_rows(vectors, np.ones(4), 9).tolist()) == [0, 1, 2, 3]
+
+
+def test_texts_that_say_the_same_have_the_same_vector_and_others_are_far() -> None:
+    vectors = text_vectors(pl.Series([TOPICS["goats"], TOPICS["goats"].upper(), TOPICS["bread"], ""]))
+    assert vectors[0] @ vectors[1] == pytest.approx(1)
+    assert vectors[0] @ vectors[2] < 0.4
+    assert not vectors[3].any()
+
+
+def test_selection_covers_more_words_than_drawing_lots() -> None:
+    rows = [*about("goats", 200), *about("boats", 4), *about("bread", 4)]
+    covered = {}
+    for name, params in {"selected": {"select_rows": 6}, "drawn": {"max_rows": 6}}.items():
+        texts = mix(rows, **params, **NOTHING_HELD_OUT).mixture["messages"].to_list()
+        covered[name] = len({word for turns in texts for word in turns[0]["content"].split()})
+    assert covered["selected"] > covered["drawn"]
+
+
+LINKS = st.lists(st.tuples(st.sampled_from([None, *"abcdefgh"]), st.integers(0, 9)), min_size=3, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LINKS)
+def test_no_group_and_no_prompt_crosses_splits(drawn: list[tuple[str | None, int]]) -> None:
+    rows = [row(f"r{i}", f"Question {number}?", group_id=group) for i, (group, number) in enumerate(drawn)]
+    made = mix(rows, validation_share=0.3, test_share=0.3)
+    opened = made.mixture.with_columns(opening=pl.col("messages").list.first().struct.field("content"))
+    for column in ("group_id", "opening"):
+        parts = opened.filter(pl.col(column).is_not_null()).group_by(column).agg(pl.col("split").n_unique())
+        assert set(parts["split"]) <= {1}
+
+
+@pytest.mark.parametrize("column", ["group_id", "opening"])
+def test_a_leak_stops_the_run_and_names_rows(column: str) -> None:
+    rows = pl.DataFrame({"row_id": ["r1", "r2", "r3"], "group_id": [None, None, None], "opening": ["a", "b", "c"]})
+    rows = rows.with_columns(pl.col("group_id").cast(pl.String), split=pl.Series(["train", "test", "train"]))
+    check_no_leak(rows)
+    with pytest.raises(DataError, match=r"lie in more than one split \(rows r1, r2, r3\)"):
+        check_no_leak(rows.with_columns(pl.lit("same").alias(column)))
