@@ -122,6 +122,7 @@ class _Array:
         self.last_key: str | None = None  # the first key of the last whole object
         values = Values(self.stream, max_record_bytes, in_array=True)
         values.enter_array()
+        self.is_wrapped = values.is_wrapped
         self._go_on_behind(values)
 
     def _go_on_behind(self, values: Values) -> None:
@@ -145,7 +146,7 @@ class _Array:
         held, is_all = self._held()
         lead = LEAD.match(held)
         start = lead.end() if lead else 0
-        closed = is_all and held.rstrip().endswith(b"]")
+        closed = is_all and not self.is_wrapped and held.rstrip().endswith(b"]")
         end = held.rindex(b"]") if closed else _last_comma(held, start)
         data = held[start:end] if end is not None and end > start else b""
         raws = _sound(data) if data else None
@@ -175,7 +176,7 @@ class _Array:
     def _values(self, count: int) -> Iterator[list[Found]]:
         """`count` values or a few more, read one at a time."""
         values = Values(self.stream, self.max_record_bytes, in_array=True)
-        values.last_key = self.last_key
+        values.last_key, values.is_wrapped = self.last_key, self.is_wrapped
         found: list[Found] = []
         try:
             for offset, value in values.read():

@@ -18,6 +18,11 @@ FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"\s*:')
 BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"[^"\\]*(?:\\.[^"\\]*)*"')
 SPACE = re.compile(r"\s*")
 BAD_BYTE = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of a byte that is not UTF-8
+# An object around an array of records: {"version": 1, "data": [{…
+NAMES = "data|rows|records|examples|items|samples|entries|dataset|train|validation|valid|dev|test"
+SCALAR_FIELD = r'\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,'
+WRAPPER = re.compile(rf'\{{(?:{SCALAR_FIELD}){{0,20}}\s*"(?:{NAMES})"\s*:\s*\[(?=\s*\{{)', re.IGNORECASE)
+FIELD = re.compile(r'"[^"\\]*"\s*:\s*(?:(\[)(?=\s*\{)|(?=[^\s\[]|\[\s*[^\s{]))')
 NEAR_END = 16  # an error this close to the end of what was read may be a value that only goes on
 KEPT_BEFORE = 1 << 10  # characters kept before the position: the indent, or the start of the next element cut in two
 
@@ -141,12 +146,17 @@ class Values:
         self.position = 0
         self.max_record_bytes = max_record_bytes
         self.in_array = in_array
+        self.is_wrapped = False  # the array is a field of an object
         self.last_key: str | None = None  # the first key of the last whole object
 
     def enter_array(self) -> None:
-        """Moves behind the opening bracket."""
+        """Moves behind the opening bracket: of the file, or of the first list in the object that is the file."""
         self._skip_separators()
-        self.position += 1
+        if wrapper := WRAPPER.match(self.window.text, self.position):
+            self.is_wrapped = True
+            self.position = wrapper.end()
+        else:
+            self.position += 1
 
     def unread(self) -> tuple[int, bytes]:
         """What was taken from the stream and not read yet, and its offset in the stream."""
@@ -156,8 +166,11 @@ class Values:
         """Each value from the position on, which then is behind it."""
         while self._skip_separators():
             if self.in_array and self.window.text[self.position] == "]":
-                self._refuse_what_follows()
-                return
+                self.position += 1
+                if not (self.is_wrapped and self._enters_next_array()):
+                    self._refuse_what_follows()
+                    return
+                continue
             offset = self.window.byte_offset(self.position)
             value = self._next()
             yield offset, value
@@ -265,8 +278,31 @@ class Values:
                 return token.end() if is_end else None
         return None
 
+    def _enters_next_array(self) -> bool:
+        """Moves into the next list of objects among the fields of the object, or behind its end.
+
+        Raises Damage where the object goes on with something that cannot be read.
+        """
+        while self._skip_separators():
+            if self.window.text[self.position] == "}":
+                self.position += 1
+                return False
+            while not (field := FIELD.match(self.window.text, self.position)) and not self.window.at_end:
+                if len(self.window.text) - self.position > KEPT_BEFORE:
+                    break
+                self._grow(self.position)
+            if not field:
+                break
+            self.position = field.end()
+            if field[1]:
+                return True
+            if (
+                isinstance(damage := self._next(), Damage) and damage.reason != "not_an_object"
+            ):  # a bare text is fine here
+                raise damage
+        raise Damage("truncated", "the object around the array ends without its closing bracket")
+
     def _refuse_what_follows(self) -> None:
-        self.position += 1
         if self._skip_separators():
             raise Damage("trailing_data", "something follows the end of the array")
 

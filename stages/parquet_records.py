@@ -1,6 +1,8 @@
-"""Rows of a Parquet file from outside, a small batch at a time."""
+"""Rows of a Parquet file from outside, a small batch at a time, in bounded memory whatever the file unpacks to."""
 
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,27 +13,93 @@ from stages.byte_stream import Damage
 Found = tuple[int, object]
 
 MAGIC = b"PAR1"
-BATCH_ROWS = 512  # bounds the memory of rows held as Python objects
+MAX_BATCH_ROWS = 512
+BATCH_BYTES = 1 << 23  # of rows as they stand in the file's columns; as Python objects they take a few times that
+MAX_UNPACKED_BYTES = 1 << 28  # more than the process holds before: for a page, or a batch of rows
+FAULTS = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
-def parquet_rows(path: Path) -> Iterator[Found]:
-    """(0, row as a dict) per row, Damage for one that is not UTF-8, nested columns as lists and dicts; the offset of a row is unknown.
+def parquet_rows(path: Path, max_record_bytes: int) -> Iterator[Found]:
+    """(0, row as a dict) per row, nested columns as lists and dicts; the offset of a row is unknown.
 
-    Raises Damage `invalid_parquet` where the file cannot be read on.
+    Damage in place of a row that is not UTF-8 or too long, and of a row group that does not fit into memory. Raises
+    Damage `invalid_parquet` where the file cannot be read on.
     """
     try:
-        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
-            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                for row in _rows(batch):
-                    yield 0, row
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20) as file:
+            for group in range(file.num_row_groups):
+                yield from _group_rows(file, group, max_record_bytes)
+    except FAULTS as error:
         raise Damage("invalid_parquet", str(error).splitlines()[0]) from error
 
 
-def _rows(batch: pa.RecordBatch) -> list[object]:
+def _group_rows(file: pq.ParquetFile, group: int, max_record_bytes: int) -> Iterator[Found]:
+    """The rows of one row group; one row at a time from where a batch of them does not fit."""
+    facts = file.metadata.row_group(group)
+    row_bytes = facts.total_byte_size // max(1, facts.num_rows)
+    batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // max(1, row_bytes)))
+    done = 0
+    while done < facts.num_rows:
+        try:
+            for batch in _batches(file, group, batch_rows, done):
+                for row in _rows(batch, max_record_bytes):
+                    yield 0, row
+                done += batch.num_rows
+            return
+        except MemoryError:
+            if batch_rows == 1:
+                limit = f"{MAX_UNPACKED_BYTES >> 20} MiB"
+                yield 0, Damage("row_group_too_large", f"row {done} of row group {group} of {facts.num_rows:,} rows "
+                                f"unpacks to more than {limit}; the rows of the group from there on are lost")  # fmt: skip
+                return
+            batch_rows = 1
+
+
+def _batches(file: pq.ParquetFile, group: int, batch_rows: int, skipped: int) -> Iterator[pa.RecordBatch]:
+    batches = file.iter_batches(batch_rows, row_groups=[group], use_threads=False)
+    while True:
+        with _bounded_memory():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        dropped = min(skipped, batch.num_rows)
+        skipped -= dropped
+        if dropped < batch.num_rows:
+            yield batch.slice(dropped)
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Lets the process grow by no more than MAX_UNPACKED_BYTES; raises MemoryError instead.
+
+    Only Arrow runs meanwhile, which survives an allocation that fails.
+    """
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = _data_bytes() + MAX_UNPACKED_BYTES
+    hard = limits[1]
+    if hard != resource.RLIM_INFINITY:
+        bound = min(bound, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+
+def _data_bytes() -> int:
+    """Private memory of this process, as the limit counts it."""
+    with Path("/proc/self/statm").open(encoding="ascii") as statm:
+        return int(statm.read().split()[5]) * resource.getpagesize()
+
+
+def _rows(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
+    if batch.nbytes > max_record_bytes:
+        if batch.num_rows > 1:
+            return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
+        return [Damage("record_too_long", f"more than {max_record_bytes:,} bytes")]
     try:
         return list(batch.to_pylist())
     except UnicodeDecodeError as error:
         if batch.num_rows == 1:
             return [Damage("invalid_utf8", f"byte 0x{error.object[error.start]:02x} in the row")]
-        return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1))]
+        return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]

@@ -11,7 +11,7 @@ from typing import Literal
 from stages.byte_stream import Damage, decompressed
 from stages.csv_records import csv_rows, delimiter_of
 from stages.json_blocks import Block, cut_array, cut_lines
-from stages.json_records import json_lines, json_values, parse_line
+from stages.json_records import WRAPPER, json_lines, json_values, parse_line
 from stages.parquet_records import MAGIC as PARQUET_MAGIC
 from stages.parquet_records import parquet_rows
 from stages.source_files import SourceFile
@@ -98,7 +98,9 @@ def read_records(
         yield BrokenRecord(None, offset, damage.reason, damage.detail)
 
 
-def read_blocks(file: SourceFile, *, max_record_bytes: int, text_chars: int) -> Iterator[Block | list[Found]]:
+def read_blocks(
+    file: SourceFile, *, max_record_bytes: int, text_chars: int, without_licence: bool = False
+) -> Iterator[Block | list[Found]]:
     """The records of `read_records` in the same order, neighbouring ones together, JSON of known form still to be read.
 
     Raises Damage where a BrokenRecord for the file as a whole would come.
@@ -113,6 +115,9 @@ def read_blocks(file: SourceFile, *, max_record_bytes: int, text_chars: int) -> 
             yield from cut_lines(stream, max_record_bytes, bom_bytes)
         elif form == "json_array":
             yield from cut_array(stream, max_record_bytes, bom_bytes)
+        elif form == "text" and without_licence:
+            documents = text_documents(stream, max_record_bytes, text_chars, without_licence=True)
+            yield from _batches((bom_bytes + offset, value) for offset, value in documents)
         else:
             yield from _batches(_values(chain([head], chunks), file, max_record_bytes, text_chars))
 
@@ -157,7 +162,7 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
     stream = chain([head[bom_bytes:]], chunks)
     match form:
         case "parquet":
-            return parquet_rows(file.path)
+            return parquet_rows(file.path, max_record_bytes)
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
         case "csv":
@@ -180,11 +185,11 @@ def form_of(head: bytes, name: str) -> Form:
     suffix = suffixes[-1] if suffixes else ""
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
     if LOOKS_LIKE_JSON.match(head):
-        return _json_form(first_lines)
+        return _json_form(head, first_lines)
     if head.count(0) > len(head) * MAX_NUL_SHARE:
         raise Damage("unsupported_format", "binary data, or text in UTF-16")
     if suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head):
-        return _json_form(first_lines)
+        return _json_form(head, first_lines)
     if suffix in CSV_SUFFIXES or (first_lines and _is_known_header(first_lines[0])):
         return "csv"
     if suffix in TEXT_SUFFIXES:
@@ -196,14 +201,22 @@ def form_of(head: bytes, name: str) -> Form:
     return "json_lines"
 
 
-def _json_form(first_lines: list[bytes]) -> Form:
+def _json_form(head: bytes, first_lines: list[bytes]) -> Form:
     """Lines if the first line is a value by itself, or is broken and the next one starts another value."""
     first = first_lines[0].lstrip()[:1]
-    a_line_is_a_value = len(first_lines) == 1 or not isinstance(parse_line(first_lines[0]), Damage)
+    is_wrapped = WRAPPER.match(head.decode("utf-8", "replace").lstrip()) is not None
+    goes_on_alike = len(first_lines) > 1 and first_lines[1].lstrip().startswith(b"{")
+    if is_wrapped and not (goes_on_alike and _is_value(first_lines[0])):
+        return "json_array"
+    a_line_is_a_value = len(first_lines) == 1 or _is_value(first_lines[0])
     next_starts_alike = len(first_lines) > 1 and first_lines[1].startswith(first)
     if first == b"[":
         return "json_lines" if a_line_is_a_value and next_starts_alike else "json_array"
     return "json_lines" if a_line_is_a_value or next_starts_alike or first != b"{" else "json_values"
+
+
+def _is_value(line: bytes) -> bool:
+    return not isinstance(parse_line(line), Damage)
 
 
 def _is_known_header(line: bytes) -> bool:

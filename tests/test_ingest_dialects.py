@@ -110,7 +110,7 @@ def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path)
     assert made.turns == [[("user", "q"), ("assistant", "a")]]
     assert sorted(made.faults, key=str) == [
         (1, "deleted_message", "prompt.replies[1].deleted"),
-        (1, "nul_character", None),
+        (1, "nul_character", "prompt.replies[2].text"),
     ]
 
 

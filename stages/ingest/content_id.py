@@ -37,7 +37,9 @@ def lists_of(values: pl.Series, ends: npt.NDArray[np.int64], name: str) -> pl.Se
     """Values ends[n] to ends[n + 1] as list n; only Arrow can put lists together without looking at what is in them."""
     # Arrays as Polars holds them, so that nothing is copied; those made by Arrow would import pandas.
     inner = values.to_arrow(compat_level=pl.CompatLevel.newest())
-    return pl.Series(name, pa.LargeListArray.from_arrays(pl.Series(ends).to_arrow(), inner), dtype=pl.List(values.dtype))
+    return pl.Series(
+        name, pa.LargeListArray.from_arrays(pl.Series(ends).to_arrow(), inner), dtype=pl.List(values.dtype)
+    )
 
 
 def _one_line(name: str) -> pl.Expr:

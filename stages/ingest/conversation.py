@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from stages.ingest.stage import PLACEHOLDER, IngestParams, Repair
+from stages.ingest.stage import CONTROL_TOKEN, CONTROL_TOKEN_STARTS, PLACEHOLDER, IngestParams, Repair
 from stages.ingest.unusable import Unusable
 
 # What Alpaca's generator wrote where it had no answer.
@@ -34,8 +34,13 @@ class Rules:
 
     def __init__(self, params: IngestParams) -> None:
         self.allowed = frozenset(params.repairs)
+        self.tree_paths = params.tree_paths
         pattern = params.placeholder_pattern
         self.find_placeholder = re.compile(pattern).search if pattern is not None else _nothing
+        special = params.special_token_pattern
+        self.find_special_token = re.compile(special).search if special is not None else _nothing
+        # one of these stands in every match; None where that is not known
+        self.special_token_literals = {None: (), CONTROL_TOKEN: CONTROL_TOKEN_STARTS}.get(special)
         # what every match holds; None where that is not known
         self.placeholder_literal = {None: "", PLACEHOLDER: "{{"}.get(pattern)
 
@@ -75,17 +80,17 @@ def refuse_unusable_answer(text: str, field: str) -> None:
         raise Unusable("placeholder_answer", field, text)
 
 
-def refuse_unwritable(conversation: Conversation) -> None:
-    """Raises Unusable for text with NUL characters, or that UTF-8 cannot hold."""
+def refuse_unsafe(conversation: Conversation, rules: Rules) -> None:
+    """Raises Unusable for text with NUL characters, or that UTF-8 cannot hold, or that holds control tokens."""
     for turn in conversation.turns:
         for text in turn[1:]:
             if text:
-                _refuse_unwritable_text(text)
+                _refuse_unsafe_text(text, rules)
     if conversation.tools:
-        _refuse_unwritable_text(conversation.tools)
+        _refuse_unsafe_text(conversation.tools, rules)
 
 
-def _refuse_unwritable_text(text: str) -> None:
+def _refuse_unsafe_text(text: str, rules: Rules) -> None:
     if "\0" in text:
         raise Unusable("nul_character", None, text)
     if not text.isascii():
@@ -93,6 +98,8 @@ def _refuse_unwritable_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise Unusable("invalid_unicode", None, text[error.start : error.end]) from None
+    if found := rules.find_special_token(text):
+        raise Unusable("special_token", None, found[0])
 
 
 def checked_turns(turns: list[Turn], place: Place, rules: Rules) -> tuple[list[Turn], tuple[Repair, ...]]:

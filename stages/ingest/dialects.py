@@ -14,10 +14,34 @@ from stages.ingest.unusable import Unusable
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS = {
     "turns": ("messages", "conversations", "conversation"),
-    "prompt": ("instruction", "prompt", "question", "query", "model_prompt", "inputs", "input", "context"),
+    "prompt": (
+        *(
+            "instruction",
+            "prompt",
+            "question",
+            "query",
+            "model_prompt",
+            "user_prompt",
+            "user_input",
+            "problem",
+            "human",
+            "user",
+        ),
+        *("inputs", "input", "input_text", "context", "instructions", "questions", "prompts"),
+    ),
     "response": (
-        *("output", "response", "completion", "answer", "target", "targets"),
-        *("canonical_solution", "continuation", "original_correct_question"),
+        *("output", "response", "completion", "answer", "target", "targets", "output_text", "target_text", "solution"),
+        *(
+            "canonical_solution",
+            "continuation",
+            "original_correct_question",
+            "generation",
+            "reply",
+            "assistant",
+            "gpt",
+            "bot",
+        ),
+        *("outputs", "responses", "completions", "answers"),
     ),
     "context": ("input", "context"),
     "system": ("system", "system_prompt", "system_message"),
@@ -28,6 +52,45 @@ SPELLINGS = {
     "label": ("label", "labels", "class"),
     **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
     **{name: (name,) for name in ("chosen", "rejected", "role", "message_tree_id", "parent_id")},
+}
+# Names that mean a prompt or a response only where the other one is there too.
+ONLY_TOGETHER = {"user", "human", "problem", "solution", "reply", "generation", "assistant", "gpt", "bot", "q", "a"}
+WORDS = {
+    "prompt": {"question", "prompt", "query", "instruction", "q"},
+    "response": {"answer", "response", "reply", "completion", "output", "a"},
+}
+BESIDE = {  # what makes a name one of something that only belongs to a prompt or response
+    *(
+        "id",
+        "ids",
+        "type",
+        "types",
+        "count",
+        "length",
+        "len",
+        "date",
+        "time",
+        "score",
+        "url",
+        "lang",
+        "language",
+        "source",
+    ),
+    *(
+        "tokens",
+        "category",
+        "author",
+        "user",
+        "model",
+        "rank",
+        "index",
+        "number",
+        "no",
+        "hash",
+        "rating",
+        "label",
+        "wrong",
+    ),
 }
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 
@@ -41,11 +104,13 @@ class Rule(NamedTuple):
     without: tuple[str, ...] = ()
 
 
+TREE_FRAGMENT = "tree_fragment"  # one message of a tree that is spread over the file
+
 RULES = (
     Rule("preference_pair", ("chosen", "rejected"), None),
     Rule("messages", ("turns",), convert_turns),
     Rule("oasst_tree", ("tree", "message_tree_id"), convert_tree),
-    Rule("tree_fragment", ("parent_id", "role"), None),
+    Rule(TREE_FRAGMENT, ("parent_id", "role"), None),
     Rule("self_instruct", ("instances", "prompt"), convert_seed),
     Rule("benchmark", ("asked",), convert_benchmark),
     Rule("multiple_choice", ("choices", "gold", "prompt"), convert_choice),
@@ -114,6 +179,9 @@ class Dialects:
             main, convert = ("prompt", convert_pair) if "prompt" in fields else ("text", convert_document)
             return Dialect("columns", fields[main], fields, media, convert)
         spelt = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}
+        for meaning, other in (("prompt", "response"), ("response", "prompt")):
+            if spelt[meaning] in ONLY_TOGETHER and not spelt[other]:
+                spelt[meaning] = None
         if spelt["context"] == spelt["prompt"]:
             spelt["context"] = None
         fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}
@@ -123,7 +191,21 @@ class Dialects:
                 if name == "alpaca" and spelt["context"] == "context":
                     name = "dolly"
                 return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert)
-        return Dialect("unknown_dialect", None, {}, media, None)
+        return self._by_words(names, media) or Dialect("unknown_dialect", None, {}, media, None)
+
+    def _by_words(self, names: Mapping[str, str], media: tuple[str, ...]) -> Dialect | None:
+        """A prompt and a response where just one name holds a word for each, as in `Customer Question` and `Bot Answer`."""
+        told = {name: set(name.split("_")) for name in names}
+        found = {
+            meaning: [name for name, words in told.items() if words & WORDS[meaning] and not words & BESIDE]
+            for meaning in ("prompt", "response")
+        }
+        if [len(named) for named in found.values()] != [1, 1] or found["prompt"] == found["response"]:
+            return None
+        fields = {meaning: names[named[0]] for meaning, named in found.items()}
+        if task := next((names[name] for name in SPELLINGS["task"] if name in names), None):
+            fields["task"] = task
+        return Dialect("question_answer", fields["prompt"], fields, media, convert_pair)
 
 
 def _plain(name: str) -> str:

@@ -13,8 +13,9 @@ from stages.ingest.conversation import (
     refuse_unusable_prompt,
     text_of,
 )
-from stages.ingest.stage import Repair
+from stages.ingest.stage import LICENCE_REMOVED, Repair
 from stages.ingest.unusable import Unusable
+from stages.text_records import Trimmed, without_licence
 
 # The two prompts of github.com/tatsu-lab/stanford_alpaca train.py, as many exports carry them inside their prompts.
 PREAMBLE = re.compile(
@@ -135,4 +136,7 @@ def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) ->
     text = text_of(record, fields["text"])
     if not text or text.isspace():
         raise Unusable("empty_text", fields["text"], text)
-    return [Conversation([Turn("text", text)], task=task_of(record, fields))]
+    repairs: tuple[Repair, ...] = (LICENCE_REMOVED,) if isinstance(text, Trimmed) else ()
+    if LICENCE_REMOVED in rules.allowed and (book := without_licence(text)):
+        text, repairs = book, (LICENCE_REMOVED,)
+    return [Conversation([Turn("text", str(text))], task=task_of(record, fields), repairs=repairs)]

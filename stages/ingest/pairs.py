@@ -4,7 +4,7 @@ Blocks of such records are decoded and turned into columns at once. A record wit
 converters of `flat.py` would look at twice is left to them, so that the result is theirs in every case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
@@ -87,12 +87,20 @@ def read_alike(block: Block, shape: Shape, rules: Rules) -> Alike:
         frame = frame.with_columns(question="prompt")
     odd = frame.select(_is_odd(rules, frame.columns)).to_series()
     if rules.placeholder_literal is None:
-        odd |= pl.Series([rules.find_placeholder(text) is not None for text in frame["question"]], dtype=pl.Boolean)
+        odd |= _matching(rules.find_placeholder, frame["question"])
+    if rules.special_token_literals is None:
+        odd |= _matching(rules.find_special_token, frame["question"]) | _matching(
+            rules.find_special_token, frame["response"]
+        )
     for number in odd.arg_true():
         record = {name: getattr(records[number], attribute) for attribute, name in shape.fields.items()}
         left.append((positions[number], record))
     kept = frame.with_columns(record=pl.Series(positions, dtype=pl.Int64)).filter(~odd)
     return Alike(_columns(kept), len(records) + len(left) - odd.sum(), sorted(left, key=itemgetter(0)))
+
+
+def _matching(search: Callable[[str], object], texts: pl.Series) -> pl.Series:
+    return pl.Series([search(text) is not None for text in texts], dtype=pl.Boolean)
 
 
 def _decoded(block: Block, shape: Shape) -> tuple[list[Any], Sequence[int], list[tuple[int, object]]]:
@@ -150,6 +158,9 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         | question.str.contains("\0", literal=True)
         | answer.str.contains("\0", literal=True)
     )
+    if rules.special_token_literals:
+        marks = list(rules.special_token_literals)
+        odd |= question.str.contains_any(marks) | answer.str.contains_any(marks)
     if rules.placeholder_literal:
         odd |= question.str.contains(rules.placeholder_literal, literal=True)
     if "context" in columns:

@@ -4,17 +4,20 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import polars as pl
 
 from stages.errors import DataError
+from stages.ingest.fragments import Fragment
 from stages.ingest.stage import IngestParams
-from stages.ingest.transform import Ingested
+from stages.ingest.transform import Ingested, Transform
 from stages.source_files import SourceFile, file_sha256
 from stages.storage import digest_of
 
+FRAGMENTS = "fragments"
 MARKER = "parts.json"  # written last: a folder without it is not whole
 
 
@@ -28,6 +31,7 @@ class Part(NamedTuple):
     repairs: dict[str, int]
     reasons: dict[str, int]
     digests: dict[str, str]  # file name -> SHA-256
+    fragments: int = 0  # messages of trees, left as JSON lines until the whole file is read
 
     def path(self, folder: Path, table: str) -> Path:
         return folder / f"{self.number:06d}-{table}.arrow"
@@ -53,9 +57,9 @@ class Parsed(NamedTuple):
 def write_part(folder: Path, number: int, made: Ingested) -> Part:
     """Leaves the tables of `made` in `folder`. Raises DataError when a record is in neither table."""
     found = pl.concat([made.conversations["record"], made.quarantined["record"]]).drop_nulls().n_unique()
-    if found != made.records:
+    if found + len(made.fragments) < made.records:
         raise DataError(
-            f"{folder}, part {number}: {made.records - found} of {made.records} records are neither in conversations "
+            f"{folder}, part {number}: {made.records - found - len(made.fragments)} of {made.records} records are neither in conversations "
             f"nor in quarantined; this is a fault of ingest: report it with the file"
         )
     tables = {"conversations": made.conversations, "quarantined": made.quarantined}
@@ -63,7 +67,11 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
         Counter(dict(names.value_counts().rows()))
         for names in (made.conversations["repairs"].explode().drop_nulls(), made.quarantined["reason"])
     )
-    part = Part(number, made.records, made.conversations.height, dict(made.dialects), dict(repairs), dict(reasons), {})
+    counts = (dict(counted) for counted in (made.dialects, repairs, reasons))
+    part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments))
+    if made.fragments:
+        text = "".join(json.dumps(fragment) + "\n" for fragment in made.fragments)
+        part.path(folder, FRAGMENTS).write_text(text, encoding="utf-8")
     for name, table in tables.items():
         if table.height:
             path = part.path(folder, name)
@@ -72,11 +80,32 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
     return part
 
 
-def seal(folder: Path, parts: list[Part]) -> Parsed:
-    """Marks the folder as whole."""
-    ordered = tuple(sorted(parts))
+def seal(folder: Path, parts: list[Part], transform: Transform) -> Parsed:
+    """Puts together what is spread over the parts, and marks the folder as whole."""
+    ordered = sorted(parts)
+    if any(part.fragments for part in ordered):
+        made = transform.trees(_fragments(folder, ordered))
+        total = sum(part.records for part in ordered)
+        tables = (table.with_columns(pl.col("record") - total) for table in (made.conversations, made.quarantined))
+        last = write_part(
+            folder, ordered[-1].number + 1, made._replace(**dict(zip(made._fields, tables, strict=False)))
+        )
+        ordered.append(last)
     (folder / MARKER).write_text(json.dumps([part._asdict() for part in ordered]), encoding="utf-8")
-    return Parsed(folder, ordered)
+    return Parsed(folder, tuple(ordered))
+
+
+def _fragments(folder: Path, parts: list[Part]) -> Iterator[Fragment]:
+    """All fragments of a file, `record` counted from its first record."""
+    first = 0
+    for part in parts:
+        if part.fragments:
+            path = part.path(folder, FRAGMENTS)
+            for line in path.read_text(encoding="utf-8").splitlines():
+                fragment = Fragment(*json.loads(line))
+                yield fragment._replace(record=first + fragment.record)
+            path.unlink()
+        first += part.records
 
 
 class Kept:

@@ -13,7 +13,7 @@ from stages.byte_stream import Damage
 from stages.engine import worker_pool
 from stages.errors import TryAgain
 from stages.ingest.parts import Parsed, Part, seal, write_part
-from stages.ingest.stage import IngestParams
+from stages.ingest.stage import LICENCE_REMOVED, IngestParams
 from stages.ingest.transform import Transform
 from stages.json_blocks import Block
 from stages.records import BrokenRecord, Found, is_cut_in_blocks, read_blocks
@@ -53,7 +53,7 @@ def read_files(files: Sequence[SourceFile], scratch: Path, params: IngestParams,
             for part in _parts(reading):
                 parts.append(part)
                 yield Progress([part], None)
-            yield Progress([], (reading.file, seal(reading.folder, parts)))
+            yield Progress([], (reading.file, seal(reading.folder, parts, _transform_of(reading))))
         return
     try:
         yield from _shared(readings, workers)
@@ -83,7 +83,7 @@ def _shared(readings: Sequence[Reading], workers: int) -> Iterator[Progress]:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     for reading in cut:
-        yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder])))
+        yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder], _transform_of(reading))))
 
 
 def _noted(future: Future[Any], parts: dict[Path, list[Part]]) -> Progress:
@@ -111,7 +111,7 @@ def _size(reading: Reading) -> int:
 
 def read_whole(reading: Reading) -> tuple[Reading, Parsed]:
     """All parts of a file, in whichever process."""
-    return reading, seal(reading.folder, list(_parts(reading)))
+    return reading, seal(reading.folder, list(_parts(reading)), _transform_of(reading))
 
 
 def read_unit(reading: Reading, number: int, unit: Unit | BrokenRecord) -> tuple[Reading, Part]:
@@ -132,7 +132,8 @@ def _units(reading: Reading) -> Iterator[Unit | BrokenRecord]:
     file, params = reading.file, reading.params
     last: Unit | None = None
     try:
-        for unit in read_blocks(file, max_record_bytes=params.max_record_bytes, text_chars=params.text_chars):
+        limits = {"max_record_bytes": params.max_record_bytes, "text_chars": params.text_chars}
+        for unit in read_blocks(file, **limits, without_licence=LICENCE_REMOVED in params.repairs):
             if unit and not (isinstance(unit, Block) and unit.data.isspace()):
                 last = unit
                 yield unit
@@ -160,12 +161,16 @@ def _last_offset(last: Unit | None) -> int:
 
 
 def _part(reading: Reading, number: int, unit: Unit | BrokenRecord) -> Part:
-    transform = _transform(reading.params.model_dump_json())
+    transform = _transform_of(reading)
     if isinstance(unit, BrokenRecord):
         made = transform.fault(unit)
     else:
         made = transform.block(unit) if isinstance(unit, Block) else transform.found(unit)
     return write_part(reading.folder, number, made)
+
+
+def _transform_of(reading: Reading) -> Transform:
+    return _transform(reading.params.model_dump_json())
 
 
 @cache

@@ -8,8 +8,22 @@ from pydantic import field_validator
 from stages.contract import Params, Stage, setting
 
 Column = Literal["prompt", "context", "response", "system", "task", "text"]
-Repair = Literal["placeholder_input_removed", "preamble_removed", "trailing_turns_removed", "user_turns_merged"]
+Repair = Literal[
+    "placeholder_input_removed",
+    "preamble_removed",
+    "trailing_turns_removed",
+    "user_turns_merged",
+    "gutenberg_licence_removed",
+]
+LICENCE_REMOVED: Repair = "gutenberg_licence_removed"
 PLACEHOLDER = r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}"
+# Marks that the chat templates of ChatML, Llama, Mistral, Gemma, Phi and GPT turn into control tokens.
+CONTROL_TOKEN = (
+    r"<\|(?:im_start|im_end|im_sep|endoftext|startoftext|endofprompt|begin_of_text|end_of_text|start_header_id|end_header_id"
+    r"|eot_id|eom_id|python_tag|system|user|assistant|end|channel|message|start|return|call)\|>"
+    r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|\[(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
+)
+CONTROL_TOKEN_STARTS = ("<|", "_of_turn>", "INST]", "SYS>>", "[AVAILABLE_TOOLS]", "[TOOL_")
 
 
 class IngestParams(Params):
@@ -19,13 +33,22 @@ class IngestParams(Params):
         "upper and lower case are the same; records that lack a column named here are told by their own names",
     )
     repairs: tuple[Repair, ...] = setting(
-        ("placeholder_input_removed", "preamble_removed", "trailing_turns_removed"),
+        ("placeholder_input_removed", "preamble_removed", "trailing_turns_removed", LICENCE_REMOVED),
         "repairs that may be made, each written on the rows it touched; without its repair a record is left as it is, "
         "or set aside where it cannot be used so",
     )
     placeholder_pattern: str | None = setting(
         PLACEHOLDER,
         "regular expression for a template's blank that was never filled in; prompts that hold one are set aside",
+    )
+    special_token_pattern: str | None = setting(
+        CONTROL_TOKEN,
+        "regular expression for marks that a tokenizer may turn into control tokens; conversations that hold one in any "
+        "text are set aside, whatever the tokenizer that is used later",
+    )
+    tree_paths: Literal["all", "best"] = setting(
+        "all",
+        "of a message tree, every path from the root to a last answer, or the one path of the best ranked replies",
     )
     max_record_bytes: int = setting(
         1 << 24, "longest record that is read; a longer one is set aside", unit="bytes", ge=1 << 10, le=1 << 28
@@ -45,7 +68,7 @@ class IngestParams(Params):
             raise ValueError("name a prompt and a response column, or a text column")
         return columns
 
-    @field_validator("placeholder_pattern")
+    @field_validator("placeholder_pattern", "special_token_pattern")
     @classmethod
     def _is_a_pattern(cls, pattern: str | None) -> str | None:
         try:

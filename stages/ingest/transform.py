@@ -1,18 +1,21 @@
 """Records of one file to conversations and to what is set aside; pure."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from stages.byte_stream import Damage
-from stages.ingest.conversation import Conversation, Rules, refuse_unwritable
+from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
-from stages.ingest.dialects import Dialects
+from stages.ingest.dialects import TREE_FRAGMENT, Dialects
+from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
 from stages.ingest.pairs import Shape, read_alike, shape_of
 from stages.ingest.stage import IngestParams
-from stages.ingest.unusable import Unusable, shortened
+from stages.ingest.trees import tree_conversations
+from stages.ingest.unusable import Unusable, place_of, shortened
 from stages.json_blocks import Block
 from stages.records import BrokenRecord, Found, Record
 
@@ -24,6 +27,7 @@ class Ingested(NamedTuple):
     quarantined: pl.DataFrame
     records: int
     dialects: Counter[str]  # records by dialect
+    fragments: list[Fragment]  # messages of trees, which take the whole file
 
 
 class Transform:
@@ -41,61 +45,123 @@ class Transform:
             self._shape = None
             return self.found([(offset, block.value(element)) for offset, element in block.elements()])
         self._shape = shape
-        made, quarantined, counts = self._convert([_record(n, 0, value) for n, value in alike.left])
-        aside = quarantined.table()
-        if aside.height:
-            offsets = pl.Series(block.offsets(alike.records), dtype=pl.Int64)
-            aside = aside.with_columns(byte_offset=offsets.gather(aside["record"]))
-        counts[shape.dialect.name] += len(alike.columns.lengths)
-        return Ingested(conversation_table([alike.columns, columns_of(made)]), aside, alike.records, counts)
+        made = self._convert([_record(n, 0, value) for n, value in alike.left])
+        aside = made.quarantined.table()
+        fragments = made.fragments
+        if aside.height or fragments:
+            offsets = block.offsets(alike.records)
+            aside = aside.with_columns(byte_offset=pl.Series(offsets, dtype=pl.Int64).gather(aside["record"]))
+            fragments = [fragment._replace(byte_offset=offsets[fragment.record]) for fragment in fragments]
+        made.dialects[shape.dialect.name] += len(alike.columns.lengths)
+        table = conversation_table([alike.columns, columns_of(made.conversations)])
+        return Ingested(table, aside, alike.records, made.dialects, fragments)
 
     def found(self, found: Iterable[Found]) -> Ingested:
         """What records that were read one at a time hold."""
         records = [_record(number, offset, value) for number, (offset, value) in enumerate(found)]
-        made, quarantined, counts = self._convert(records)
-        return Ingested(conversation_table([columns_of(made)]), quarantined.table(), len(records), counts)
+        return self._convert(records).tables(len(records))
 
     def fault(self, fault: BrokenRecord) -> Ingested:
         """What is wrong with a file as a whole."""
-        made, quarantined, counts = self._convert([fault])
-        return Ingested(conversation_table([columns_of(made)]), quarantined.table(), 0, counts)
+        return self._convert([fault]).tables(0)
+
+    def trees(self, fragments: Iterable[Fragment]) -> Ingested:
+        """The conversations of all messages of a file that name the message they reply to.
+
+        A conversation is that of the record with its last message; a message that is at no conversation's end counts
+        as part of the others. What is at fault is told of the message that it is found in.
+        """
+        trees, orphans = assembled(fragments)
+        made = _Made(self.rules)
+        for fragment, reason, field in orphans:
+            made.set_aside(_as_record(fragment), Unusable(reason, field, fragment.message.get(field)))
+        for tree in trees:
+            made.dialects["oasst_flat"] += len(tree.records)
+            names = dict(_places(tree.root))
+            for places, one in tree_conversations(ROOT_FIELD, tree.root, self.rules).items():
+                if isinstance(one, Unusable):
+                    place = next(
+                        (place for place in reversed(places) if (one.field or "").startswith(place)), places[-1]
+                    )
+                    one.field = (one.field or "").removeprefix(place).lstrip(".") or None
+                    made.set_aside(_as_record(tree.records[names[place]]), one)
+                else:
+                    made.add(_as_record(tree.records[names[places[-1]]]), one)
+        return made.tables(0)
 
     def _shape_of(self, block: Block) -> Shape | None:
         first = next(block.elements(), None)
         return shape_of(block.value(first[1]), self.dialects) if first else None
 
-    def _convert(
-        self, records: Iterable[Record | BrokenRecord]
-    ) -> tuple[list[tuple[int, Conversation]], Quarantined, Counter[str]]:
-        made, quarantined, counts = list[tuple[int, Conversation]](), Quarantined(), Counter[str]()
+    def _convert(self, records: Iterable[Record | BrokenRecord]) -> "_Made":
+        made = _Made(self.rules)
         for record in records:
             if isinstance(record, BrokenRecord):
-                quarantined.add(record, record.reason, found=shortened(record.detail))
+                made.quarantined.add(record, record.reason, found=shortened(record.detail))
                 continue
             try:
                 value = as_object(record.value)
                 dialect = self.dialects.of(value)
-                counts[dialect.name] += 1
+                if dialect.name == TREE_FRAGMENT and "message_id" in value:
+                    made.fragments.append(Fragment(record.index, record.byte_offset, value))
+                    continue
+                made.dialects[dialect.name] += 1
                 for one in dialect.read(value, self.rules):
                     if isinstance(one, Unusable):
-                        quarantined.add(record, one.reason, one.field, one.found)
+                        made.set_aside(record, one)
                     else:
-                        _add(made, record, one, quarantined)
+                        made.add(record, one)
             except Unusable as unusable:
-                quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+                made.set_aside(record, unusable)
             except RecursionError:  # the JSON writer follows less deep than the reader did
-                quarantined.add(record, "nested_too_deep")
-        return made, quarantined, counts
+                made.quarantined.add(record, "nested_too_deep")
+        return made
 
 
-def _add(
-    made: list[tuple[int, Conversation]], record: Record, conversation: Conversation, quarantined: Quarantined
-) -> None:
-    try:
-        refuse_unwritable(conversation)
-        made.append((record.index, conversation))
-    except Unusable as unusable:
-        quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+FAULTS_OF_TEXT: dict[str, Callable[[str], object]] = {
+    "nul_character": lambda text: "\0" in text,
+    "invalid_unicode": re.compile("[\ud800-\udfff]").search,
+}
+
+
+class _Made:
+    """Gathers what records hold."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.conversations: list[tuple[int, Conversation]] = []
+        self.quarantined = Quarantined()
+        self.dialects = Counter[str]()
+        self.fragments: list[Fragment] = []
+
+    def add(self, record: Record, conversation: Conversation) -> None:
+        try:
+            refuse_unsafe(conversation, self._rules)
+            self.conversations.append((record.index, conversation))
+        except Unusable as unusable:
+            is_at_fault = FAULTS_OF_TEXT.get(unusable.reason, self._rules.find_special_token)
+            unusable.field = place_of(record.value, is_at_fault)
+            self.set_aside(record, unusable)
+
+    def set_aside(self, record: Record, unusable: Unusable) -> None:
+        self.quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+
+    def tables(self, records: int) -> Ingested:
+        conversations = conversation_table([columns_of(self.conversations)])
+        return Ingested(conversations, self.quarantined.table(), records, self.dialects, self.fragments)
+
+
+def _places(root: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where each message stands in a tree, as `tree_conversations` names it, and its id."""
+    waiting = [(ROOT_FIELD, root)]
+    while waiting:
+        place, node = waiting.pop()
+        yield place, node["message_id"]
+        waiting.extend((f"{place}.replies[{number}]", reply) for number, reply in enumerate(node["replies"]))
+
+
+def _as_record(fragment: Fragment) -> Record:
+    return Record(fragment.record, fragment.byte_offset, fragment.message)
 
 
 def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:

@@ -1,5 +1,6 @@
 """Why a record is set aside: every reason, what a sound record has instead, and what its owner can do."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 SHOWN_CHARS = 200
@@ -20,6 +21,21 @@ class Unusable(Exception):
         self.reason = reason
         self.field = field
         self.found = describe(found)
+
+
+def place_of(value: object, is_at_fault: Callable[[str], object]) -> str | None:
+    """Where in a record the first text stands that is at fault, such as `messages[1].content`; None where there is none."""
+    waiting: list[tuple[str, object]] = [("", value)]
+    while waiting:
+        place, part = waiting.pop()
+        match part:
+            case str() if is_at_fault(part):
+                return place or None
+            case dict():
+                waiting.extend((f"{place}.{name}".lstrip("."), inner) for name, inner in reversed(part.items()))
+            case list():
+                waiting.extend((f"{place}[{number}]", part[number]) for number in reversed(range(len(part))))
+    return None
 
 
 def describe(value: object) -> str:
@@ -67,6 +83,9 @@ ADVICE: dict[str, Advice] = {
     ),
     "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
     "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
+    "row_group_too_large": Advice(
+        "row groups that fit into a few hundred MiB", "write the file again with shorter values or fewer rows to a group"
+    ),
     "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
     # records that cannot be read
     "invalid_json": Advice(JSON, "mend the record at this byte offset"),
@@ -82,13 +101,19 @@ ADVICE: dict[str, Advice] = {
     "unknown_dialect": Advice("fields of a known dialect", "name the columns with the parameter `columns`"),
     "preference_pair": Advice("one answer to one prompt", "keep the chosen answer only"),
     "image_content": Advice("text only", "leave out records with images, audio or files"),
-    "tree_fragment": Advice(
-        "a whole message tree, or its messages in order", "export trees instead of single messages"
+    "tree_fragment": Advice("message_id, parent_id, role and text", "export the message with all of these fields"),
+    "missing_parent": Advice(
+        "the message that is replied to, in the same file", "export whole trees, each into one file"
     ),
+    "duplicate_message": Advice("each message id once in a file", "drop the message that is there twice"),
+    "no_message_id": Advice("a message id that is text", "export the message with its id"),
     # fields
     "not_text": Advice("text", "write the value as text"),
     "nul_character": Advice("text without NUL characters", "remove the NUL characters"),
     "invalid_unicode": Advice("text without lone surrogates", "write the text again from its source"),
+    "special_token": Advice(
+        "text without the control tokens of chat templates", "take the marks out, or change special_token_pattern"
+    ),
     "unfilled_placeholder": Advice(
         "a prompt with its blanks filled in", "fill in the template, or change placeholder_pattern"
     ),
