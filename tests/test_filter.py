@@ -9,7 +9,7 @@ from rows import conversation, table
 from stages.filter.masking import POLICY_OF
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform
-from stages.filter_rules import RULES
+from stages.filter_rules import RULES, Rule
 from stages.schema import check_table, load_schema
 
 POLICIES = list(POLICY_OF.values())
@@ -23,6 +23,9 @@ GOOD = {
     "answer_copies_prompt_share": 0.1, "symbol_share": 0.03, "digit_share": 0.0, "ends_unfinished": False,
     "refusal_phrase": None, "template_leak": None, "placeholder_input": False, "url_count": 0,
 }  # fmt: skip
+
+
+NULLABLE = {column.name for column in load_schema("rated").columns if column.nullable}
 
 
 def rows(*signals: dict[str, Any]) -> pl.DataFrame:
@@ -156,3 +159,52 @@ def test_verdicts_are_those_of_a_plain_loop_over_the_rules(
     verdicts = [expected(*row) for row in drawn]
     assert made.rejected.select("reason", "value", "threshold").rows() == [v for v in verdicts if v]
     assert made.kept.height == verdicts.count(None)
+
+
+def test_a_task_type_may_have_thresholds_of_its_own() -> None:
+    given = rows(
+        {"symbol_share": 0.5}, {"symbol_share": 0.5, "task_type": "code"}, {"symbol_share": 0.9, "task_type": "math"}
+    )
+    chosen = {
+        "max_symbol_share": 0.4,
+        "by_task": {"code": {"max_symbol_share": None}, "math": {"max_symbol_share": 0.8}},
+    }
+    made = transform(given, params=FilterParams(**ALL_OFF | chosen))
+    assert made.kept["task_type"].to_list() == ["code"]
+    assert made.rejected.select("value", "threshold").rows() == [(0.5, 0.4), (0.9, 0.8)]
+
+
+def test_a_rule_may_be_on_for_one_task_type_alone() -> None:
+    given = rows({"wrong_equation": "1 + 1 = 3"}, {"wrong_equation": "1 + 1 = 3", "task_type": "math"})
+    made = transform(given, params=FilterParams(**ALL_OFF | {"by_task": {"math": {"reject_wrong_equations": True}}}))
+    assert made.rejected.select("task_type", "reason").rows() == [("math", "wrong_equation")]
+
+
+@pytest.mark.parametrize(
+    ("by_task", "told"),
+    [
+        ({"poetry": {}}, "by_task.poetry"),
+        ({"code": {"max_symbols": 1}}, "max_symbols"),
+        ({"code": {"by_task": {}}}, "by_task"),
+        ({"code": {"max_symbol_share": 1.5}}, "by_task.code.max_symbol_share"),
+        ({"code": {"emails": "hide"}}, "by_task.code.emails"),
+    ],
+)
+def test_a_value_for_a_task_type_is_checked_like_any_other(by_task: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        FilterParams(by_task=by_task)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.reason for rule in RULES])
+def test_every_rule_rejects_what_is_past_its_threshold_and_passes_what_was_not_measured(rule: Rule) -> None:
+    [column] = rule.value.meta.root_names()
+    dtype = load_schema("rated").dtypes[column]
+    past: Any = {pl.String(): "found", pl.Boolean(): True, pl.Int64(): 5, pl.Float64(): 0.9}[dtype]
+    on: Any = "reject" if rule.setting in POLICIES else True if rule.is_switch else 0.5 if dtype == pl.Float64() else 1
+    if rule.is_lower_bound:
+        past, on = (0.1, 0.5) if dtype == pl.Float64() else (0, 1)
+    found = verdict({column: past}, **{rule.setting: on})
+    assert found is not None
+    assert found[0] == rule.reason
+    if column in NULLABLE:
+        assert verdict({column: None}, **{rule.setting: on}) is None

@@ -77,11 +77,11 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
     assert found(text) == {}
 
 
-@given(st.integers(0, 10**14), st.integers(0, 9))
+@given(st.integers(0, 10**14 - 1), st.integers(0, 9))
 def test_of_ten_last_digits_exactly_one_makes_a_card_number(body: int, digit: int) -> None:
     numbers = [f"4{body:014d}{last}" for last in range(10)]
     assert sum(map(is_card_number, numbers)) == 1
-    assert not is_card_number(numbers[digit][:-3]), "too short for any issuer"
+    assert not is_card_number(numbers[digit][:-4]), "too short for any issuer"
 
 
 @given(st.integers(0, 10**18 - 1), st.integers(1, 96))
