@@ -4,25 +4,31 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from rows import conversation, dataset_digests, row_id, sealed
 from stages.errors import ConfigError, UsageError
 from stages.models import copy_tokenizer, load_model
 from stages.pipeline import CURATE, STAGES
-from stages.rate import surprise
+from stages.rate import job, surprise
 from stages.runner import Outcome, Request, run_stage
 from stages.runs import start_run
-from stages.schema import load_schema
+from stages.schema import check_table, load_schema
 from stages.storage import LocalStore
 from stages.tokenize.builtin_templates import CHATML
 from stages.tokenizer_files import open_tokenizer
+from strategies import tables
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import make_tokenizer
+from workbench import lend
 
 SIGNALS = {c.name: 0 for c in load_schema("scored").columns if not c.may_be_missing and c.type != "string"}
 DOCUMENT = [{"role": "text", "content": "The capital of France is Paris."}]
@@ -222,3 +228,52 @@ def test_a_tokenizer_of_another_model_is_refused(base: Path, tmp_path: Path) -> 
     copy_tokenizer(base, foreign)
     with pytest.raises(ConfigError, match=r"its tokenizer makes token \d+, and its model knows 90"):
         rate(tmp_path / "out", foreign, ROWS)
+
+
+def without_start_token(folder: Path) -> Path:
+    """A tokenizer that knows some letters, drops every other character, and has no token that begins a text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(vocab_size=60, show_progress=False)
+    tokenizer.train_from_iterator(["the cat sat on the mat"], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_both_readings_leave_out_a_first_token_that_nothing_predicts(tmp_path: Path) -> None:
+    tokenizer = without_start_token(tmp_path / "tokenizer")
+    base = save_model(make_config(60), tmp_path / "base")
+    copy_tokenizer(tokenizer, base)
+    rows = {
+        "a": ("the cat", "sat on the mat"),
+        "one": ("the cat", "the"),
+        "dropped": ("the cat", "答案"),
+        "both": ("答", "答"),
+    }
+    outcome = rate(tmp_path / "rated", base, rows)
+    found = ratings(outcome)
+    before, answer = (
+        open_tokenizer(base).encode(text, add_special_tokens=False) for text in ("the cat\n\n", "sat on the mat")
+    )
+    with torch.no_grad():
+        log_p = load_model(base, torch.float64)(input_ids=torch.tensor([before + answer])).logits[0].log_softmax(-1)
+    losses = [-float(log_p[len(before) + i - 1, token]) for i, token in enumerate(answer)][1:]
+    assert found[row_id("a")]["perplexity"] == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-5)
+    assert [found[row_id(name)]["answer_tokens"] for name in ("one", "dropped", "both")] == [1, None, None]
+    assert outcome.receipt["facts"]["base"]["unrated"] == {"nothing_to_predict": 3}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(given_rows=tables("scored"))
+def test_any_rows_are_rated_to_rows_that_keep_their_schema(base: Path, given_rows: pl.DataFrame) -> None:
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ("scored", "rated"):
+            (folder / name).mkdir()
+        given_rows.write_parquet(folder / "scored" / "part-00000.parquet")
+        bench = lend(folder / "scratch", input_digests={"base": "tiny"})
+        params = STAGES["rate"].params(perplexity=True, cpu_threads=1)
+        job.run(folder / "scored", base=base, rated=folder / "rated", params=params, workbench=bench)
+        rated = pl.read_parquet(folder / "rated" / "*.parquet")
+    check_table(rated, load_schema("rated"), "rated")
+    assert rated.select(given_rows.columns).equals(given_rows)

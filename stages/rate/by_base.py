@@ -57,7 +57,7 @@ def _ratings(
         unrated[reason] += 1
     # Loss over loss, as Li et al. 2024 (Cherry LLM) define it; Superfiltering's code divides the perplexities.
     ifd = loss / loss_alone if loss is not None and loss_alone else None
-    return alone.answer_tokens, _perplexity(loss), _perplexity(loss_alone), ifd
+    return alone.answer_tokens or None, _perplexity(loss), _perplexity(loss_alone), ifd
 
 
 def _gap(alone: Loss, given: Loss | None, longest: int) -> str | None:
@@ -67,7 +67,7 @@ def _gap(alone: Loss, given: Loss | None, longest: int) -> str | None:
     if max(alone.sequence_tokens, given.sequence_tokens) > longest:
         return "too_long"
     if not alone.predicted_tokens:
-        return "single_token"
+        return "nothing_to_predict"
     if alone.nats is None or given.nats is None:
         return "not_a_number"
     return None

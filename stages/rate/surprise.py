@@ -133,8 +133,8 @@ class BaseReader:
             is_rendered = pair.context and self.params.prompt_form == "own_template"
             before = context if is_rendered else [*self.start, *context]
             # Without a start token nothing predicts the first token of an answer alone, so it never counts.
-            first = [1 if self.start else 0]
-            yield Encoded(before + answer, [0] * len(before) + first + [1] * (len(answer) - 1), len(answer))
+            counts = ([1 if self.start else 0] + [1] * len(answer))[: len(answer)]
+            yield Encoded(before + answer, [0] * len(before) + counts, len(answer))
 
     def _ids(self, texts: list[str], *, literal: bool) -> list[list[int]]:
         """Token ids; with `literal`, text that looks like a control token is text."""
