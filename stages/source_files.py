@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from stages.errors import UsageError
 
 CHUNK_BYTES = 1 << 20
+MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,60 @@ def list_source_files(roots: Sequence[Path]) -> list[SourceFile]:
 
 
 def _list_root(root: Path) -> Iterator[SourceFile]:
-    if not root.exists():
-        raise UsageError(f"source {root} does not exist; give an existing file or folder")
-    if not root.is_dir():
+    if not root.exists() and not root.is_symlink():
+        yield from _list_pattern(root)
+    elif not root.is_dir():
         yield _inspect(root, source=root.name.split(".")[0], name=root.name)
-        return
-    for folder, subfolders, names in os.walk(root, followlinks=False):
+    else:
+        yield from _list_folder(root, root)
+
+
+def _list_pattern(pattern: Path) -> Iterator[SourceFile]:
+    """Files that a pattern with *, ? or [] matches, and those below folders that it matches, as below the folder that
+    the pattern starts in."""
+    plain = next((number for number, part in enumerate(pattern.parts) if MAGIC.search(part)), None)
+    root = Path(*pattern.parts[:plain])
+    if plain is None or not root.is_dir():
+        raise UsageError(f"source {pattern} does not exist; give an existing file or folder, or a pattern with *")
+    matches = sorted(root.glob(str(Path(*pattern.parts[plain:]))))
+    if not matches:
+        raise UsageError(f"source {pattern} matches no file; give a pattern that does")
+    listed: set[Path] = set()
+    for path in matches:
+        below = path.relative_to(root).parents
+        if any((root / folder).is_symlink() for folder in below) or any(
+            part.startswith(".") for part in path.relative_to(root).parts
+        ):
+            continue  # what lies behind a link is outside
+        found = _list_folder(root, path) if path.is_dir() and not path.is_symlink() else [_inspect_below(root, path)]
+        for file in found:
+            if file.path not in listed:
+                listed.add(file.path)
+                yield file
+
+
+def _list_folder(root: Path, top: Path) -> Iterator[SourceFile]:
+    unreadable: list[OSError] = []
+    for folder, subfolders, names in os.walk(top, followlinks=False, onerror=unreadable.append):
         linked = [name for name in subfolders if (Path(folder) / name).is_symlink()]
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in linked)
         for name in sorted([*names, *linked]):
             if not name.startswith("."):
                 yield _inspect_below(root, Path(folder) / name)
+    for error in unreadable:
+        path = Path(os.fsdecode(error.filename))
+        source, name = _place(root, path / "")
+        yield SourceFile(source, name, path, "", f"unreadable: {error.strerror}")
+
+
+def _place(root: Path, path: Path) -> tuple[str, str]:
+    """Source and name of what lies below a root."""
+    name = path.relative_to(root).as_posix()
+    return name.split("/")[0] if "/" in name else root.resolve().name, name
 
 
 def _inspect_below(root: Path, path: Path) -> SourceFile:
-    name = path.relative_to(root).as_posix()
-    source = name.split("/")[0] if "/" in name else root.resolve().name
+    source, name = _place(root, path)
     return _inspect(path, source=source, name=name)
 
 

@@ -10,6 +10,9 @@ from stages.ingest.unusable import Unusable
 # What Alpaca's generator wrote where it had no answer.
 PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE)
 
+MEDIA_MARKS = ("<image>", "<video>", "<audio>")  # as LLaVA's data has them, on lines of their own
+MEDIA_MARK = re.compile(r"^\s*<(?:image|video|audio)>\s*$", re.MULTILINE)
+
 
 class Turn(NamedTuple):
     """One message: role is system, user, assistant, tool or text."""
@@ -65,9 +68,11 @@ def text_of(record: Record, field: str | None) -> str:
 
 
 def refuse_unusable_prompt(text: str, field: str, rules: Rules) -> None:
-    """Raises Unusable for a prompt that says nothing or has blanks."""
+    """Raises Unusable for a prompt that says nothing, has blanks, or is about a picture that is not there."""
     if not text or text.isspace():
         raise Unusable("empty_prompt", field, text)
+    if ">" in text and (mark := MEDIA_MARK.search(text)):
+        raise Unusable("image_content", field, mark[0].strip())
     if found := rules.find_placeholder(text):
         raise Unusable("unfilled_placeholder", field, found[0])
 

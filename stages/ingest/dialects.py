@@ -11,6 +11,7 @@ from stages.ingest.trees import convert_tree
 from stages.ingest.turns import convert_turns
 from stages.ingest.unusable import Unusable
 
+ANSWERS = ("response", "answer", "completion", "output")  # of which preference data numbers two
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS = {
     "turns": ("messages", "conversations", "conversation"),
@@ -51,7 +52,19 @@ SPELLINGS = {
     "tree": ("prompt",),
     "label": ("label", "labels", "class"),
     **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
-    **{name: (name,) for name in ("chosen", "rejected", "role", "message_tree_id", "parent_id")},
+    "chosen": (
+        "chosen",
+        "chosen_response",
+        "better_response",
+        *(f"{name}_{first}" for name in ANSWERS for first in "j0a1"),
+    ),
+    "rejected": (
+        "rejected",
+        "rejected_response",
+        "worse_response",
+        *(f"{name}_{last}" for name in ANSWERS for last in "kb21"),
+    ),
+    **{name: (name,) for name in ("role", "message_tree_id", "parent_id")},
 }
 # Names that mean a prompt or a response only where the other one is there too.
 ONLY_TOGETHER = {"user", "human", "problem", "solution", "reply", "generation", "assistant", "gpt", "bot", "q", "a"}
@@ -182,6 +195,8 @@ class Dialects:
         for meaning, other in (("prompt", "response"), ("response", "prompt")):
             if spelt[meaning] in ONLY_TOGETHER and not spelt[other]:
                 spelt[meaning] = None
+        if spelt["chosen"] == spelt["rejected"]:
+            spelt["chosen"] = None
         if spelt["context"] == spelt["prompt"]:
             spelt["context"] = None
         fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}

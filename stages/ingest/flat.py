@@ -35,6 +35,8 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     repairs: list[Repair] = []
     question = _asked(record, fields, rules, repairs)
     answer = text_of(record, fields["response"])
+    if record.get(fields["response"]) is None:
+        raise Unusable("empty_answer", fields["response"], None)
     refuse_unusable_prompt(question, fields["prompt"], rules)
     refuse_unusable_answer(answer, fields["response"])
     turns = [Turn("user", question), Turn("assistant", answer)]

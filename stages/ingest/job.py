@@ -12,6 +12,7 @@ from stages.ingest.finish import write_rows
 from stages.ingest.parts import Kept, Parsed, result_params
 from stages.ingest.reading import read_files
 from stages.ingest.stage import IngestParams
+from stages.ingest.templates import load as load_templates
 from stages.source_files import SourceFile
 
 SHOWN = 5
@@ -27,6 +28,8 @@ def run(
     """
     files = sorted(raw, key=lambda file: (file.source, file.name))
     _refuse_unusable_list(files)
+    if params.templates:
+        load_templates(params.templates)  # so that a fault in them is told before anything is read
     read, reused = _read(files, params, workbench)
     parsed = [(file, read[file]) for file in files]
     write_rows(parsed, conversations, quarantined, workbench.workers)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from stages.ingest.conversation import Rules
+from stages.ingest.conversation import MEDIA_MARKS, Rules
 from stages.ingest.conversation_table import FEATURES, TURN_TYPES, Columns
 from stages.ingest.dialects import Dialect, Dialects
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START, convert_pair
@@ -155,6 +155,7 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         | answer.str.contains(BLANK)
         | answer.str.contains(MAY_BE_NO_ANSWER)
         | prompt.str.contains(PREAMBLE_START, literal=True)
+        | question.str.contains_any(list(MEDIA_MARKS))
         | question.str.contains("\0", literal=True)
         | answer.str.contains("\0", literal=True)
     )

@@ -170,9 +170,9 @@ def _part(reading: Reading, number: int, unit: Unit | BrokenRecord) -> Part:
 
 
 def _transform_of(reading: Reading) -> Transform:
-    return _transform(reading.params.model_dump_json())
+    return _transform(reading.params.model_dump_json(), reading.file if reading.params.templates else None)
 
 
 @cache
-def _transform(params: str) -> Transform:
-    return Transform(IngestParams.model_validate_json(params))
+def _transform(params: str, file: SourceFile | None) -> Transform:
+    return Transform(IngestParams.model_validate_json(params), file)

@@ -32,6 +32,12 @@ class IngestParams(Params):
         "which column is what, for tables with names of their own: {prompt: Model Prompt, response: Correct Answer}; "
         "upper and lower case are the same; records that lack a column named here are told by their own names",
     )
+    templates: str | None = setting(
+        None,
+        "prompt templates that make instructions of data sets for other tasks: a YAML, JSON or Jinja file, or `nlp` for "
+        "the built-in ones; several for a task, of which each record gets one by its content",
+        content=True,
+    )
     repairs: tuple[Repair, ...] = setting(
         ("placeholder_input_removed", "preamble_removed", "trailing_turns_removed", LICENCE_REMOVED),
         "repairs that may be made, each written on the rows it touched; without its repair a record is left as it is, "

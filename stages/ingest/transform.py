@@ -14,10 +14,12 @@ from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
 from stages.ingest.pairs import Shape, read_alike, shape_of
 from stages.ingest.stage import IngestParams
+from stages.ingest.templates import Templates, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
 from stages.ingest.unusable import Unusable, place_of, shortened
 from stages.json_blocks import Block
 from stages.records import BrokenRecord, Found, Record
+from stages.source_files import SourceFile
 
 
 class Ingested(NamedTuple):
@@ -33,13 +35,14 @@ class Ingested(NamedTuple):
 class Transform:
     """Decides over records, each on its own; records in equal form share what is known of their form."""
 
-    def __init__(self, params: IngestParams) -> None:
+    def __init__(self, params: IngestParams, file: SourceFile | None = None) -> None:
+        self.templates = Templates(params.templates, file)
         self.dialects, self.rules = Dialects(params.columns), Rules(params)
         self._shape: Shape | None = None  # of the last block; a block of another shape is told from its first record
 
     def block(self, block: Block) -> Ingested:
         """What the records of a block hold: the same as `found` for each of them, and faster where they are alike."""
-        shape = self._shape or self._shape_of(block)
+        shape = None if self.templates.sets else self._shape or self._shape_of(block)
         alike = read_alike(block, shape, self.rules) if shape else None
         if not shape or not alike or not alike.columns.lengths:
             self._shape = None
@@ -101,6 +104,11 @@ class Transform:
                 continue
             try:
                 value = as_object(record.value)
+                if one := self.templates.set_of(value):
+                    number = chosen(one, value)
+                    made.dialects[f"template {one.name} {number}"] += 1
+                    made.add(record, convert_by_template(value, one, number, self.rules))
+                    continue
                 dialect = self.dialects.of(value)
                 if dialect.name == TREE_FRAGMENT and "message_id" in value:
                     made.fragments.append(Fragment(record.index, record.byte_offset, value))

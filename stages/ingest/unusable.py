@@ -84,7 +84,8 @@ ADVICE: dict[str, Advice] = {
     "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
     "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
     "row_group_too_large": Advice(
-        "row groups that fit into a few hundred MiB", "write the file again with shorter values or fewer rows to a group"
+        "row groups that fit into a few hundred MiB",
+        "write the file again with shorter values or fewer rows to a group",
     ),
     "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
     # records that cannot be read
@@ -111,6 +112,7 @@ ADVICE: dict[str, Advice] = {
     "not_text": Advice("text", "write the value as text"),
     "nul_character": Advice("text without NUL characters", "remove the NUL characters"),
     "invalid_unicode": Advice("text without lone surrogates", "write the text again from its source"),
+    "template_failed": Advice("fields that the prompt template can show", "mend the record or the template"),
     "special_token": Advice(
         "text without the control tokens of chat templates", "take the marks out, or change special_token_pattern"
     ),
