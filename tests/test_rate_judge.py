@@ -200,6 +200,15 @@ def test_a_token_budget_counts_what_the_server_says(tmp_path: Path) -> None:
     assert told(outcome)["tokens"] == 200
 
 
+def test_requests_that_the_server_refuses_cost_no_token(tmp_path: Path) -> None:
+    def third_time(handler: Handler, _: dict[str, Any], before: int) -> str | None:
+        return SCORE_FOUR if before == 2 else send(handler, b"slow down", 429)
+
+    with judge_server(third_time) as server:
+        outcome = judge(tmp_path, server.address, judge_max_tokens=1090, judge_concurrency=1)
+    assert told(outcome) == {"answered": 4, "graded": 4, "requests": 12, "tokens": 200}
+
+
 def test_a_reply_without_a_grade_is_counted_and_not_asked_for_again(tmp_path: Path) -> None:
     with judge_server(lambda *_: "I would rather not say.") as server:
         outcome = judge(tmp_path, server.address)
@@ -274,6 +283,8 @@ def test_a_table_in_many_parts_is_graded_like_one(tmp_path: Path, monkeypatch: p
         ({"judge_endpoint": "http://user:password@host/v1"}, "TEMPER_JUDGE_API_KEY"),
         ({"judge_endpoint": "http://host/v1?api-key=abc"}, "without user, password or query"),
         ({"judge_endpoint": "ftp://host/v1"}, "must be http"),
+        ({"judge_endpoint": "http://host:99999/v1"}, "Port out of range"),
+        ({"judge_endpoint": "http://host:x/v1"}, "Port could not be cast"),
         ({"judge_lowest": 5}, "judge_lowest must be less"),
     ],
 )

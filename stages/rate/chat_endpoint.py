@@ -29,11 +29,14 @@ BYTES_PER_TOKEN = 3  # few tokens of a text are shorter, so this counts too many
 
 
 class RequestFailed(TemperError):
-    """This request got no usable reply; `passing` when the same request may get one later."""
+    """This request got no usable reply; `passing` when the same request may get one later.
 
-    def __init__(self, why: str, *, passing: bool, wait: float | None = None) -> None:
+    `refused` when the server said so itself, and so spent no token on it; `wait` = the seconds that it asked for.
+    """
+
+    def __init__(self, why: str, *, passing: bool, refused: bool = False, wait: float | None = None) -> None:
         super().__init__(why)
-        self.passing, self.wait = passing, wait
+        self.passing, self.refused, self.wait = passing, refused, wait
 
 
 class Reply(NamedTuple):
@@ -94,6 +97,7 @@ class ChatEndpoint:
             try:
                 reply = self._send(sent)
             except RequestFailed as error:
+                self.budget.settle(may_cost, 0 if error.refused else may_cost)
                 if not error.passing or attempt >= self.params.judge_retries:
                     raise
                 self._back_off(attempt, error.wait)
@@ -144,7 +148,7 @@ class ChatEndpoint:
             )
         is_passing = status in PASSING or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         wait = _seconds_to_wait(response.getheader("Retry-After"))
-        raise RequestFailed(f"HTTP {status}: {said}", passing=is_passing, wait=wait)
+        raise RequestFailed(f"HTTP {status}: {said}", passing=is_passing, refused=True, wait=wait)
 
     def _clean(self, text: str) -> str:
         """Some servers repeat the key when they refuse it."""

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
@@ -81,6 +82,8 @@ class RateParams(Params):
                 "judge_endpoint must be http(s)://host[:port]/path without user, password or query; "
                 "a key belongs in TEMPER_JUDGE_API_KEY, which is written down nowhere"
             )
+        if self.judge_endpoint:
+            _ = urlsplit(self.judge_endpoint).port  # ValueError for one that no server can have
         return self
 
     def inputs_left_out(self) -> tuple[str, ...]:
