@@ -45,7 +45,7 @@ def open_inputs(stage: Stage, params: Params, given: Mapping[str, Sequence[Path]
 def open_input(schema: Schema, paths: tuple[Path, ...], imports: Path) -> Input:
     """One input; `imports` is where a table made by hand may be written."""
     if schema.kind == "files":
-        files = list_source_files(paths)
+        files = list_source_files(paths, imports)
         return Input(schema, paths, digest_of([(f.source, f.name, f.sha256, f.problem) for f in files]), files)
     if len(paths) != 1:
         raise UsageError(

@@ -32,24 +32,40 @@ def stamp_of(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def list_source_files(roots: Sequence[Path]) -> list[SourceFile]:
+def list_source_files(roots: Sequence[Path], downloads: Path | None = None) -> list[SourceFile]:
     """Every file at or under `roots`, sorted by source and name; links, pipes and unreadable files carry a problem.
 
     A folder's first-level subfolders are sources of their own; files that lie directly in it, or a root that is a
     file, belong to the source named after the root. Hidden files are left out. Nothing outside the roots is opened.
+    A root may be a pattern, or s3://bucket/prefix; then the files are fetched into `downloads`.
     Raises UsageError for a root that does not exist.
     """
-    files = [file for root in roots for file in _list_root(root)]
+    files = [
+        file
+        for number, root in enumerate(roots)
+        for file in _list_root(root, downloads / f"{number:03d}" if downloads else None)
+    ]
     return sorted(files, key=lambda file: (file.source, file.name))
 
 
-def _list_root(root: Path) -> Iterator[SourceFile]:
+def _list_root(root: Path, downloads: Path | None) -> Iterator[SourceFile]:
+    if root.parts[:1] == ("s3:",):
+        yield from _fetched(root, downloads)
+        return
     if not root.exists() and not root.is_symlink():
         yield from _list_pattern(root)
     elif not root.is_dir():
         yield _inspect(root, source=root.name.split(".")[0], name=root.name)
     else:
         yield from _list_folder(root, root)
+
+
+def _fetched(root: Path, downloads: Path | None) -> list[SourceFile]:
+    if downloads is None or len(root.parts) < 2:
+        raise UsageError(f"source {root} cannot be fetched here; give s3://bucket/prefix as an input of a stage")
+    from stages.s3_source import fetch_files  # boto3 takes long to import
+
+    return fetch_files(root, downloads)
 
 
 def _list_pattern(pattern: Path) -> Iterator[SourceFile]:
