@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from curated_run import filled
 from rows import conversation, sealed, table
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform as filter_rows
@@ -43,7 +44,7 @@ def invented_conversations(rows: int = 120) -> Rows:
 def curated(folder: Path) -> dict[str, Path]:
     """Every table from `conversations` to `examples`, with rows set aside at each stage; all ledgers balance."""
     rows = table("unique", invented_conversations())
-    unique, repeated = rows.head(108), rows.slice(108).drop("group_id")
+    unique, repeated = rows.head(108), rows.slice(108)
     scored = score_rows(unique, params=ScoreParams()).scored
     rated = conform(scored.lazy(), load_schema("rated"), "scored").collect()
     kept, rejected = filter_rows(rated, params=FilterParams())
@@ -57,7 +58,7 @@ def curated(folder: Path) -> dict[str, Path]:
     clean = kept.slice(2)
     mixture = mixed(clean.slice(5))
     tables: dict[str, pl.DataFrame] = {
-        "conversations": rows.drop("group_id"),
+        "conversations": rows,
         "unique": unique,
         "duplicates": repeated.with_columns(
             unique["row_id"].head(12).alias("survivor_id"), pl.lit("prompt").alias("matched_key"),
@@ -74,8 +75,25 @@ def curated(folder: Path) -> dict[str, Path]:
         "refused": mixture.head(3).with_columns(reason=pl.lit("too_long"), detail=pl.lit("700 tokens of at most 512")),
     }  # fmt: skip
     made = {name: rows.to_dicts() for name, rows in tables.items()}
+    made |= {
+        "decontamination": [checked("quiz.jsonl", 2), checked("other.jsonl", 0)],
+        "mix_summary": [summed("source", "dolly"), summed("task", "")],
+    }
     made |= {"quarantined": quarantined(), "examples": examples(mixture.slice(3))}
-    return {name: sealed(folder / name, name, rows) for name, rows in made.items()}
+    return {name: sealed(folder / name, name, filled(name, rows)) for name, rows in made.items()}
+
+
+def checked(eval_file: str, flagged: int) -> dict[str, Any]:
+    """What decontaminate says of one evaluation file."""
+    return {"eval_file": eval_file, "sha256": "0f" * 32, "items": 40, "eval_exact": 0, "eval_ngram": flagged,
+            "eval_rephrased": 0, "too_common": 0, "least_score": 0.3, "false_positive_rate": 0.025}  # fmt: skip
+
+
+def summed(part: str, name: str) -> dict[str, Any]:
+    """What mix says of one source or task."""
+    return {"part": part, "name": name, "requested_share": 0.5, "rows_available": 33, "rows_left_out": 3, "rows_validation": 2,
+            "rows_test": 1, "rows_train": 27, "rows_seen": 54, "effective_epochs": 1.8, "share_of_rows": 0.421,
+            "share_of_chars": 0.5}  # fmt: skip
 
 
 def mixed(clean: pl.DataFrame) -> pl.DataFrame:

@@ -68,7 +68,7 @@ def test_every_section_is_there_when_every_table_is(given: Given, tmp_path: Path
     [
         ((), []),
         (("training_log",), ["training"]),
-        (("scored",), ["signals"]),
+        (("scored",), ["thresholds", "signals"]),
         (("rejected",), ["reasons"]),
         (("examples",), ["funnel", "tokens"]),
         (("kept", "rejected", "verdict"), ["funnel", "spreads", "makeups", "reasons", "gates"]),
@@ -128,7 +128,7 @@ def test_a_reason_is_shown_with_its_first_rows_where_they_came_from_and_what_was
     text = text_of(page_of(given, tmp_path))
     refused = row_id("town 5")
     assert (
-        f"sharegpt · sharegpt.jsonl record 5 {refused} refusal phrase As an AI language model, value 1 threshold 0"
+        f"sharegpt · sharegpt.jsonl record 5 {refused} refusal phrase As an AI language model, task type chat value 1 threshold 0"
         in text
     )
     assert "detail 700 tokens of at most 512" in text

@@ -6,26 +6,22 @@ from typing import Any
 
 import polars as pl
 
+from curated_run import filled
+from report_tables import checked, summed
 from rows import chat, conversation, sealed
 from stages.report.funnel import Files, files_of
 from stages.report.marks import Marked
 from stages.report.reasons import Quote, set_aside_of
 from stages.report.spread import makeups_of, spreads_of
 from stages.report.stage import ReportParams
-from stages.schema import load_schema
+from stages.report.summaries import summary_of
+from stages.report.thresholds import curves_of
 from stages.tables import read_table
-
-NOTHING: dict[type[pl.DataType], Any] = {pl.Int64: 0, pl.Float64: 0.0, pl.Boolean: False, pl.String: "", pl.Int32: 1}
 
 
 def tables(folder: Path, **rows: list[dict[str, Any]]) -> dict[str, pl.LazyFrame]:
     """Sealed tables; columns that must be there and do not matter here hold nothing."""
-    made = {}
-    for name, given in rows.items():
-        needed = [column for column in load_schema(name).columns if not column.may_be_missing]
-        filler = {c.name: c.values[0] if c.values else NOTHING.get(c.dtype.base_type()) for c in needed}
-        made[name] = read_table(sealed(folder / name, name, [filler | row for row in given]))
-    return made
+    return {name: read_table(sealed(folder / name, name, filled(name, given))) for name, given in rows.items()}
 
 
 def marked(text: Marked | None) -> list[str]:
@@ -118,3 +114,40 @@ def test_many_reasons_share_the_room_for_quotes(tmp_path: Path) -> None:
     shown = quotes(tables(tmp_path, quarantined=faults), examples_per_reason=10)
     assert len(shown) == 90 * 6
     assert len({re.sub(r".* record ", "", quote.place) for quote in shown}) == 90 * 6
+
+
+def rule_rows() -> dict[str, list[dict[str, Any]]]:
+    """Answers of 1 to 40 characters: those below 20 are rejected, those of code below 5."""
+    rows = []
+    for n in range(1, 41):
+        task, limit = ("code", 5.0) if n % 2 else ("chat", 20.0)
+        row = conversation(f"n{n}", "Ask", "x" * n) | {"response_chars": n, "prompt_chars": 3, "task_type": task}
+        verdict = {"reason": "too_short", "value": float(n), "threshold": limit} if n < limit else {}
+        rows.append(row | verdict)
+    told = ("reason", "value", "threshold")
+    bare = [{name: value for name, value in row.items() if name not in told} for row in rows]
+    kept = [clean for clean, row in zip(bare, rows, strict=True) if "reason" not in row]
+    return {"rated": bare, "kept": kept, "rejected": [row for row in rows if "reason" in row]}
+
+
+def test_the_nearest_rows_stand_on_both_sides_of_the_thresholds_that_rejected_rows(tmp_path: Path) -> None:
+    curves = {curve.setting: curve for curve in curves_of(tables(tmp_path, **rule_rows()), ReportParams())}
+    found = curves["min_response_chars"]
+    assert (found.rejected, found.thresholds) == (11, [5.0, 20.0])
+    assert found.misses is not None
+    near = [[dict(quote.facts) for quote in side] for side in (found.misses.rejected, found.misses.kept)]
+    assert {facts["value"] for facts in near[0]} >= {3.0, 18.0}
+    assert {(facts["value"], facts["threshold"]) for facts in near[1]} >= {(5.0, 5.0), (20.0, 20.0)}
+    assert curves["max_response_chars"].rejected == 0
+    assert next(iter(curves)) == "min_response_chars", "rules that rejected rows come first"
+
+
+def test_a_summary_shows_shares_as_percentages_and_leaves_out_what_nothing_is_known_of(tmp_path: Path) -> None:
+    given = tables(tmp_path, decontamination=[checked("quiz.jsonl", 2)], mix_summary=[summed("task", "")])
+    evals, mix = summary_of(given, "decontamination"), summary_of(given, "mix_summary")
+    assert evals is not None
+    assert mix is not None
+    assert evals.rows == [["quiz.jsonl", "40", "0", "2", "0", "0", "0.3", "2.5 %"]]
+    assert [name for name, _ in evals.columns][-1] == "false_positive_rate"
+    assert mix.rows[0][0] == "task · none given"
+    assert summary_of({}, "mix_summary") is None

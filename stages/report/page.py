@@ -16,6 +16,8 @@ from stages.report.release import gates_of, model_version_of
 from stages.report.sources import sources_of
 from stages.report.spread import makeups_of, spreads_of
 from stages.report.stage import ReportParams
+from stages.report.summaries import summary_of
+from stages.report.thresholds import curves_of
 from stages.report.training import splits_of, token_chart, training_of
 
 SECTIONS = {
@@ -26,7 +28,9 @@ SECTIONS = {
     "duplicates": "Duplicates",
     "contaminated": "Contamination",
     "reasons": "Set aside",
+    "thresholds": "What if",
     "signals": "Signals",
+    "mix": "Mix",
     "tokens": "Tokens",
     "training": "Training",
     "evaluation": "Evaluation",
@@ -47,7 +51,7 @@ class Page(NamedTuple):
 def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> Page:
     """The page for `tables`; a section whose tables are absent or empty is left out. Equal input gives equal bytes."""
     found = _sections(tables, params)
-    shown = [name for name in SECTIONS if found[name]]
+    shown = [name for name in SECTIONS if found[name] or (name == "contaminated" and found["evals"])]
     data = [(name, count_rows(table), digests.get(name, "")[:12]) for name, table in sorted(tables.items())]
     template = environment().get_template("page.html.jinja")
     facts = {"shown": shown, "titles": SECTIONS, "data": data, "tiles": _tiles(found), "sources_shown": SOURCES_SHOWN}
@@ -64,8 +68,11 @@ def _sections(tables: Tables, params: ReportParams) -> dict[str, Any]:
         "spreads": spreads_of(tables),
         "makeups": makeups_of(tables),
         **_set_aside_sections(set_aside_of(tables, params)),
+        "evals": summary_of(tables, "decontamination"),
         "filtered": "kept" in tables,
+        "thresholds": curves_of(tables, params),
         "signals": signals_of(tables),
+        "mix": summary_of(tables, "mix_summary"),
         "tokens": splits_of(tables),
         "token_chart": token_chart(tables),
         "training": training_of(tables),

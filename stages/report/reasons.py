@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from stages.conversation_text import prompt_text, response_text
+from stages.filter_rules import RULES
 from stages.report.datasets import Tables, fetch
 from stages.report.funnel import DECISIONS, Decision
 from stages.report.marks import Marked, begin, mark_differences, mark_run
@@ -20,6 +21,8 @@ DOUBTFUL_FIRST = {"duplicates": "similarity", "contaminated": "overlap"}  # the 
 QUOTES_SHOWN = 600  # per table, so that a page with many reasons stays within a few megabytes
 READ_CHARS = 20_000  # of a text, to find in it what is to be marked
 TEXTS = ("prompt", "response")
+# Of all signals of a rejected row, those that its rule looked at.
+RULE_COLUMNS = {rule.reason: rule.value.meta.root_names() for rule in RULES}
 ITEM_TEXTS = ("eval_text", "item_text")  # the whole evaluation item, where decontaminate tells it
 
 
@@ -81,7 +84,7 @@ def _set_aside(decision: Decision, tables: Tables, params: ReportParams) -> SetA
 def _quotes(rows: pl.LazyFrame, decision: Decision, tables: Tables, chars: int) -> dict[int, Quote]:
     given = set(rows.collect_schema().names())
     evidence = [name for name in _evidence(decision) if name in given]
-    told = fetch(rows.select(ROW, *_quoted(decision.sets_aside, evidence))).to_dicts()
+    told = fetch(rows.select(ROW, "reason", *_quoted(decision.sets_aside, evidence))).to_dicts()
     survivors = _survivors([row["survivor_id"] for row in told if row.get("survivor_id")], tables)
     return {row[ROW]: _compared(row, evidence, survivors.get(row.get("survivor_id", "")), chars) for row in told}
 
@@ -119,6 +122,8 @@ def _compared(row: Mapping[str, Any], evidence: Sequence[str], survivor: Mapping
         stays = _quote(survivor, [], {name: pair[1] for name, pair in pairs.items()})
         told = [name for name in evidence if name != "survivor_id"]
         return _quote(row, told, {name: pair[0] for name, pair in pairs.items()}, stays)
+    if decided := RULE_COLUMNS.get(row["reason"]) if "threshold" in row else None:
+        evidence = [name for name in evidence if name in (*decided, "task_type", "value", "threshold")]
     item = _evaluation_item(row, chars) if row.get("eval_file") else None
     told = [name for name in evidence if item is None or not name.startswith(("eval_", "evidence"))]
     return _quote(row, told, _excerpts(row, evidence, chars), item)
@@ -144,8 +149,10 @@ def _evaluation_item(row: Mapping[str, Any], chars: int) -> Quote:
     place = f"{row['eval_file']} item {row['eval_item']:,}"
     run = row["evidence"]
     text = next((row[name] for name in ITEM_TEXTS if row.get(name)), run)
-    label = "Words in common" if text is run else "Item"
-    return Quote(place, None, [], None, mark_run(text, run, chars) or begin(text, chars), label=label)
+    # The evidence of an item in other words is more than words of the row: then nothing is marked.
+    is_in_row = any(mark_run(row.get(name) or "", run, chars) for name in TEXTS)
+    told = (mark_run(text, run, chars) if is_in_row else None) or begin(text, chars)
+    return Quote(place, None, [], None, told, label="Evidence" if text is run else "Item")
 
 
 def _excerpts(row: Mapping[str, Any], evidence: Sequence[str], chars: int) -> dict[str, Marked | None]:

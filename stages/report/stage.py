@@ -14,7 +14,7 @@ class ReportParams(Params):
 
 TABLES = (
     "conversations", "quarantined", "unique", "duplicates", "scored", "rated", "kept", "rejected", "clean", "contaminated",
-    "mixture", "left_out", "examples", "refused", "training_log", "evaluation", "generations", "model_version", "verdict",
+    "decontamination", "mixture", "left_out", "mix_summary", "examples", "refused", "training_log", "evaluation", "generations", "model_version", "verdict",
 )  # fmt: skip
 
 STAGE = Stage(

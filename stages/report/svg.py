@@ -4,7 +4,7 @@ Colours come from the page's style by class name. All text is escaped. Equal inp
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -101,17 +101,24 @@ def paired_histogram(
     return _framed(drawn, ticks, marks, height, label)
 
 
-def line_chart(lines: Sequence[Line], label: str, *, height: int = 220) -> Markup:
-    """Lines over one pair of axes with ticks at round numbers; points that are not finite are left out."""
+def line_chart(
+    lines: Sequence[Line], label: str, *, height: int = 220, across: Sequence[Tick] | None = None,
+    up_text: Callable[[float], str] = short,
+) -> Markup:  # fmt: skip
+    """Lines over one pair of axes with ticks at round numbers; points that are not finite are left out.
+
+    With `across` the ticks of the x axis are these, and the x of a point is its place between 0 and 1.
+    """
     shown = [line._replace(points=[point for point in line.points if math.isfinite(sum(point))]) for line in lines]
     points = [point for line in shown for point in line.points]
     if not points:
         return Markup("")
-    x_bounds = _bounds([x for x, _ in points])
+    x_bounds = (0.0, 1.0) if across else _bounds([x for x, _ in points])
     y_values = round_ticks(*_bounds([y for _, y in points]), 5)
     y_bounds = (y_values[0], y_values[-1])
-    across = [Tick(_place(x, x_bounds), short(x)) for x in round_ticks(*x_bounds, 5) if x_bounds[0] <= x <= x_bounds[1]]
-    up = [Tick(_place(y, y_bounds), short(y)) for y in y_values]
+    round_numbers = [x for x in round_ticks(*x_bounds, 5) if x_bounds[0] <= x <= x_bounds[1]]
+    across = across or [Tick(_place(x, x_bounds), short(x)) for x in round_numbers]
+    up = [Tick(_place(y, y_bounds), up_text(y)) for y in y_values]
     drawn = Markup("").join(_drawn_line(line, x_bounds, y_bounds, height) for line in shown)
     return _framed(drawn, across, up, height, label)
 

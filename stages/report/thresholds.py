@@ -1,0 +1,130 @@
+"""What other thresholds of the filter would keep, and the rows that only just fell on one side.
+
+Told from the rows alone: a threshold is known where a row was rejected by it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+from markupsafe import Markup
+
+from stages.conversation_text import prompt_text, response_text
+from stages.filter_rules import RULES, Rule
+from stages.report import svg
+from stages.report.datasets import Tables, fetch
+from stages.report.formats import short
+from stages.report.marks import begin
+from stages.report.reasons import TEXTS, Quote
+from stages.report.stage import ReportParams
+from stages.schema import load_schema
+from stages.what_if import kept_curve
+
+NEAREST_SHOWN = 3  # rows on each side of a threshold
+TICKS = 5
+CURVE_POINTS = 301  # quantiles: where a rule rejects one row of three hundred the curve still bends
+READ = ("rated", "scored")  # what the filter measures its rows by, the later one first
+
+
+class Misses(NamedTuple):
+    """The rows nearest to a rule's threshold on each side, nearest first."""
+
+    rejected: list[Quote]
+    kept: list[Quote]
+
+
+class RuleCurve(NamedTuple):
+    """What one rule alone keeps by its threshold; `thresholds` are those by which it rejected rows of this run."""
+
+    reason: str
+    setting: str
+    is_lower_bound: bool
+    description: str
+    rejected: int
+    thresholds: list[float]
+    chart: Markup
+    misses: Misses | None
+
+
+def curves_of(tables: Tables, params: ReportParams) -> list[RuleCurve]:
+    """Every rule with a number for a threshold whose values differ; those that rejected rows come first."""
+    name = next((name for name in READ if name in tables), None)
+    if name is None:
+        return []
+    columns = set(tables[name].collect_schema().names())
+    rules = [rule for rule in RULES if not rule.is_switch and set(rule.value.meta.root_names()) <= columns]
+    found = [curve for rule in rules if (curve := _curve(rule, tables[name], tables, params))]
+    return sorted(found, key=lambda curve: -curve.rejected)
+
+
+def _curve(rule: Rule, rows: pl.LazyFrame, tables: Tables, params: ReportParams) -> RuleCurve | None:
+    points = kept_curve(rows, rule, CURVE_POINTS)
+    if points.height < 2:
+        return None
+    mine = tables["rejected"].filter(pl.col("reason") == rule.reason) if "rejected" in tables else None
+    told = fetch(mine.group_by("threshold").agg(rows=pl.len())).sort("threshold") if mine is not None else None
+    thresholds = told["threshold"].to_list() if told is not None else []
+    described = {column.name: column for column in load_schema("kept").columns}
+    column = described[rule.value.meta.root_names()[0]]
+    rejected = int(told["rows"].sum()) if told is not None else 0
+    misses = _misses(rule, mine, tables, params.excerpt_chars) if mine is not None and thresholds else None
+    chart = _chart(points, thresholds, is_share=column.unit == "share", label=f"{rule.setting}: share kept")
+    return RuleCurve(
+        rule.reason, rule.setting, rule.is_lower_bound, column.description, rejected, thresholds, chart, misses
+    )
+
+
+def _chart(points: pl.DataFrame, thresholds: Sequence[float], *, is_share: bool, label: str) -> Markup:
+    """Share of the rows kept over the threshold; numbers that are no shares stand on a logarithmic axis."""
+    values = [*points["threshold"].to_list(), *thresholds]
+    low, high = (_along(value, is_share=is_share) for value in (min(values), max(values)))
+    places = [(_along(value, is_share=is_share) - low) / (high - low or 1) for value in values]
+    shares: list[float] = points["share"].to_list()
+    curve = svg.Line("train", list(zip(places, shares, strict=False)))
+    marks = [svg.Line("threshold", [(place, min(shares)), (place, 1.0)]) for place in places[points.height :]]
+    ends = [low + (high - low) * n / (TICKS - 1) for n in range(TICKS)]
+    across = [svg.Tick(n / (TICKS - 1), short(end if is_share else 10**end - 1)) for n, end in enumerate(ends)]
+    return svg.line_chart(
+        [curve, *marks], label, height=110, across=across, up_text=lambda share: f"{100 * share:.6g} %"
+    )
+
+
+def _along(value: float, *, is_share: bool) -> float:
+    return value if is_share else math.log10(1 + max(value, 0.0))
+
+
+def _misses(rule: Rule, rejected: pl.LazyFrame, tables: Tables, chars: int) -> Misses:
+    kept: list[Quote] = []
+    if "kept" in tables:
+        # Thresholds differ by task type: a kept row is held to the one that rejected rows of its own type.
+        limits = fetch(rejected.group_by("task_type").agg(threshold=pl.col("threshold").first()))
+        measured = tables["kept"].with_columns(value=rule.value).join(
+            limits.lazy(), on="task_type", nulls_equal=True
+        )  # fmt: skip
+        kept = _nearest(measured, chars)
+    return Misses(_nearest(rejected, chars), kept)
+
+
+def _nearest(rows: pl.LazyFrame, chars: int) -> list[Quote]:
+    distance = (pl.col("value") - pl.col("threshold")).abs()
+    ids = rows.filter(pl.col("value").is_not_null()).select("row_id", distance=distance)
+    nearest = fetch(ids.bottom_k(NEAREST_SHOWN, by=["distance", "row_id"])).sort("distance", "row_id")
+    texts = [
+        text.str.head(chars).alias(name) for name, text in zip(TEXTS, (prompt_text(), response_text()), strict=True)
+    ]
+    lengths = [
+        text.str.len_chars().alias(f"{n}_length")
+        for n, text in zip(TEXTS, (prompt_text(), response_text()), strict=True)
+    ]
+    wanted = rows.filter(pl.col("row_id").is_in(nearest["row_id"].to_list()))
+    told = fetch(wanted.select("row_id", "source", "file", "record", "value", "threshold", *texts, *lengths)).to_dicts()
+    by_id = {row["row_id"]: row for row in told}
+    return [_quote(by_id[row_id], chars) for row_id in nearest["row_id"]]
+
+
+def _quote(row: dict[str, object], chars: int) -> Quote:
+    place = " · ".join(str(part) for part in (row["source"], row["file"]) if part) + f" record {row['record']:,}"
+    prompt, response = (begin(str(row[n] or ""), chars, int(str(row[f"{n}_length"] or 0))) for n in TEXTS)
+    facts = [(name, row[name]) for name in ("value", "threshold")]
+    return Quote(place, str(row["row_id"]), facts, prompt if prompt.pieces else None, response)
