@@ -14,7 +14,7 @@ from stages.decontaminate.lexicon import FUNCTION_WORDS
 from stages.decontaminate.overlaps import FOUND
 from stages.decontaminate.similarity import Texts, score_pairs
 from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.turns import final_number
+from stages.decontaminate.turns import answer_words, final_number
 
 SAMPLED_TURNS = 20_000  # enough to know which words are rare in the rows
 TURNS_AT_ONCE = 16_384
@@ -37,7 +37,7 @@ def find_rephrasings(
 ) -> Rephrased:
     """The rows of which a turn says what an item says, each with the item it is likest to.
 
-    `turns` has row_id, turn, text (normalised) and answer (the final number of the row's answer); `clean_rows` are
+    `turns` is what `asked_turns` gives; `clean_rows` are
     the ids of rows known clean.
     """
     rate = params.max_false_positive_rate
@@ -66,7 +66,7 @@ BEST: dict[str, type[pl.DataType]] = {
 
 
 def _items(texts: Sequence[EvalText]) -> pl.DataFrame:
-    """file, item, text, answer of the prompts that say enough."""
+    """file, item, text, answer and number of the prompts that say enough."""
     table = pl.DataFrame(texts, schema=["file", "item", "text", "role"], orient="row")
     answers = (
         table.filter(role="answer").group_by("file", "item", maintain_order=True).agg(answer=pl.col("text").last())
@@ -78,13 +78,13 @@ def _items(texts: Sequence[EvalText]) -> pl.DataFrame:
         .with_columns(text=normalised(pl.col("text")))
         .unique(["file", "item", "text"], maintain_order=True)
         .join(answers, on=["file", "item"], how="left", maintain_order="left")
-        .select("file", "item", "text", answer=final_number(pl.col("answer")))
+        .select("file", "item", "text", answer=answer_words(pl.col("answer")), number=final_number(pl.col("answer")))
     )
     return prompts.filter(pl.Series(content_words(prompts["text"]) >= LEAST_CONTENT_WORDS))
 
 
 def _texts(table: pl.DataFrame, weights: Weights) -> Texts:
-    return Texts(features_of(table["text"], weights), table["answer"].fill_null(np.nan).to_numpy())
+    return Texts(features_of(table["text"], weights), table["number"].fill_null(np.nan).to_numpy(), table["answer"])
 
 
 def _best(turns: pl.DataFrame, known: Texts, items: pl.DataFrame, weights: Weights) -> pl.DataFrame:
@@ -111,7 +111,7 @@ def _own_scores(items: pl.DataFrame, known: Texts) -> dict[str, Floats]:
     file = items["file"].rank("dense").to_numpy().astype(np.int64)
     place = items.select(pl.col("item").rank("dense").over("file")).to_series().to_numpy()
     asked = np.flatnonzero(place <= SELF_CHECKED)
-    texts = Texts(known.features.of_texts(asked), known.answers[asked])
+    texts = Texts(known.features.of_texts(asked), known.numbers[asked], known.answers.gather(asked))
     pairs = score_pairs(texts, known, apart=(item[asked], item))
     best = np.zeros(item.max() + 1)
     left = asked[pairs.left]

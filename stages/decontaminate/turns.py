@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from stages.conversation_text import answers_text, normalised
+from stages.conversation_text import answers_text, normalised, words
 
 LONG_WORDS = 160  # a longer turn is compared by its beginning and in parts
 WINDOW_WORDS = 80
@@ -12,25 +12,26 @@ NUMBER = r"\d+(?:\.\d+)?"
 
 
 def asked_turns(rows: pl.LazyFrame) -> pl.DataFrame:
-    """row_id, turn, text (normalised) and answer (the final number of all answers) of what rows ask."""
+    """row_id, turn, text (normalised), answer (words between spaces) and number (the last of all answers)."""
     turns = (
-        rows.select("row_id", "messages", answer=final_number(answers_text()))
+        rows.select("row_id", "messages", answer=answer_words(answers_text()), number=final_number(answers_text()))
         .explode("messages", empty_as_null=False)
         .select(
             "row_id",
             "answer",
+            "number",
             role=pl.col("messages").struct.field("role"),
             content=pl.col("messages").struct.field("content"),
         )
         .filter(pl.col("role").is_in(["user", "text"]))
-        .select("row_id", "answer", "content", text=normalised(pl.col("content")))
+        .select("row_id", "answer", "number", "content", text=normalised(pl.col("content")))
         .filter(pl.col("text") != "")
         .collect()
     )
     long = pl.col("text").str.count_matches(" ") >= LONG_WORDS
     every = pl.concat([turns.filter(~long).drop("content"), _parts(turns.filter(long))])
     numbered = every.sort("row_id", "text").with_columns(turn=pl.int_range(pl.len()).over("row_id"))
-    return numbered.select("row_id", "turn", "text", "answer")
+    return numbered.select("row_id", "turn", "text", "answer", "number")
 
 
 def questions() -> pl.Expr:
@@ -41,18 +42,24 @@ def questions() -> pl.Expr:
 
 def _parts(turns: pl.DataFrame) -> pl.DataFrame:
     """The beginning of each turn, its lines of some words, and pieces that overlap."""
-    words = turns.with_columns(words=pl.col("text").str.split(" "))
+    split = turns.with_columns(words=pl.col("text").str.split(" "))
     starts = pl.int_ranges(0, pl.max_horizontal(pl.col("words").list.len() - STEP_WORDS, 1), STEP_WORDS)
-    pieces = words.with_columns(start=starts).explode("start")
+    pieces = split.with_columns(start=starts).explode("start")
     lines = turns.with_columns(text=pl.col("content").str.split("\n")).explode("text")
     lines = lines.with_columns(text=normalised(pl.col("text")))
     parts = [
-        words.with_columns(text=pl.col("words").list.head(LONG_WORDS).list.join(" ")),
+        split.with_columns(text=pl.col("words").list.head(LONG_WORDS).list.join(" ")),
         pieces.with_columns(text=pl.col("words").list.slice("start", WINDOW_WORDS).list.join(" ")),
         lines.filter(pl.col("text").str.count_matches(" ").is_between(LEAST_LINE_WORDS - 1, LONG_WORDS)),
     ]
-    columns = ["row_id", "answer", "text"]
+    columns = ["row_id", "answer", "number", "text"]
     return pl.concat([part.select(columns) for part in parts]).unique(maintain_order=True)
+
+
+def answer_words(text: pl.Expr) -> pl.Expr:
+    """The words of a text between spaces, so that an answer is found in it whole; null without a word."""
+    found = words(normalised(text))
+    return pl.when(found.list.len() > 0).then(pl.concat_str(pl.lit(" "), found.list.join(" "), pl.lit(" ")))
 
 
 def final_number(text: pl.Expr) -> pl.Expr:

@@ -1,0 +1,116 @@
+"""Seconds, memory, recall and false positives of decontaminate on real files.
+
+    .venv/bin/python tests/bench/decontaminate.py --evals <folder> --rows <alpaca json> --clean <gsm8k train> [--copies 1 4 16]
+
+Rows are instruction records (JSON or JSONL, also .gz). `--clean` are rows known to hold no item, for the rate of false
+positives. Every eighth item of gsm8k_test.jsonl is planted in other words, by rule, and every eighth word by word.
+Prints one Markdown table; seconds are CPU seconds of one thread, the best of two. With several `--copies` the rows are
+multiplied, each copy with words of its own, which shows how cost grows.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import polars as pl  # noqa: E402 - after the number of threads is set
+
+from rows import conversation  # noqa: E402 - the script runs from anywhere
+from stages.decontaminate.stage import DecontaminateParams  # noqa: E402
+from stages.decontaminate.transform import transform  # noqa: E402
+from stages.records import Record, read_records  # noqa: E402
+from stages.source_files import list_source_files  # noqa: E402
+from test_decontaminate_rephrasings import in_other_words  # noqa: E402
+
+EVERY = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evals", required=True, type=Path)
+    parser.add_argument("--rows", required=True, type=Path)
+    parser.add_argument("--clean", required=True, type=Path)
+    parser.add_argument("--copies", type=int, nargs="+", default=[1])
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(measure(asked)))
+        return
+    names = [
+        "rows",
+        "CPU s",
+        "rows/CPU s",
+        "peak MiB",
+        "verbatim found",
+        "rephrased found",
+        "falsely, known clean",
+        "of the rows",
+    ]
+    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
+    for copies in asked.copies:  # each in its own process, so that its memory is its own
+        command = [sys.executable, *sys.argv, "--one", "--copies", str(copies)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        print("| " + " | ".join(found) + " |", flush=True)
+
+
+def measure(asked: argparse.Namespace) -> list[str]:
+    """One line of the table."""
+    table = pl.DataFrame(rows_of(asked), infer_schema_length=None).lazy()
+    evals = list_source_files([asked.evals])
+    seconds = []
+    for _ in range(2):
+        started = time.process_time()
+        found = transform(table, evals=evals, params=DecontaminateParams()).contaminated.collect()
+        seconds.append(time.process_time() - started)
+    rows = dict(table.group_by("source").len().collect().rows())
+    flagged = dict(found.group_by("source").len().rows())
+    told = [f"{flagged.get(name, 0) / rows[name]:.2%}" for name in ("verbatim", "rephrased", "clean", "rows")]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    count = sum(rows.values())
+    return [f"{count:,}", f"{min(seconds):.1f}", f"{count / min(seconds):,.0f}", f"{peak:,.0f}", *told]
+
+
+def rows_of(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of the sources verbatim, rephrased, clean and rows."""
+    items = [record["question"] for record in records(asked.evals / "gsm8k_test.jsonl")][::EVERY]
+    rows = [row("verbatim", i, text, "Well.") for i, text in enumerate(items)]
+    rows += [row("rephrased", i, in_other_words(text, i), "Well.") for i, text in enumerate(items)]
+    rows += [row("clean", i, r["question"], r["answer"]) for i, r in enumerate(records(asked.clean))]
+    given = records(asked.rows)
+    for copy in range(asked.copies[0]):
+        own = f" word{copy}" * bool(copy)
+        rows += [
+            row("rows", i + copy * len(given), f"{r['instruction']}\n\n{r['input']}".strip() + own, r["output"] + own)
+            for i, r in enumerate(given)
+        ]
+    return rows
+
+
+def row(source: str, number: int, question: str, answer: str) -> dict[str, Any]:
+    return conversation(f"{source} {number}", question, answer, source=source) | {
+        "messages": messages(question, answer)
+    }
+
+
+def messages(question: str, answer: str) -> list[dict[str, str | None]]:
+    empty = {"reasoning_content": None, "tool_calls": None}
+    return [{"role": "user", "content": question, **empty}, {"role": "assistant", "content": answer, **empty}]
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    [file] = list_source_files([path])
+    return [record.value for record in read_records(file) if isinstance(record, Record)]  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main()
