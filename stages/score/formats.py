@@ -1,6 +1,7 @@
 """What form an answer has, what form its question asks for, and which kind of task the two are (expressions).
 
-Columns they read: `prompt`, `answers`, `ending`, `task`, `is_document`, `is_call` (the last answer only calls a tool).
+Columns they read: `prompt`, `answers`, `ending`, `task`, `is_document`, `is_call` (the last answer only calls a tool),
+`is_single`, `asks_for_code` and `has_code`.
 """
 
 import polars as pl
@@ -59,29 +60,40 @@ ASKED = {
     r"(?:one|single)[- ]word (?:answer|response|reply))",
     "number": rf"(?i){EDGE}(?:answer|respond|reply|return|output|give)[^.\n]{{0,20}} (?:only|just) (?:with )?(?:the|an?) (?:final )?(?:number|numeral|integer){EDGE}",
 }
+ASKED_WORDS = ["json", "table", "tabular", "bullet", "numbered", " word", "-word", "number", "numeral", "integer"]
 FITS = {
     "json": ("json", "code"), "table": ("table", "code"), "list": ("list",), "one_word": ("one_word", "number"),
     "number": ("number",),
 }  # fmt: skip
 
 
+def asks_for_code() -> pl.Expr:
+    return pl.col("prompt").str.contains(ASKS_FOR_CODE)
+
+
+def has_code() -> pl.Expr:
+    return pl.col("answers").str.contains(rf"{_FENCE}|{CODE_LINE}")
+
+
 def answer_format() -> pl.Expr:
     """Name of the form of the last answer; null for a document and for a call of a tool."""
     text = pl.col("ending").str.strip_chars()
-    bare = text.str.replace(r"^```\w*\n([\s\S]*)\n```$", "${1}")
-    items, lines = text.str.count_matches(_ITEM), text.str.count_matches(_LINE)
-    is_json = bare.str.contains(r"^(?:\{\s*(?:\}|\"[\s\S]*:[\s\S]*\})|\[\s*(?:\]|[\[{\"\d-][\s\S]*\]))$")
-    return (
-        pl.when(pl.col("is_document") | pl.col("is_call")).then(None)
-        .when(text == "").then(pl.lit("empty"))
-        .when(text.str.contains(r"^[$€£¥]?\s?[-+]?\d[\d,. /]*\s?%?\.?$")).then(pl.lit("number"))
-        .when(is_json).then(pl.lit("json"))
-        .when(text.str.contains(_FENCE, literal=True) | text.str.contains(CODE_LINE)).then(pl.lit("code"))
-        .when(_is_table(text)).then(pl.lit("table"))
-        .when((items >= 2) & (items * 2 >= lines)).then(pl.lit("list"))
-        .when(text.str.contains(r"^[^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]+$")).then(pl.lit("one_word"))
-        .otherwise(pl.lit("prose"))
-    )  # fmt: skip
+    fenced = pl.when(text.str.starts_with(_FENCE)).then(text).str.extract(r"^```\w*\n([\s\S]*)\n```$", 1)
+    bare = pl.coalesce(fenced, pl.when(text.str.contains(r"^[\[{]")).then(text))
+    code = pl.when("has_code").then(text)  # an expensive pattern reads no more texts than it must
+    several = pl.when(text.str.contains("\n", literal=True)).then(text)
+    items, lines = several.str.count_matches(_ITEM), several.str.count_matches(_LINE)
+    forms = {
+        "empty": text == "",
+        "number": text.str.contains(r"^[$€£¥]?\s?[-+]?\d[\d,. /]*\s?%?\.?$"),
+        "json": bare.str.contains(r"^(?:\{\s*(?:\}|\"[\s\S]*:[\s\S]*\})|\[\s*(?:\]|[\[{\"\d-][\s\S]*\]))$"),
+        "code": code.str.contains(rf"{_FENCE}|{CODE_LINE}"),
+        "table": _is_table(pl.when(several.str.contains("|", literal=True)).then(several)),
+        "list": (items >= 2) & (items * 2 >= lines),
+        "one_word": text.str.contains(r"^[^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]+$"),
+    }
+    found = pl.coalesce(*(pl.when(is_form).then(pl.lit(name)) for name, is_form in forms.items()), pl.lit("prose"))
+    return pl.when(~pl.col("is_document") & ~pl.col("is_call")).then(found)
 
 
 def _is_table(text: pl.Expr) -> pl.Expr:
@@ -92,8 +104,9 @@ def _is_table(text: pl.Expr) -> pl.Expr:
 
 def asked_format() -> pl.Expr:
     """Name of the form that a question of one turn asks for; null where it asks for none."""
-    asked = [pl.when(pl.col("prompt").str.contains(pattern)).then(pl.lit(name)) for name, pattern in ASKED.items()]
-    return pl.when(pl.col("is_single") & ~pl.col("prompt").str.contains(ASKS_FOR_CODE)).then(pl.coalesce(asked))
+    may_ask = pl.col("prompt").str.contains_any(ASKED_WORDS, ascii_case_insensitive=True)
+    prompt = pl.when(may_ask & pl.col("is_single") & ~pl.col("asks_for_code")).then(pl.col("prompt"))
+    return pl.coalesce(pl.when(prompt.str.contains(pattern)).then(pl.lit(name)) for name, pattern in ASKED.items())
 
 
 def format_mismatch() -> pl.Expr:
@@ -109,16 +122,14 @@ def task_type() -> pl.Expr:
     """One of TASKS: by the source's own label where it is telling, else by the words of question and answer."""
     prompt, answers, task = pl.col("prompt"), pl.col("answers"), pl.col("task")
     labelled = [pl.when(task.str.contains(pattern)).then(pl.lit(name)) for name, pattern in LABELS.items()]
-    code = answers.str.contains(rf"{_FENCE}|{CODE_LINE}") | prompt.str.contains(ASKS_FOR_CODE)
-    math = answers.str.contains(_EQUATION) | (
-        prompt.str.contains(_DO_SUMS) & prompt.str.contains(r"\d") & answers.str.contains(r"\d")
-    )
+    counts = prompt.str.contains(r"\d") & answers.str.contains(r"\d")
+    math = answers.str.contains(_EQUATION) | pl.when(counts).then(prompt).str.contains(_DO_SUMS).fill_null(value=False)
     extraction = prompt.str.contains(_TAKES_FROM_TEXT) & prompt.str.contains(_HAS_TEXT)
     return (
         pl.when(pl.col("is_document") | pl.col("is_call")).then(pl.lit("other"))
         .otherwise(pl.coalesce(
             *labelled,
-            pl.when(code).then(pl.lit("code")),
+            pl.when(pl.col("asks_for_code") | pl.col("has_code")).then(pl.lit("code")),
             pl.when(math).then(pl.lit("math")),
             pl.when(extraction).then(pl.lit("extraction")),
             pl.lit("chat"),

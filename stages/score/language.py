@@ -15,7 +15,7 @@ import yaml
 
 from stages.score.characters import FIRST_SCRIPT, SCRIPTS, UPPER, Characters
 from stages.word_bytes import Hashes
-from stages.word_runs import Runs, word_hashes
+from stages.word_runs import Runs, ranges, word_hashes
 
 WORDS = Path(__file__).parent / "language_words.yaml"
 OF_SCRIPT = {
@@ -30,14 +30,18 @@ MIN_LETTERS = 2  # of a script that one language uses
 MIN_SCORE = 1.5  # two words, one of them in no other language
 MIN_SHARE = 0.08  # of the words: names and code hold a frequent word now and then
 MANY_WORDS = 100  # how many distinct frequent words a text has stops growing
+SLOT_BITS = 20
+SLOT_SHIFT = np.uint64(64 - SLOT_BITS)
 AHEAD = 1.6  # times the score of the next language
 
 
 class WordTable(NamedTuple):
-    """Sorted hashes of the frequent words, and what each says for each language."""
+    """The frequent words by hash, and for which languages each speaks: word i for those from starts[i] to starts[i + 1]."""
 
+    slots: npt.NDArray[np.int16]  # upper bits of a hash -> number of the word that may be meant
     hashes: Hashes
-    weights: npt.NDArray[np.float64]  # words x languages
+    starts: npt.NDArray[np.int64]
+    spoken: npt.NDArray[np.int64]  # number of a language
     languages: list[str]
 
 
@@ -84,18 +88,18 @@ def _main_script(letters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _scores(words: Runs, table: WordTable) -> npt.NDArray[np.float64]:
     """Texts x languages: the weights of the distinct frequent words in each text."""
-    places = np.minimum(np.searchsorted(table.hashes, words.hashes), len(table.hashes) - 1)
+    places = table.slots[words.hashes >> SLOT_SHIFT]
     known = np.flatnonzero(table.hashes[places] == words.hashes)
     size = len(table.hashes)
     pairs = words.owners[known] * size + places[known]
     pairs.sort()
     owners, places = np.divmod(pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]], size)
-    texts = len(words.counts)
-    per_language = [
-        np.bincount(owners, weights=table.weights[places, number], minlength=texts)
-        for number in range(len(table.languages))
-    ]
-    return np.stack(per_language, axis=1)
+    counts = table.starts[places + 1] - table.starts[places]
+    languages = table.spoken[ranges(table.starts[places], counts)]
+    cells = np.repeat(owners, counts) * len(table.languages) + languages
+    shape = (len(words.counts), len(table.languages))
+    total = np.bincount(cells, weights=np.repeat(1 / counts, counts), minlength=shape[0] * shape[1])
+    return np.asarray(total.reshape(shape), dtype=np.float64)
 
 
 def _clearly_ahead(scores: npt.NDArray[np.float64], enough: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -110,7 +114,10 @@ def word_table() -> WordTable:
     """The frequent words of all languages."""
     listed = {code: set(text.split()) for code, text in yaml.safe_load(WORDS.read_text(encoding="utf-8")).items()}
     every = sorted(set.union(*listed.values()))
-    stands = np.array([[word in of_language for of_language in listed.values()] for word in every], dtype=np.float64)
     hashes = word_hashes(pl.Series(every)).hashes
-    order = np.argsort(hashes)
-    return WordTable(hashes[order], (stands / stands.sum(axis=1, keepdims=True))[order], list(listed))
+    slots = np.zeros(1 << SLOT_BITS, dtype=np.int16)
+    # Of two words in one slot the first is never found; the table is large enough for that to be one or two.
+    slots[(hashes >> SLOT_SHIFT)[::-1]] = np.arange(len(every), dtype=np.int16)[::-1]
+    spoken = [[number for number, words in enumerate(listed.values()) if word in words] for word in every]
+    starts = np.cumsum([0, *map(len, spoken)])
+    return WordTable(slots, hashes, starts, np.concatenate(spoken).astype(np.int64), list(listed))

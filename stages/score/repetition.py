@@ -1,13 +1,13 @@
 """How much of a text repeats itself: runs of words, lines and paragraphs, by sorting hashes, text by text at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from stages.word_bytes import Hashes, Ints
-from stages.word_runs import Runs, run_hashes
+from stages.word_runs import Runs
 
 SLICE_TEXTS = 1 << 16  # their numbers take 16 of 64 bits; the other 48 are the hash, alike however texts are split
 TEXT_BITS = np.uint64(48)
@@ -45,11 +45,11 @@ def copied_share(answers: Runs, prompts: Runs) -> pl.Series:
     return pl.concat([_copied_share(answer, prompt) for answer, prompt in pairs])
 
 
-def repetition(words: Runs, lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
-    """The signals about repetition and diversity of texts given by the hashes of their words, lines and paragraphs."""
+def repetition(words: Runs, runs: Mapping[int, Runs], lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
+    """The signals about repetition and diversity of texts, given by hashes: of words, runs by length, lines, paragraphs."""
     found = {}
     for length, name in RUN_NAMES.items():
-        repeats = repeats_of(run_hashes(words, length))
+        repeats = repeats_of(runs[length])
         found[f"repeated_{name}_share"] = repeats.repeated_share
         found[f"top_{name}_share"] = repeats.top_share
     found["repeated_line_share"] = repeats_of(lines).repeated_share

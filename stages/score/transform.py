@@ -9,10 +9,10 @@ from stages.private_data import KINDS, count_of
 from stages.score import characters
 from stages.score.arithmetic import wrong_equation
 from stages.score.characters import Characters, characters_of
-from stages.score.formats import format_mismatch
+from stages.score.formats import asks_for_code, format_mismatch, has_code
 from stages.score.language import WITHOUT_LATIN, languages_of
 from stages.score.phrases import ASKS_FOR_LANGUAGE
-from stages.score.repetition import copied_share, repetition
+from stages.score.repetition import RUN_NAMES, copied_share, repetition
 from stages.score.signals import SIGNALS
 from stages.score.stage import ScoreParams
 from stages.score.texts import pieces, texts_of
@@ -44,7 +44,9 @@ def transform(unique: pl.DataFrame, *, params: ScoreParams) -> Scored:
     """`unique` with COLUMNS behind its own, in the same order of rows."""
     texts = texts_of(unique)
     words = word_hashes(texts["prompt"]), word_hashes(texts["answers"])
-    texts = texts.with_columns(word_count=pl.Series(words[1].counts))
+    texts = texts.with_columns(
+        word_count=pl.Series(words[1].counts), asks_for_code=asks_for_code(), has_code=has_code()
+    )
     asked, said = characters_of(texts["prompt"]), characters_of(texts["answers"])
     told = texts.select(signal.alias(name) for name, signal in SIGNALS.items())
     measured = told.with_columns(
@@ -63,8 +65,9 @@ def _words(
 ) -> dict[str, pl.Series]:
     """Repetition, copying, diversity and languages, by the words and characters of prompts and of answers."""
     prompts, answers = words
-    copied = copied_share(run_hashes(answers, COPIED_WORDS), run_hashes(prompts, COPIED_WORDS))
-    found = repetition(answers, pieces(texts, "\n"), pieces(texts, "\n\n"))
+    runs = {length: run_hashes(answers, length) for length in RUN_NAMES}
+    copied = copied_share(runs[COPIED_WORDS], run_hashes(prompts, COPIED_WORDS))
+    found = repetition(answers, runs, pieces(texts, "\n"), pieces(texts, "\n\n"))
     return found | {
         "answer_copies_prompt_share": copied.set(texts["is_document"], None),
         "prompt_language": languages_of(written[0], prompts),
