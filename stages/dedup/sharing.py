@@ -7,7 +7,9 @@ from stages.dedup.sorting import rising, starts_group
 from stages.word_bytes import Booleans, Hashes
 from stages.word_runs import Runs, starts_of
 
-SLOTS_PER_SHINGLE = 3  # at least; then at most one shingle in four counts as shared without being so, which costs time only
+SLOTS_PER_SHINGLE = (
+    3  # at least; then at most one shingle in four counts as shared without being so, which costs time only
+)
 LEAST_BITS, MOST_BITS = 16, 31  # 64 KiB to 2 GiB
 ROUNDING = 1e-9  # a share that is exactly the least one is enough
 

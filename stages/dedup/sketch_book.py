@@ -55,12 +55,13 @@ class Book:
     def numbers_of(self, content: Hashes) -> Ints:
         """The number of each content's sketch, UNKNOWN where there is none."""
         kept = self.field("content")
-        order = rising_order(kept[:, 0])
-        if not len(order):
-            return np.full(len(content), UNKNOWN)
-        at = np.minimum(np.searchsorted(kept[order, 0], content[:, 0]), len(order) - 1)
-        found = order[at]
-        return np.where((kept[found] == content).all(axis=1), found, UNKNOWN)
+        order, asked = rising_order(kept[:, 0]), rising_order(content[:, 0])
+        numbers = np.full(len(content), UNKNOWN)
+        if len(order):  # rising questions are answered several times as fast
+            at = np.searchsorted(kept[order, 0], content[asked, 0])
+            found = order[np.minimum(at, len(order) - 1)]
+            numbers[asked] = np.where((kept[found] == content[asked]).all(axis=1), found, UNKNOWN)
+        return numbers
 
     def field(self, name: str) -> Hashes:
         """A field of all pages."""
