@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from browser import find_browser, measure, screenshot, share_of
+from curated_run import filled
 from report_tables import HOSTILE, curated, trained
 from rows import conversation, sealed
 from stages.report.job import run
@@ -31,6 +32,7 @@ def page() -> Iterator[Path]:
             conversation(f"bad {n}", text, text) | {"file": text[:300], "source": text[:80]}
             for n, text in enumerate(texts)
         ]
+        given["left_out"] = sealed(folder / "out", "left_out", filled("left_out", rows))
         faults = {"reason": "wrong_type", "found": WIDE, "field": HOSTILE}
         given["conversations"] = sealed(folder / "more", "conversations", rows)
         given["quarantined"] = sealed(
