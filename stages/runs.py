@@ -14,6 +14,7 @@ from stages.contract import Params, Pipeline, Stage
 from stages.errors import ConfigError, TryAgain, UsageError
 from stages.pipeline import CURATION, PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params, resolve_sources
+from stages.source_files import is_source, stated_root
 from stages.storage import LocalStore, digest_of, read_json, setting, write_json
 
 PUBLISHED = "dataset"  # the ref that names the newest curated data set
@@ -64,7 +65,7 @@ def start_run(
         "pipeline": pipeline.name,
         "profile": chosen.name,
         "params": {stage: values.model_dump(mode="json") for stage, values in params.items()},
-        "sources": {source: [str(path.absolute()) for path in paths] for source, paths in sorted(found.items())},
+        "sources": {source: [stated_root(path) for path in paths] for source, paths in sorted(found.items())},
     }
     write_json(folder / PLAN, plan)
     return load_run(folder)
@@ -76,7 +77,9 @@ def load_run(folder: Path) -> Run:
         raise UsageError(f"{folder} is no run (it has no {PLAN}); start one with python -m stages start <pipeline>")
     plan = read_json(folder / PLAN)
     pipeline = PIPELINES[plan["pipeline"]]
-    params = {stage: STAGES[stage].params(**values) for stage, values in plan["params"].items()}
+    planned = {stage: STAGES[stage].params(**values) for stage, values in plan["params"].items()}
+    # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
+    params = {name: stage.params() for name, stage in STAGES.items()} | planned
     sources = {name: tuple(map(Path, paths)) for name, paths in plan["sources"].items()}
     return Run(folder, pipeline, plan["profile"], params, sources)
 
@@ -119,7 +122,10 @@ def _refuse_missing_sources(
     needed = {name for s in pipeline.stages for name in (*s.inputs, *params[s.name].inputs_needed())} - made
     problems = [f"source {name} is not given (--source {name}=<path>)" for name in sorted(needed - set(found))]
     problems += [
-        f"source {name}: {path} does not exist" for name, paths in found.items() for path in paths if not path.exists()
+        f"source {name}: {path} does not exist"
+        for name, paths in found.items()
+        for path in paths
+        if not is_source(path)
     ]
     if problems:
         raise ConfigError(f"pipeline {pipeline.name}: {'; '.join(problems)}")

@@ -48,8 +48,27 @@ def list_source_files(roots: Sequence[Path], downloads: Path | None = None) -> l
     return sorted(files, key=lambda file: (file.source, file.name))
 
 
+def is_source(root: Path) -> bool:
+    """Whether files may be listed at a root: it exists, is a pattern that matches something, or lies in S3."""
+    if root.exists() or _is_in_s3(root):
+        return True
+    try:
+        return any(_list_pattern(root))
+    except UsageError:
+        return False
+
+
+def stated_root(root: Path) -> str:
+    """A root as it may be written down for another process, in whichever folder."""
+    return str(root) if _is_in_s3(root) else str(root.absolute())
+
+
+def _is_in_s3(root: Path) -> bool:
+    return root.parts[:1] == ("s3:",)
+
+
 def _list_root(root: Path, downloads: Path | None) -> Iterator[SourceFile]:
-    if root.parts[:1] == ("s3:",):
+    if _is_in_s3(root):
         yield from _fetched(root, downloads)
         return
     if not root.exists() and not root.is_symlink():

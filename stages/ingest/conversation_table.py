@@ -1,7 +1,7 @@
 """Tables of conversations and of what was set aside, built by columns, which is much cheaper than by rows."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,8 @@ from stages.records import BrokenRecord, Record
 from stages.schema import load_schema
 
 ID_WORDS = ("id_high", "id_low")  # the content id, until the whole source is known
-FEATURES = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String)}
-TURN_TYPES = dict.fromkeys(Turn._fields, pl.String)
+FEATURES: dict[str, Any] = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String)}
+TURN_TYPES: dict[str, Any] = dict.fromkeys(Turn._fields, pl.String)
 
 
 class Columns(NamedTuple):
@@ -37,7 +37,7 @@ def columns_of(conversations: Iterable[tuple[int, Conversation]]) -> Columns:
     return Columns(_frame(turns, TURN_TYPES), lengths, _frame(rows, FEATURES))  # type: ignore[arg-type]
 
 
-def _frame(rows: list[tuple[object, ...]], types: dict[str, pl.DataType]) -> pl.DataFrame:
+def _frame(rows: list[tuple[object, ...]], types: dict[str, Any]) -> pl.DataFrame:
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return pl.DataFrame([pl.Series(n, values, dtype=types[n]) for n, values in zip(types, columns, strict=True)])
 

@@ -92,11 +92,12 @@ def read_alike(block: Block, shape: Shape, rules: Rules) -> Alike:
         odd |= _matching(rules.find_special_token, frame["question"]) | _matching(
             rules.find_special_token, frame["response"]
         )
-    for number in odd.arg_true():
+    odd_ones = odd.arg_true().to_list()
+    for number in odd_ones:
         record = {name: getattr(records[number], attribute) for attribute, name in shape.fields.items()}
         left.append((positions[number], record))
     kept = frame.with_columns(record=pl.Series(positions, dtype=pl.Int64)).filter(~odd)
-    return Alike(_columns(kept), len(records) + len(left) - odd.sum(), sorted(left, key=itemgetter(0)))
+    return Alike(_columns(kept), len(records) + len(left) - len(odd_ones), sorted(left, key=itemgetter(0)))
 
 
 def _matching(search: Callable[[str], object], texts: pl.Series) -> pl.Series:

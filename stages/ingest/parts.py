@@ -67,8 +67,8 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
         Counter(dict(names.value_counts().rows()))
         for names in (made.conversations["repairs"].explode().drop_nulls(), made.quarantined["reason"])
     )
-    counts = (dict(counted) for counted in (made.dialects, repairs, reasons))
-    part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments))
+    counts = {"dialects": dict(made.dialects), "repairs": dict(repairs), "reasons": dict(reasons)}
+    part = Part(number, made.records, made.conversations.height, **counts, digests={}, fragments=len(made.fragments))
     if made.fragments:
         text = "".join(json.dumps(fragment) + "\n" for fragment in made.fragments)
         part.path(folder, FRAGMENTS).write_text(text, encoding="utf-8")
@@ -86,11 +86,11 @@ def seal(folder: Path, parts: list[Part], transform: Transform) -> Parsed:
     if any(part.fragments for part in ordered):
         made = transform.trees(_fragments(folder, ordered))
         total = sum(part.records for part in ordered)
-        tables = (table.with_columns(pl.col("record") - total) for table in (made.conversations, made.quarantined))
-        last = write_part(
-            folder, ordered[-1].number + 1, made._replace(**dict(zip(made._fields, tables, strict=False)))
+        conversations, quarantined = (
+            table.with_columns(pl.col("record") - total) for table in (made.conversations, made.quarantined)
         )
-        ordered.append(last)
+        relative = made._replace(conversations=conversations, quarantined=quarantined)
+        ordered.append(write_part(folder, ordered[-1].number + 1, relative))
     (folder / MARKER).write_text(json.dumps([part._asdict() for part in ordered]), encoding="utf-8")
     return Parsed(folder, tuple(ordered))
 

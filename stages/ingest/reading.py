@@ -66,7 +66,7 @@ def read_files(files: Sequence[SourceFile], scratch: Path, params: IngestParams,
 
 def _shared(readings: Sequence[Reading], workers: int) -> Iterator[Progress]:
     parts: dict[Path, list[Part]] = defaultdict(list)  # by folder
-    whole, cut = [], []
+    whole, cut = list[Reading](), list[Reading]()
     for reading in sorted(readings, key=_size, reverse=True):
         is_long = _size(reading) >= MIN_BYTES_TO_CUT and is_cut_in_blocks(reading.file)
         (cut if is_long else whole).append(reading)

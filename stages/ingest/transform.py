@@ -104,10 +104,10 @@ class Transform:
                 continue
             try:
                 value = as_object(record.value)
-                if one := self.templates.set_of(value):
-                    number = chosen(one, value)
-                    made.dialects[f"template {one.name} {number}"] += 1
-                    made.add(record, convert_by_template(value, one, number, self.rules))
+                if prompts := self.templates.set_of(value):
+                    number = chosen(prompts, value)
+                    made.dialects[f"template {prompts.name} {number}"] += 1
+                    made.add(record, convert_by_template(value, prompts, number, self.rules))
                     continue
                 dialect = self.dialects.of(value)
                 if dialect.name == TREE_FRAGMENT and "message_id" in value:

@@ -24,7 +24,7 @@ class Unusable(Exception):
 
 
 def place_of(value: object, is_at_fault: Callable[[str], object]) -> str | None:
-    """Where in a record the first text stands that is at fault, such as `messages[1].content`; None where there is none."""
+    """Where in a record the first text stands that is at fault, such as `messages[1].content`, in alphabetical order; None where there is none."""
     waiting: list[tuple[str, object]] = [("", value)]
     while waiting:
         place, part = waiting.pop()
@@ -32,7 +32,9 @@ def place_of(value: object, is_at_fault: Callable[[str], object]) -> str | None:
             case str() if is_at_fault(part):
                 return place or None
             case dict():
-                waiting.extend((f"{place}.{name}".lstrip("."), inner) for name, inner in reversed(part.items()))
+                waiting.extend(
+                    (f"{place}.{name}".lstrip("."), inner) for name, inner in sorted(part.items(), reverse=True)
+                )
             case list():
                 waiting.extend((f"{place}[{number}]", part[number]) for number in reversed(range(len(part))))
     return None
