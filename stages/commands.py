@@ -119,7 +119,9 @@ def pipeline(options: argparse.Namespace) -> str:
         print(told, flush=True)  # noqa: T201
     version = _publish(run_)
     published = [f"published data set {version[:12]}"] if version else []
-    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {run_.name}"])
+    beside = "report" not in {stage.name for stage in run_.pipeline.stages}
+    report = [f"next: python -m stages run report --run {run_.folder}"] if beside else []
+    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {run_.name}", *report])
 
 
 def _execution_options(options: argparse.Namespace) -> list[str]:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
-from curated_run import filled
+from conftest import run_stages
+from curated_run import filled, finished_run, record
 from report_tables import checked, summed
 from rows import chat, conversation, sealed
 from stages.report.funnel import Files, files_of
@@ -151,3 +153,13 @@ def test_a_summary_shows_shares_as_percentages_and_leaves_out_what_nothing_is_kn
     assert [name for name, _ in evals.columns][-1] == "false_positive_rate"
     assert mix.rows[0][0] == "task · none given"
     assert summary_of({}, "mix_summary") is None
+
+
+@pytest.mark.slow
+def test_a_curation_gets_its_report_though_the_pipeline_has_none(tmp_path: Path) -> None:
+    rows = [record(n) for n in range(5)]
+    run = finished_run(tmp_path / "store", "may", {"conversations": rows, "unique": rows[:4], "mixture": rows[:4]})
+    done = run_stages("run", "report", "--run", run, "--progress", "off")
+    assert done.returncode == 0, done.stderr
+    (page,) = (tmp_path / "store").glob("results/report/*/report/report.html")
+    assert re.search(r'<section id="funnel">.*<b>5</b> conversations.*<b>4</b> mixture', page.read_text(), re.DOTALL)
