@@ -1,5 +1,6 @@
 """Finds which rows contain evaluation texts, and the words they share."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import polars as pl
@@ -9,7 +10,6 @@ from stages.decontaminate.eval_index import SHORT_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
 from stages.word_runs import Runs, run_hashes, word_hashes
 
-ROWS_AT_ONCE = 32_768  # bounds the memory that words take
 MOST_ROWS = 5  # at least so many rows, and at least one in a thousand, may hold a text that is no everyday phrase
 LONG_WORDS = 20  # a text of so many words is no phrase, however many rows hold it
 PAIRS: dict[str, type[pl.DataType]] = {
@@ -36,16 +36,21 @@ class Overlaps(NamedTuple):
     too_common: pl.DataFrame  # row_id, eval_file
 
 
-def find_overlaps(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> Overlaps:
+def find_overlaps(parts: Iterable[pl.DataFrame], index: EvalIndex, min_overlap: float) -> Overlaps:
     """For each row that contains an evaluation text, the one of which it contains most.
 
-    `rows` has row_id, conversation, questions (a list) and answers, all normalised. `found` has row_id, reason,
+    `parts` are the rows, some at a time, with row_id, conversation, questions (a list) and answers, all normalised. `found` has row_id, reason,
     eval_file, eval_item, evidence (the first run of shared words) and overlap (the share of the item's runs of words,
     0-1). What so many rows share that it is an everyday phrase is `too_common`, unless the item's answer follows.
     """
-    parts = [_overlapping(part, index, min_overlap) for part in rows.iter_slices(ROWS_AT_ONCE)]
-    pairs = pl.concat([_equal_questions(rows, index), *parts]).join(index.texts, on="text")
-    judged = _judged(_in_words(pairs, rows), max_common_rows(rows.height))
+    count, pairs = 0, []
+    for rows in parts:
+        count += rows.height
+        found = pl.concat([_equal_questions(rows, index), _overlapping(rows, index, min_overlap)])
+        pairs.append(_in_words(found.join(index.texts, on="text"), rows))
+    if not pairs:
+        return Overlaps(pl.DataFrame(schema=FOUND), pl.DataFrame(schema={"row_id": pl.String, "eval_file": pl.String}))
+    judged = _judged(pl.concat(pairs), max_common_rows(count))
     best_first = judged.filter("proves").sort("row_id", -pl.col("overlap"), pl.col("role") == "answer", "text")
     best = best_first.unique("row_id", keep="first", maintain_order=True)
     found = best.select(
@@ -75,10 +80,14 @@ def _in_words(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         row_answers=pl.concat_str(pl.lit(" "), words(pl.col("answers")).list.join(" "), pl.lit(" ")),
         row_questions=pl.col("questions").list.eval(_question_words()),
     )
-    return pairs.join(said, on="row_id").with_columns(
-        is_whole=(pl.col("role") != "answer") & pl.col("row_phrase").str.contains(spaced["phrase"], literal=True),
-        is_question=pl.col("row_questions").list.contains(pl.col("phrase")),
-        has_answer=pl.col("row_answers").str.contains(spaced["answer"], literal=True).fill_null(value=False),
+    return (
+        pairs.join(said, on="row_id")
+        .with_columns(
+            is_whole=(pl.col("role") != "answer") & pl.col("row_phrase").str.contains(spaced["phrase"], literal=True),
+            is_question=pl.col("row_questions").list.contains(pl.col("phrase")),
+            has_answer=pl.col("row_answers").str.contains(spaced["answer"], literal=True).fill_null(value=False),
+        )
+        .drop("row_phrase", "row_answers", "row_questions")
     )
 
 

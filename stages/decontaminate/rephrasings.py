@@ -1,6 +1,6 @@
 """Finds rows that ask an evaluation item in other words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,9 @@ from stages.decontaminate.lexicon import FUNCTION_WORDS
 from stages.decontaminate.overlaps import FOUND
 from stages.decontaminate.similarity import Texts, score_pairs
 from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.turns import answer_words, final_number
+from stages.decontaminate.turns import answer_words, asked_turns, final_number
 
-SAMPLED_TURNS = 20_000  # enough to know which words are rare in the rows
-TURNS_AT_ONCE = 16_384
+SAMPLED_ROWS = 20_000  # enough to know which words are rare in the rows
 LEAST_CONTENT_WORDS = 4  # an item of fewer is found only word by word: too much is said in other words with three
 SELF_CHECKED = 3_000  # items of one file whose likeness to the others is measured
 SHOWN_CHARS = 200
@@ -29,26 +28,25 @@ class Rephrased(NamedTuple):
 
     found: pl.DataFrame  # the columns FOUND
     calibrations: dict[str, Calibration]
-    best: pl.DataFrame  # row_id, file, score: of each row the likest item of each file, whether flagged or not
 
 
 def find_rephrasings(
-    turns: pl.DataFrame, texts: Sequence[EvalText], clean_rows: pl.Series, params: DecontaminateParams
+    rows: pl.LazyFrame,
+    parts: Iterable[pl.LazyFrame],
+    texts: Sequence[EvalText],
+    clean_rows: pl.Series,
+    params: DecontaminateParams,
 ) -> Rephrased:
     """The rows of which a turn says what an item says, each with the item it is likest to.
 
-    `turns` is what `asked_turns` gives; `clean_rows` are
-    the ids of rows known clean.
+    `parts` are the rows, some at a time; `clean_rows` the ids of rows known clean.
     """
-    rate = params.max_false_positive_rate
-    items = _items(texts)
-    if rate is None or items.is_empty() or turns.is_empty():
-        return Rephrased(pl.DataFrame(schema=FOUND), {}, pl.DataFrame(schema=BEST))
-    sample = turns.sort("row_id", "turn").head(SAMPLED_TURNS)["text"]
-    weights = weights_of([sample, *(part["text"] for part in items.partition_by("file", maintain_order=True))])
+    rate, items = params.max_false_positive_rate, _items(texts)
+    if rate is None or items.is_empty():
+        return Rephrased(pl.DataFrame(schema=FOUND), {})
+    weights = weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
     known = _texts(items, weights)
-    best = pl.concat(_best(part, known, items, weights) for part in turns.iter_slices(TURNS_AT_ONCE))
-    best = best.sort("row_id", "file", -pl.col("score"), "text_number", "turn").unique(["row_id", "file"], keep="first")
+    best = pl.concat([pl.DataFrame(schema=BEST), *(_best(asked_turns(part), known, items, weights) for part in parts)])
     own = _own_scores(items, known)
     clean = best.filter(pl.col("row_id").is_in(clean_rows.implode()))
     clean_scores = {file: _scores_of(clean, file, len(clean_rows)) for file in own}
@@ -57,7 +55,14 @@ def find_rephrasings(
     likest = flagged.sort("row_id", -(pl.col("score") / pl.col("least_score")), "file").unique(
         "row_id", keep="first", maintain_order=True
     )
-    return Rephrased(_with_evidence(likest, turns, items), calibrations, best)
+    found_rows = asked_turns(rows.join(likest.lazy().select("row_id"), on="row_id", how="semi"))
+    return Rephrased(_with_evidence(likest, found_rows, items), calibrations)
+
+
+def _sample(rows: pl.LazyFrame) -> pl.Series:
+    """What the rows of the lowest ids ask: a sample by chance, as ids are digests, and the same in any order."""
+    ids = rows.select(pl.col("row_id").bottom_k(SAMPLED_ROWS))
+    return asked_turns(rows.join(ids, on="row_id", how="semi"))["text"]
 
 
 BEST: dict[str, type[pl.DataType]] = {

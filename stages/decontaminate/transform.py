@@ -1,5 +1,6 @@
 """Divides rows into those that are clean and those that contain evaluation items."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import polars as pl
@@ -12,10 +13,12 @@ from stages.decontaminate.overlaps import find_overlaps
 from stages.decontaminate.rephrasings import find_rephrasings
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.summary import summarise
-from stages.decontaminate.turns import asked_turns, questions
+from stages.decontaminate.turns import questions
 from stages.errors import ConfigError
 from stages.schema import load_schema
 from stages.source_files import SourceFile
+
+ROWS_AT_ONCE = 16_384
 
 
 class Decontaminated(NamedTuple):
@@ -40,9 +43,10 @@ def transform(
         return Decontaminated(kept, _with_columns(kept.head(0)), load_schema("decontamination").empty())
     check_pins(evals, params.pins)
     known = read_eval_set(evals)
-    overlaps = find_overlaps(_texts(kept), build_index(known.texts, params.ngram_words), params.min_overlap)
+    index = build_index(known.texts, params.ngram_words)
+    overlaps = find_overlaps((_texts(part) for part in _parts(kept)), index, params.min_overlap)
     clean_rows = _known_clean(kept, params.known_clean)
-    rephrased = find_rephrasings(asked_turns(kept), known.texts, clean_rows, params)
+    rephrased = find_rephrasings(kept, _parts(kept), known.texts, clean_rows, params)
     found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
     wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
     return Decontaminated(
@@ -57,6 +61,13 @@ def transform(
 def _with_columns(rows: pl.LazyFrame) -> pl.LazyFrame:
     missing = {n: t for n, t in load_schema("contaminated").dtypes.items() if n not in rows.collect_schema()}
     return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in missing.items())
+
+
+def _parts(kept: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
+    """The rows, some at a time, so that not all texts need be in memory."""
+    count = kept.select(pl.len()).collect().item()
+    for first in range(0, count, ROWS_AT_ONCE):
+        yield kept.slice(first, ROWS_AT_ONCE)
 
 
 def _texts(kept: pl.LazyFrame) -> pl.DataFrame:

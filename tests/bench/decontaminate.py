@@ -14,6 +14,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,10 @@ def main() -> None:
     parser.add_argument("--rows", required=True, type=Path)
     parser.add_argument("--clean", required=True, type=Path)
     parser.add_argument("--copies", type=int, nargs="+", default=[1])
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.one:
-        print(json.dumps(measure(asked)))
+    if asked.measure:
+        print(json.dumps(measure(asked.measure, asked.evals)))
         return
     names = [
         "rows",
@@ -57,37 +58,39 @@ def main() -> None:
         "of the rows",
     ]
     print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
-    for copies in asked.copies:  # each in its own process, so that its memory is its own
-        command = [sys.executable, *sys.argv, "--one", "--copies", str(copies)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        print("| " + " | ".join(found) + " |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for copies in asked.copies:  # each in its own process, so that its memory is its own
+            table = Path(folder) / "rows.parquet"
+            pl.DataFrame(rows_of(asked, copies), infer_schema_length=None).write_parquet(table, row_group_size=16_384)
+            command = [sys.executable, *sys.argv, "--measure", str(table)]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            print("| " + " | ".join(found) + " |", flush=True)
 
 
-def measure(asked: argparse.Namespace) -> list[str]:
+def measure(rows: Path, evals_folder: Path) -> list[str]:
     """One line of the table."""
-    table = pl.DataFrame(rows_of(asked), infer_schema_length=None).lazy()
-    evals = list_source_files([asked.evals])
+    table, evals = pl.scan_parquet(rows), list_source_files([evals_folder])
     seconds = []
     for _ in range(2):
         started = time.process_time()
         found = transform(table, evals=evals, params=DecontaminateParams()).contaminated.collect()
         seconds.append(time.process_time() - started)
-    rows = dict(table.group_by("source").len().collect().rows())
+    sizes = dict(table.group_by("source").len().collect().rows())
     flagged = dict(found.group_by("source").len().rows())
-    told = [f"{flagged.get(name, 0) / rows[name]:.2%}" for name in ("verbatim", "rephrased", "clean", "rows")]
+    told = [f"{flagged.get(name, 0) / sizes[name]:.2%}" for name in ("verbatim", "rephrased", "clean", "rows")]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    count = sum(rows.values())
+    count = sum(sizes.values())
     return [f"{count:,}", f"{min(seconds):.1f}", f"{count / min(seconds):,.0f}", f"{peak:,.0f}", *told]
 
 
-def rows_of(asked: argparse.Namespace) -> list[dict[str, Any]]:
+def rows_of(asked: argparse.Namespace, copies: int) -> list[dict[str, Any]]:
     """Rows of the sources verbatim, rephrased, clean and rows."""
     items = [record["question"] for record in records(asked.evals / "gsm8k_test.jsonl")][::EVERY]
     rows = [row("verbatim", i, text, "Well.") for i, text in enumerate(items)]
     rows += [row("rephrased", i, in_other_words(text, i), "Well.") for i, text in enumerate(items)]
     rows += [row("clean", i, r["question"], r["answer"]) for i, r in enumerate(records(asked.clean))]
     given = records(asked.rows)
-    for copy in range(asked.copies[0]):
+    for copy in range(copies):
         own = f" word{copy}" * bool(copy)
         rows += [
             row("rows", i + copy * len(given), f"{r['instruction']}\n\n{r['input']}".strip() + own, r["output"] + own)
