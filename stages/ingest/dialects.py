@@ -64,7 +64,7 @@ SPELLINGS = {
         "worse_response",
         *(f"{name}_{last}" for name in ANSWERS for last in "kb21"),
     ),
-    **{name: (name,) for name in ("role", "message_tree_id", "parent_id")},
+    **{name: (name,) for name in ("role", "message_tree_id", "message_id", "parent_id")},
 }
 # Names that mean a prompt or a response only where the other one is there too.
 ONLY_TOGETHER = {"user", "human", "problem", "solution", "reply", "generation", "assistant", "gpt", "bot", "q", "a"}
@@ -123,6 +123,7 @@ RULES = (
     Rule("preference_pair", ("chosen", "rejected"), None),
     Rule("messages", ("turns",), convert_turns),
     Rule("oasst_tree", ("tree", "message_tree_id"), convert_tree),
+    Rule(TREE_FRAGMENT, ("message_id", "role", "text"), None),  # a root may have no parent_id at all
     Rule(TREE_FRAGMENT, ("parent_id", "role"), None),
     Rule("self_instruct", ("instances", "prompt"), convert_seed),
     Rule("benchmark", ("asked",), convert_benchmark),
