@@ -151,20 +151,20 @@ def _decoded_one_by_one(block: Block, shape: Shape) -> tuple[list[Any], Sequence
 def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
     """Whether a converter may refuse or repair the record; true more often than it does."""
     prompt, question, answer = pl.col("prompt"), pl.col("question"), pl.col("response")
+    anywhere = ["\0", *(rules.special_token_literals or ())]
+    in_question = [
+        *anywhere,
+        *MEDIA_MARKS,
+        PREAMBLE_START,
+        *([rules.placeholder_literal] if rules.placeholder_literal else []),
+    ]
     odd = (
         prompt.str.contains(BLANK)
         | answer.str.contains(BLANK)
         | answer.str.contains(MAY_BE_NO_ANSWER)
-        | prompt.str.contains(PREAMBLE_START, literal=True)
-        | question.str.contains_any(list(MEDIA_MARKS))
-        | question.str.contains("\0", literal=True)
-        | answer.str.contains("\0", literal=True)
+        | question.str.contains_any(in_question)
+        | answer.str.contains_any(anywhere)
     )
-    if rules.special_token_literals:
-        marks = list(rules.special_token_literals)
-        odd |= question.str.contains_any(marks) | answer.str.contains_any(marks)
-    if rules.placeholder_literal:
-        odd |= question.str.contains(rules.placeholder_literal, literal=True)
     if "context" in columns:
         context = pl.col("context")
         odd |= (context.str.len_bytes() <= LONGEST_PLACEHOLDER * 4) & context.str.contains(MAY_BE_NO_INPUT)
