@@ -99,7 +99,7 @@ def _start(ray: ModuleType, address: str, workers: int) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         where = f"the cluster {address}" if address else "a cluster on this machine"
         raise ServiceUnavailable(f"--engine ray: {where} does not answer ({str(error).splitlines()[0]}); "
-                                 f"check TEMPER_RAY_ADDRESS, or use --engine local") from error  # fmt: skip
+                                 f"check TEMPER_RAY_ADDRESS and the cluster's token (RAY_AUTH_TOKEN), or use --engine local") from error  # fmt: skip
 
 
 def _knock(address: str) -> None:

@@ -8,10 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from conftest import ROOT, run_stages
+from curated_run import filled
 from rows import conversation, dataset_digests, sealed
+from stages.schema import load_schema
+from stages.storage import write_manifest
 
 ROWS = [
     conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is like {i + 1} others.") for i in range(60)
@@ -47,15 +51,28 @@ with using(RAY), worker_pool(2) as pool:
 """
 
 
+def in_two_parts(folder: Path, dataset: str) -> Path:
+    """ROWS as a sealed dataset of two files, so that there is work for two workers whatever a stage splits."""
+    rows = pl.read_parquet(sealed(folder / "whole", dataset, filled(dataset, ROWS)) / "*.parquet")
+    (folder / dataset).mkdir()
+    parts = {"part-00000.parquet": rows.head(30), "part-00001.parquet": rows.tail(30)}
+    for name, part in parts.items():
+        part.write_parquet(folder / dataset / name)
+    schema = load_schema(dataset)
+    write_manifest(folder / dataset, dataset, schema.kind, schema.digest, {n: part.height for n, part in parts.items()})
+    return folder / dataset
+
+
 @needs_ray
 @pytest.mark.slow
-def test_a_stage_leaves_the_same_bytes_under_ray(tmp_path: Path) -> None:
-    unique = sealed(tmp_path / "unique", "unique", ROWS)
+@pytest.mark.parametrize(("stage", "dataset"), [("score", "unique"), ("dedup", "conversations")])
+def test_a_stage_leaves_the_same_bytes_under_ray(tmp_path: Path, stage: str, dataset: str) -> None:
+    given = in_two_parts(tmp_path, dataset)
     digests = []
     with tempfile.TemporaryDirectory(prefix="r") as folder:  # a short name: sockets have room for 107 characters
         for engine in ("local", "ray"):
             output = tmp_path / engine
-            done = run_stages("run", "score", "--input", f"unique={unique}", "--output", output, "--engine", engine,
+            done = run_stages("run", stage, "--input", f"{dataset}={given}", "--output", output, "--engine", engine,
                               "--workers", "2", "--batch-rows", "7", "--progress", "off", TMPDIR=folder)  # fmt: skip
             assert done.returncode == 0, done.stderr
             digests.append(dataset_digests(output))
