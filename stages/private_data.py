@@ -16,22 +16,21 @@ from stages.check_digits import is_card_number, is_iban
 from stages.secret_formats import KEYS, MAY_HOLD_KEY, MAY_HOLD_PASSWORD, PASSWORD, is_given_secret
 
 DOCUMENTATION = ("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:", "2001:DB8:")  # RFC 5737, RFC 3849
-VALUE_GROUPS = ("value", "bare", "userinfo")
 
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|电话|手机|電話|热线"
 
 EMAIL = r"(?<![\w.+%-])[A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b"
-# With a country code; in North American, French or Chinese groups; or any number behind a word that announces one.
+# With a country code; in North American, British, German, French or Chinese groups; or any number behind a word that announces one.
 PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
-    r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|[0-9]{3} [0-9]{3} [0-9]{4}"
-    r"|0[1-9](?:[ .][0-9]{2}){4}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9])"
+    r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|[0-9]{3} [0-9]{3} [0-9]{4}|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
+    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
 IP = (
-    rf"(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}|(?:[0-9A-Fa-f]{{1,4}}:){{2,7}}(?::?[0-9A-Fa-f]{{1,4}}){{1,7}})"
-    r"(?![\w:]|[.-][0-9]|/[0-9])"
+    rf"(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}(?!\w|[./-][0-9])"
+    r"|(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:]|/[0-9]))"
 )
 CARD = r"(?<![\w.-])[2-6](?:[ -]?[0-9]){12,18}(?![\w]|[.-][0-9])"
 IBAN = r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
@@ -62,7 +61,7 @@ class Kind(NamedTuple):
     def findings(self, text: str) -> Iterator[tuple[int, int]]:
         """Where each begins and ends."""
         for match in self.pattern.finditer(text):
-            group = next((name for name in VALUE_GROUPS if match.groupdict().get(name)), 0)
+            group = match.lastgroup or 0  # the value alone, where the pattern also reads its name
             if self.holds(match.group(group)):
                 yield match.span(group)
 
@@ -73,7 +72,7 @@ KINDS = {
     "ip": Kind(re.compile(IP), r"(?:[0-9]{1,3}\.){3}[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]", is_public_address),
     "card": Kind(re.compile(CARD), r"[2-6](?:[ -]?[0-9]){12}", is_card_number),
     "iban": Kind(re.compile(IBAN), r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", is_iban),
-    "secret": Kind(re.compile("|".join(f"(?:{p.replace('?P<value>', '')})" for p in KEYS.values())), MAY_HOLD_KEY),
+    "secret": Kind(re.compile("|".join(KEYS.values())), MAY_HOLD_KEY),
     "password": Kind(PASSWORD, MAY_HOLD_PASSWORD, is_given_secret),
 }
 

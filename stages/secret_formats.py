@@ -4,7 +4,7 @@ import re
 
 KEYS = {
     "aws": r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b",
-    "aws_secret": r"(?i:aws.{0,20}?secret[^=:\n]{0,20})[=:]\s*[\"']?(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
+    "aws_secret": r"(?i:aws.{0,20}?secret[^=:\n]{0,20})[=:]\s*[\"']?(?P<aws>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
     "github": r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b|\bgithub_pat_[A-Za-z0-9_]{50,255}\b",
     "gitlab": r"\bglpat-[A-Za-z0-9_-]{20,64}",
     "slack": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}"
@@ -16,7 +16,7 @@ KEYS = {
     "npm": r"\bnpm_[A-Za-z0-9]{36}\b",
     "pypi": r"\bpypi-[A-Za-z0-9_-]{40,}",
     "sendgrid": r"\bSG\.[A-Za-z0-9_-]{20,24}\.[A-Za-z0-9_-]{39,50}",
-    "azure": r"\bAccountKey=(?P<value>[A-Za-z0-9+/]{60,}={0,2})",
+    "azure": r"\bAccountKey=(?P<azure>[A-Za-z0-9+/]{60,}={0,2})",
     "jwt": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
     "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,400}?[A-Za-z0-9+/]{24}[^-]*"
     r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?",
@@ -32,7 +32,7 @@ _NAME = r"(?:passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:acc
 # name = "value", "name": "value", name=value without blanks, scheme://user:value@host
 PASSWORD = re.compile(
     rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
-    rf"|(?i:(?<![a-z]){_NAME})\s?[=:]\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;]{{7,79}}[^\s\"'<>(){{}}\[\],;.!?])"
+    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:]| is:?)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;]{{7,79}}[^\s\"'<>(){{}}\[\],;.?])"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
 MAY_HOLD_PASSWORD = r"(?i)passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{0,64}:[^\s/]{1,64}@"

@@ -63,6 +63,13 @@ def text_words(texts: pl.Series) -> TextWords:
     return TextWords(_hashes(buffer, starts, stops), counts, solid, between)
 
 
+def word_hashes_only(texts: pl.Series) -> tuple[Hashes, Ints]:
+    """Hashes and counts of `text_words`; what stands between the words costs a third of the time."""
+    buffer, ends = _buffer(_in_bytes(texts)[0])
+    starts, stops = _words(buffer)
+    return _hashes(buffer, starts, stops), np.diff(np.searchsorted(starts, ends), prepend=0)
+
+
 def _in_bytes(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Texts whose words can be told by their bytes, and, where that took the symbols away, the normalised text."""
     frame = texts.to_frame("text").with_columns(given=_is_ascii("text"))

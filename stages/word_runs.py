@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from stages.word_bytes import Booleans, Hashes, Ints, scattered, text_words
+from stages.word_bytes import Booleans, Hashes, Ints, scattered, word_hashes_only
 
 BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so no word is lost; 2^64 / golden ratio (Knuth, TAOCP 3, 6.4)
 
@@ -31,8 +31,7 @@ class Runs(NamedTuple):
 
 def word_hashes(texts: pl.Series) -> Runs:
     """The words of texts without nulls, case folded."""
-    found = text_words(texts)
-    return Runs(found.hashes, found.counts)
+    return Runs(*word_hashes_only(texts))
 
 
 def run_hashes(text_words: Runs, length: int, *, short_texts: bool = False) -> Runs:

@@ -38,6 +38,10 @@ def found(text: str) -> dict[str, int]:
         ("电话：13812345678", "phone"),
         ("06 12 34 56 78", "phone"),
         ("from 8.8.8.8 on", "ip"),
+        ("at 93.184.216.34:8080", "ip"),
+        ("(02) 1234 5678", "phone"),
+        ("020 7946 0958", "phone"),
+        ("The password is Tr0ub4dor&3.", "password"),
         ("at 2001:4860:4860::8888", "ip"),
         ("4111 1111 1111 1111", "card"),
         ("5500-0055-5555-5559", "card"),
@@ -75,6 +79,12 @@ def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) 
 )  # fmt: skip
 def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
     assert found(text) == {}
+
+
+def test_of_an_assignment_only_the_value_is_masked() -> None:
+    assert mask("password", 'password = "hunter2x"') == 'password = "[PASSWORD]"'
+    assert mask("secret", "aws_secret_access_key = " + "aB1/" * 10) == "aws_secret_access_key = [SECRET]"
+    assert mask("phone", "Tel: 030 1234567.") == "Tel: [PHONE]."
 
 
 @given(st.integers(0, 10**14 - 1), st.integers(0, 9))

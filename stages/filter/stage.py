@@ -143,12 +143,12 @@ class FilterParams(Params):
     emails: Policy = setting("keep", "E-mail addresses: keep, mask as [EMAIL], or reject the row")
     phones: Policy = setting("keep", "Telephone numbers, as [PHONE]")
     ip_addresses: Policy = setting("keep", "Public internet addresses, as [IP]")
-    # With right check digits it is somebody's account. Masking loses no row, and the placeholder says what stood there.
+    # With right check digits (1 row, a test number) it is somebody's account. Masking loses no row, and the placeholder says what stood there.
     cards: Policy = setting("mask", "Payment card numbers, as [CARD]")
     ibans: Policy = setting("mask", "International bank account numbers, as [IBAN]")
     # Formats that services give out are never an accident, and a model repeats what it read.
     secrets: Policy = setting("mask", "Keys and tokens of known formats, as [SECRET]")
-    # Examples of code and of forms invent them (21 findings, all invented).
+    # Examples of code and of forms invent them (22 findings in all data, all invented).
     passwords: Policy = setting("keep", "Passwords and tokens that a name announces, as [PASSWORD]")
     by_task: dict[Task, dict[str, Any]] = setting(
         {}, "Other values for the rows of one task type, such as {code: {max_symbol_share: null}}"
