@@ -21,6 +21,7 @@ DOUBTFUL_FIRST = {"duplicates": "similarity", "contaminated": "overlap"}  # the 
 QUOTES_SHOWN = 600  # per table, so that a page with many reasons stays within a few megabytes
 READ_CHARS = 20_000  # of a text, to find in it what is to be marked
 TEXTS = ("prompt", "response")
+SHOWN_BY_MARKS = ("survivor_id", "own_words", "survivor_words")  # when both rows stand side by side
 # Of all signals of a rejected row, those that its rule looked at.
 RULE_COLUMNS = {rule.reason: rule.value.meta.root_names() for rule in RULES}
 ITEM_TEXTS = ("eval_text", "item_text")  # the whole evaluation item, where decontaminate tells it
@@ -120,7 +121,7 @@ def _compared(row: Mapping[str, Any], evidence: Sequence[str], survivor: Mapping
     if survivor is not None:
         pairs = {name: _marked_pair(row, survivor, name, chars) for name in TEXTS}
         stays = _quote(survivor, [], {name: pair[1] for name, pair in pairs.items()})
-        told = [name for name in evidence if name != "survivor_id"]
+        told = [name for name in evidence if name not in SHOWN_BY_MARKS]
         return _quote(row, told, {name: pair[0] for name, pair in pairs.items()}, stays)
     if decided := RULE_COLUMNS.get(row["reason"]) if "threshold" in row else None:
         evidence = [name for name in evidence if name in (*decided, "task_type", "value", "threshold")]
