@@ -11,7 +11,7 @@ multiplied, each copy with words of its own, which shows how cost grows.
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -78,7 +78,9 @@ def measure(rows: Path, evals_folder: Path) -> list[str]:
     sizes = dict(table.group_by("source").len().collect().rows())
     flagged = dict(found.group_by("source").len().rows())
     told = [f"{flagged.get(name, 0) / sizes[name]:.2%}" for name in ("verbatim", "rephrased", "clean", "rows")]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    peak = int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) / 1024
     count = sum(sizes.values())
     return [f"{count:,}", f"{min(seconds):.1f}", f"{count / min(seconds):,.0f}", f"{peak:,.0f}", *told]
 
