@@ -20,7 +20,7 @@ from stages.schema import load_schema
 from stages.source_files import SourceFile
 
 ROWS_TOGETHER = 50_000
-MIN_ROWS_TO_SHARE = 200_000
+MIN_ROWS_TO_SHARE = 1_000_000  # below this, starting processes takes longer than the work
 
 Numbers = npt.NDArray[np.int64]
 
