@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from stages.contract import Params, Pipeline, Stage
 from stages.errors import ConfigError, TryAgain, UsageError
 from stages.pipeline import CURATION, PIPELINES, STAGES
@@ -77,7 +79,12 @@ def load_run(folder: Path) -> Run:
         raise UsageError(f"{folder} is no run (it has no {PLAN}); start one with python -m stages start <pipeline>")
     plan = read_json(folder / PLAN)
     pipeline = PIPELINES[plan["pipeline"]]
-    planned = {stage: STAGES[stage].params(**values) for stage, values in plan["params"].items()}
+    try:
+        planned = {stage: STAGES[stage].params(**values) for stage, values in plan["params"].items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{folder} was planned by other code: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
+                          f"start a new run, or compare what this one made with python -m stages diff") from error  # fmt: skip
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
     params = {name: stage.params() for name, stage in STAGES.items()} | planned
     sources = {name: tuple(map(Path, paths)) for name, paths in plan["sources"].items()}
@@ -86,15 +93,26 @@ def load_run(folder: Path) -> Run:
 
 def find_run(store: LocalStore, name: str) -> Run:
     """A run by its name, its folder, or `latest`."""
+    return load_run(find_run_folder(store, name))
+
+
+def find_run_folder(store: LocalStore, name: str) -> Path:
+    """The folder of a run, by its name, its folder, or `latest`."""
     if (Path(name) / PLAN).is_file():
-        return load_run(Path(name))
+        return Path(name)
     plans = sorted(store.root.glob(f"runs/*/{PLAN}"), key=lambda path: path.stat().st_mtime_ns)
     if name == "latest" and plans:
-        return load_run(plans[-1].parent)
+        return plans[-1].parent
     if (store.root / "runs" / name / PLAN).is_file():
-        return load_run(store.run_folder(name))
+        return store.run_folder(name)
     known = ", ".join(path.parent.name for path in plans[-10:]) or "none yet"
     raise UsageError(f"no run {name!r} in {store.root}; the newest are: {known}")
+
+
+def look_back(folder: Path) -> Run:
+    """A run to read what it made, whatever code planned it: without its parameters, which today's code may not know."""
+    plan = read_json(folder / PLAN)
+    return Run(folder, PIPELINES[plan["pipeline"]], plan["profile"], {}, {})
 
 
 def published_datasets(pipeline: Pipeline, store: LocalStore) -> dict[str, tuple[Path, ...]]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from stages.errors import UsageError
 from stages.pipeline import STAGES
-from stages.runs import PUBLISHED, curated_datasets, find_run, load_run, stage_outputs
+from stages.runs import PUBLISHED, curated_datasets, find_run_folder, look_back, stage_outputs
 from stages.schema import load_schema
 from stages.storage import MANIFEST, RECEIPT, LocalStore, digest_of, read_json, read_manifest
 from stages.tables import read_table
@@ -44,7 +44,7 @@ def find_snapshot(store: LocalStore, name: str) -> Snapshot:
     if version := _published(store, name):
         return _of_curation(f"published {version[0][:12]}", {n: store.root / path for n, path in version[1].items()})
     try:
-        run = find_run(store, name)
+        run = look_back(find_run_folder(store, name))
     except UsageError as error:
         raise UsageError(
             f"{error}; a snapshot is also a dataset folder, a result folder or a published version"
@@ -60,7 +60,7 @@ def _published(store: LocalStore, name: str) -> tuple[str, dict[str, str]] | Non
     if len(name) < 6 or not set(name) <= set("0123456789abcdef"):
         return None
     for plan in sorted(store.root.glob("runs/*/run.json")):
-        datasets = curated_datasets(load_run(plan.parent))
+        datasets = curated_datasets(look_back(plan.parent))
         if (version := digest_of(sorted(datasets.items()))).startswith(name):
             return version, datasets
     return None

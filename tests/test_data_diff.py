@@ -1,3 +1,4 @@
+import json
 import math
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from stages.data_shift import population_stability_index, shift_between
 from stages.diff_page import diff_page
 from stages.diff_quotes import quoted_classes
 from stages.diff_text import diff_text
-from stages.errors import UsageError
+from stages.errors import ConfigError, UsageError
 from stages.runs import curated_datasets, load_run
 from stages.snapshots import find_snapshot
 from stages.storage import LocalStore, digest_of
@@ -125,6 +126,17 @@ def test_a_snapshot_may_be_named_in_any_way(store: LocalStore, form: str) -> Non
     snapshot = find_snapshot(store, names[form])
     assert snapshot.dataset == "mixture"
     assert {"conversations", "rejected", "kept"} <= set(snapshot.folders), "its history is known"
+
+
+def test_a_run_that_other_code_planned_is_still_compared(store: LocalStore) -> None:
+    plan = store.root / "runs" / "old" / "run.json"
+    stated = json.loads(plan.read_text()) | {"params": {"ingest": {"a_setting_of_then": 1}}}
+    plan.write_text(json.dumps(stated))
+    assert difference(store).before_rows == 20
+    with pytest.raises(UsageError):
+        find_snapshot(store, "0123456789ab")
+    with pytest.raises(ConfigError, match="planned by other code"):
+        load_run(plan.parent)
 
 
 def test_what_is_no_snapshot_is_refused_with_what_is_one(store: LocalStore) -> None:
