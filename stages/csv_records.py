@@ -134,7 +134,7 @@ def _find_next_row(rows: _Lines, delimiter: str, fields: int | None) -> None:
 
 def _row_pattern(delimiter: str, fields: int) -> re.Pattern[bytes]:
     mark = re.escape(delimiter)
-    field = rf'(?:"(?:[^"]|"")*"|[^"\r\n{mark}]*)'
+    field = rf'(?:"(?:[^"]|"")*"|[^"\r\n{mark}][^\r\n{mark}]*|)'
     return re.compile(rf"{field}(?:{mark}{field}){{{fields - 1}}}{mark}*[\r\n]*".encode())
 
 

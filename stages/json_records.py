@@ -184,7 +184,9 @@ class Values:
         from_its_start = True
         while True:
             text, start = self.window.text, self.position
-            found = next_start.search(text, start + from_its_start)
+            # What looks like a start inside an element that is nested too deep is as deep, and so on for each of its levels.
+            is_inside = from_its_start and damage.reason == "nested_too_deep"
+            found = None if is_inside else next_start.search(text, start + from_its_start)
             end = self._balanced_end(found.start() if found else len(text)) if from_its_start else None
             if end or found or self.window.at_end:
                 self.position = end or (found.start() if found else len(text))

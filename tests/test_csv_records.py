@@ -64,3 +64,9 @@ def test_a_quote_that_stays_open_for_too_long_costs_one_row(tmp_path: Path) -> N
     content = b'question,answer\nq,"never closed\n' + b"q,a\n" * 1_000
     records = read(tmp_path, content, max_record_bytes=1 << 10)
     assert (len(values(records)), faults(records)) == (1_000, [(0, "record_too_long")])
+
+
+def test_a_quote_that_stays_open_before_rows_with_bare_quotes_costs_one_row(tmp_path: Path) -> None:
+    records = read(tmp_path, 'question,answer\nq,"never closed\n' + 'q,a "b" c\n' * 50, "data.csv")
+    assert faults(records) == [(0, "invalid_quoting")]
+    assert values(records) == [{"question": "q", "answer": 'a "b" c'}] * 50

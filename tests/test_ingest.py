@@ -183,10 +183,10 @@ def test_real_files_are_read_whole(name: str, tmp_path: Path) -> None:
     assert {*made.conversations["record"], *made.quarantined["record"]} == set(range(records))
 
 
-def test_alpaca_is_all_there_but_for_its_empty_answers(tmp_path: Path) -> None:
+def test_alpaca_is_all_there_but_for_its_empty_answers_and_missing_images(tmp_path: Path) -> None:
     made = ingest(shared_data("alpaca/alpaca_data.json.gz"), folder=tmp_path)
     assert made.conversations.height + made.quarantined.height == 52_002
-    assert made.facts["reasons"] == {"empty_answer": 28, "placeholder_answer": 52}
+    assert made.facts["reasons"] == {"empty_answer": 28, "image_content": 5, "placeholder_answer": 52}
     assert made.facts["repairs"] == {"placeholder_input_removed": 564}
     assert made.conversations["row_id"].n_unique() == made.conversations.height
 
