@@ -57,7 +57,9 @@ def train(folder: Path, kill: dict[str, int], told: Path) -> None:
     if "sync" in kill:
         kill_at_sync(kill["sync"])
     bench = lend(folder / "scratch", input_digests={"base": "b" * 64})
-    watched = Workbench(bench.scratch, bench.cache, 1, "", Watch(told, kill.get("step")), bench.key, bench.input_digests)
+    watched = Workbench(
+        bench.scratch, bench.cache, 1, "", Watch(told, kill.get("step")), bench.key, bench.input_digests
+    )
     run(folder / "base", folder / "examples", model=None, **outputs, params=PARAMS, workbench=watched)
 
 

@@ -241,5 +241,3 @@ def test_the_fault_of_a_file_is_told_beside_its_records(tmp_path: Path) -> None:
     made = ingest(tmp_path / "a.jsonl.gz", folder=tmp_path)
     assert made.faults[-1] == (None, "truncated", None)
     assert made.facts["records_read"] == 2_000
-
-
