@@ -3,16 +3,17 @@
 Two tables with the same rows have the same bytes, in whatever order, batches or processes the rows were made.
 """
 
-import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from stages.errors import DataError
 from stages.schema import Schema, check_table, conform
 
+PILE = ".pile"
 PART_ROWS = 100_000  # bounds the memory of writing and checking one part
 
 
@@ -24,34 +25,38 @@ def read_table(folder: Path) -> pl.LazyFrame:
 def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, int]:
     """Writes `spool`'s rows in canonical form into `folder`; returns rows per part name.
 
-    `spool` is read once per part, so it should scan files. Raises DataError when a row breaks the schema or a key
-    stands twice.
+    `spool` is read twice, so it should scan files. Raises DataError when a row breaks the schema or a key stands twice.
     """
-    first = schema.key[0]
-    order = spool.select(first).collect().get_column(first).sort(nulls_last=False)
+    order = spool.select(schema.key[0]).collect().to_series().sort(nulls_last=False)
+    cuts = order.gather_every(PART_ROWS).unique(maintain_order=True)[1:]
     parts: dict[str, int] = {}
-    for number, rows in enumerate(_ranges(order)):
-        part = spool.filter(_between(first, *rows)).collect().sort(schema.key, nulls_last=False)
+    for number, rows in enumerate(_divided(spool, cuts, folder)):
+        part = rows.sort(schema.key, nulls_last=False)
         _refuse_doubled_keys(part, schema, str(folder.name))
         check_table(part, schema, folder.name)
         name = f"part-{number:05d}.parquet"
-        part.write_parquet(folder / name, compression="zstd", compression_level=3, row_group_size=PART_ROWS // 4)
+        part.write_parquet(folder / name, compression="zstd", compression_level=1, row_group_size=PART_ROWS // 4)
         parts[name] = part.height
     return parts
 
 
-def _ranges(order: pl.Series) -> Iterator[tuple[Any, Any]]:
-    """Lower (inclusive) and upper (exclusive) first-key values of each part; None where it is open."""
-    cuts = order.gather_every(PART_ROWS).unique(maintain_order=True).to_list()[1:]
-    yield from itertools.pairwise([None, *cuts, None])
-
-
-def _between(column: str, lower: Any, upper: Any) -> pl.Expr:
-    """Rows whose `column` lies in the range; nulls, which sort first, belong to the range without a lower bound."""
-    value = pl.col(column)
-    above = value.is_not_null() & (value >= lower) if lower is not None else pl.lit(value=True)
-    below = value.is_null() | (value < upper) if upper is not None else pl.lit(value=True)
-    return above & below
+def _divided(spool: pl.LazyFrame, cuts: pl.Series, folder: Path) -> Iterator[pl.DataFrame]:
+    """The rows below the first cut, then those from each cut up to the next, in one pass over `spool`."""
+    if cuts.is_empty():
+        yield spool.collect()
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".parts-") as made:
+        piles = [Path(made) / str(number) for number in range(len(cuts) + 1)]
+        for pile in piles:
+            pile.mkdir()
+        for number, rows in enumerate(spool.collect_batches(chunk_size=PART_ROWS // 2, maintain_order=False)):
+            pile_of = cuts.search_sorted(rows[cuts.name], side="right")  # a null sorts first, and search_sorted agrees
+            by_pile = rows.with_columns(pile_of.alias(PILE)).partition_by(PILE, as_dict=True, include_key=False)
+            for (pile_number,), some in by_pile.items():
+                some.write_ipc(piles[int(pile_number)] / f"{number:06d}.arrow", compression="lz4")
+        for pile in piles:
+            yield pl.scan_ipc(sorted(pile.iterdir())).collect()
+            shutil.rmtree(pile)
 
 
 def _refuse_doubled_keys(part: pl.DataFrame, schema: Schema, where: str) -> None:
