@@ -20,6 +20,7 @@ AIRFLOW_PORT = int(setting("AIRFLOW_PORT", "8080"))
 MLFLOW_PORT = int(setting("MLFLOW_PORT", "5000"))
 START_SECONDS, STOP_SECONDS = 240, 25
 MARK = "TEMPER_STARTED_BY"  # in the environment of everything that `up` starts, so that `down` finds all of it
+SESSIONS = STATE / "sessions"  # ids of the sessions started: a server that renames itself wipes its environment out
 
 
 def up() -> int:
@@ -64,8 +65,10 @@ def _start(command: list[str], environment: dict[str, str], name: str) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     print(f"starting {name} …", flush=True)
     with (logs / f"{name}.log").open("w") as log:
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                         start_new_session=True)  # fmt: skip
+        leader = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                  start_new_session=True)  # fmt: skip
+    with SESSIONS.open("a") as file:
+        file.write(f"{leader.pid}\n")
 
 
 def _answers(url: str) -> bool:
@@ -112,20 +115,25 @@ def down() -> int:
     while left := list(_started_processes()):
         _signal(left, signal.SIGKILL)
         time.sleep(0.2)
+    SESSIONS.unlink(missing_ok=True)
     print(f"stopped {len(before)} processes" if before else "nothing was running")
     return 0
 
 
 def _started_processes() -> Iterator[int]:
-    """Processes that carry our mark in their environment: children and grandchildren inherit it, whatever their group."""
+    """Processes with our mark in their environment, whatever their group, and those of the sessions that we started."""
     mark = f"{MARK}={STATE}".encode()
+    sessions = {int(line) for line in SESSIONS.read_text().split()} if SESSIONS.exists() else set()
     for folder in Path("/proc").glob("[0-9]*"):
+        process = int(folder.name)
         try:
             carries_mark = mark in (folder / "environ").read_bytes().split(b"\0")  # of a zombie, nothing can be read
+            # A number may have been given to a stranger's session since: ours work in this folder.
+            in_session = os.getsid(process) in sessions and (folder / "cwd").readlink().is_relative_to(ROOT)
         except OSError:
             continue  # it ended while we looked, or belongs to somebody else
-        if carries_mark and int(folder.name) != os.getpid():
-            yield int(folder.name)
+        if (carries_mark or in_session) and process != os.getpid():
+            yield process
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:

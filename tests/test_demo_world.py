@@ -186,7 +186,7 @@ def test_dedup_finds_the_planted_duplicates_and_no_other(seed: int) -> None:
     }
     names = {entry: name for name, entry in whole.items()}
     conversations = table("conversations", [as_conversation(name, entry.row) for name, entry in whole.items()])
-    found = dedup(conversations.lazy(), params=DedupParams()).duplicates.collect()
+    found = dedup(conversations, params=DedupParams()).go
     ids = {as_conversation(name, entry.row)["row_id"]: name for name, entry in whole.items()}
     pairs = {frozenset((ids[gone], ids[stays])) for gone, stays in found.select("row_id", "survivor_id").rows()}
     assert pairs == {frozenset((name, names[e.original])) for name, e in whole.items() if e.original}

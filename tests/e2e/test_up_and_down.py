@@ -29,6 +29,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait_for(check: object, what: str) -> None:
     end = time.monotonic() + WAIT_SECONDS
     while not check():  # type: ignore[operator]
@@ -73,6 +78,7 @@ def servers(line: FinishedLine, tmp_path: Path) -> Iterator[dict[str, str]]:
         stopped = local("down", environment)
     assert "stopped" in stopped.stdout
     assert marked_processes(f"TEMPER_STARTED_BY={environment['TEMPER_AIRFLOW_STATE']}") == []
+    assert not any(answers(int(environment[f"TEMPER_{server}_PORT"])) for server in ("AIRFLOW", "MLFLOW"))
 
 
 def local(verb: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
