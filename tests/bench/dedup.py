@@ -133,9 +133,11 @@ def _measured(command: list[str], corpus: Path, *more: str) -> Measured:
     """Runs a command with the file for its verdict behind its arguments, on one core."""
     verdict = corpus / "removed.json"
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with subprocess.Popen(
-        [*command, str(verdict), *more], env=os.environ | ONE_CORE, stdout=subprocess.DEVNULL
-    ) as process:
+    log = (corpus / "log.txt").open("w")
+    with (
+        log,
+        subprocess.Popen([*command, str(verdict), *more], env=os.environ | ONE_CORE, stdout=log, stderr=log) as process,
+    ):
         os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
