@@ -259,5 +259,5 @@ def _fault(error: Exception, start: int) -> Damage:
     if isinstance(error, RecursionError):
         return Damage("nested_too_deep", "brackets nested deeper than the JSON reader follows")
     if isinstance(error, json.JSONDecodeError):
-        return Damage("invalid_json", f"{error.msg} at character {error.pos - start} of the record")
+        return Damage("invalid_json", f"{error.msg.removesuffix(' at')} at character {error.pos - start} of the record")
     return Damage("invalid_json", str(error))  # an integer with more digits than Python converts
