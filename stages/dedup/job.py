@@ -102,11 +102,8 @@ def _pages(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
 def _sketch_part(task: Task) -> Path:
     part, new, folder, params = task
     content = np.where(part.identified[:, None], part.content, 0)[new]
-    messages = pl.scan_parquet(part.path).select("messages", new=pl.lit(pl.Series(new)))
-    sketches = [
-        sketch(messages.slice(first, ROWS_AT_ONCE).filter("new").drop("new").collect(), params)
-        for first in range(0, len(new), ROWS_AT_ONCE)
-    ]
+    messages = pl.read_parquet(part.path, columns=["messages"]).filter(pl.Series(new))
+    sketches = [sketch(rows, params) for rows in messages.iter_slices(ROWS_AT_ONCE)]
     return write_page(folder, content, sketches)
 
 
