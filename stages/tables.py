@@ -14,6 +14,7 @@ from stages.errors import DataError
 from stages.schema import Schema, check_table, conform
 
 PILE = ".pile"
+BATCH_ROWS = 50_000  # read at once while rows are divided into parts
 PART_ROWS = 100_000  # bounds the memory of writing and checking one part
 
 
@@ -49,7 +50,7 @@ def _divided(spool: pl.LazyFrame, cuts: pl.Series, folder: Path) -> Iterator[pl.
         piles = [Path(made) / str(number) for number in range(len(cuts) + 1)]
         for pile in piles:
             pile.mkdir()
-        for number, rows in enumerate(spool.collect_batches(chunk_size=PART_ROWS // 2, maintain_order=False)):
+        for number, rows in enumerate(spool.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)):
             pile_of = cuts.search_sorted(rows[cuts.name], side="right")  # a null sorts first, and search_sorted agrees
             by_pile = rows.with_columns(pile_of.alias(PILE)).partition_by(PILE, as_dict=True, include_key=False)
             for (pile_number,), some in by_pile.items():
