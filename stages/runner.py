@@ -26,6 +26,7 @@ from stages.engine import (
 from stages.errors import DataError, UsageError
 from stages.identity import key_of, key_parts
 from stages.inputs import Input, open_inputs
+from stages.locks import lock, private_folder, side_folder
 from stages.pipeline import STAGES
 from stages.progress import ProgressLine
 from stages.receipt import Meter, most_frequent_first, write_down
@@ -37,11 +38,8 @@ from stages.storage import (
     Manifest,
     commit,
     digest_of,
-    lock,
-    private_folder,
     read_json,
     read_manifest,
-    side_folder,
     staging,
     verify_dataset,
     write_json,

@@ -5,7 +5,8 @@ import pytest
 
 from rows import conversation, sealed
 from stages.errors import ConfigError, DataError, TryAgain
-from stages.storage import LocalStore, check_name, commit, lock, read_manifest, staging, verify_dataset, write_json
+from stages.locks import lock
+from stages.storage import LocalStore, check_name, commit, read_manifest, staging, verify_dataset, write_json
 
 
 def test_equal_data_has_an_equal_digest_wherever_it_is(tmp_path: Path) -> None:
@@ -73,6 +74,25 @@ def move_three_times(root: Path, writer: int) -> None:
             write_json(root / f"seen-{number}.json", f"{writer}-{moved}")
         except TryAgain:
             continue
+
+
+def take_and_leave(final: Path) -> None:
+    for _ in range(2_000):
+        with lock(final):
+            assert not (final.parent / "held").exists()
+            (final.parent / "held").touch()
+            (final.parent / "held").unlink()
+
+
+@pytest.mark.slow
+def test_a_lock_whose_file_its_last_holder_just_removed_is_taken_anew(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    holders = [context.Process(target=take_and_leave, args=(tmp_path / "final",)) for _ in range(4)]
+    for holder in holders:
+        holder.start()
+    for holder in holders:
+        holder.join(timeout=120)
+    assert [holder.exitcode for holder in holders] == [0, 0, 0, 0]
 
 
 @pytest.mark.slow
