@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -89,22 +89,31 @@ def _finished_batches(
         for number, batch in enumerate(batches):
             yield run_batch(stage, params, batch, spool, number)
         return
-    with worker_pool(workers) as pool:
-        futures: list[Future[int]] = [
-            pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in enumerate(batches)
-        ]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise TryAgain(f"stage {stage.name}: a worker process died, probably killed for memory; "
-                           f"run again with fewer --workers or a smaller --batch-rows") from error  # fmt: skip
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    if_one_dies = (
+        f"stage {stage.name}: a worker process died, probably killed for memory; "
+        f"run again with fewer --workers or a smaller --batch-rows"
+    )
+    with worker_pool(workers, if_one_dies) as pool:
+        futures = [pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in enumerate(batches)]
+        yield from (future.result() for future in as_completed(futures))
 
 
-def worker_pool(workers: int) -> Executor:
-    """Workers for calls that name files and leave files: of the engine in use."""
+@contextmanager
+def worker_pool(workers: int, if_one_dies: str) -> Iterator[Executor]:
+    """Workers for calls that name files and leave files: of the engine in use.
+
+    When the block ends early, calls that wait are dropped. Raises TryAgain with `if_one_dies` when a worker was killed.
+    """
+    pool = _new_pool(workers)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise TryAgain(if_one_dies) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _new_pool(workers: int) -> Executor:
     if _chosen.get() == RAY:
         # Not an import: which engine runs a stage is no part of what its result depends on.
         return importlib.import_module("stages.ray_engine").RayPool(workers, WORKER_ENVIRONMENT)  # type: ignore[no-any-return]

@@ -23,9 +23,7 @@ from stages.storage import setting
 
 _session_folders: list[str] = []
 KNOCK_SECONDS = 10.0
-OBJECT_STORE_BYTES = (
-    100 * 2**20
-)  # of a cluster on this machine: tasks hand over names of files, so it holds next to nothing
+OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster on this machine: tasks hand over names of files, next to nothing
 
 
 class RayPool(Executor):

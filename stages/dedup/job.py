@@ -18,7 +18,8 @@ from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
 from stages.dedup.transform import Verdicts, light_rows, verdicts
 from stages.engine import worker_pool
-from stages.storage import digest_of, lock
+from stages.locks import lock
+from stages.storage import digest_of
 from stages.word_bytes import Booleans, Hashes, Ints
 
 ROWS_AT_ONCE = 25_000  # bounds the memory of sketching
@@ -95,7 +96,11 @@ def _pages(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
     if workers <= 1 or len(tasks) <= 1:
         yield from map(_sketch_part, tasks)
         return
-    with worker_pool(min(workers, len(tasks))) as pool:
+    if_one_dies = (
+        f"dedup: a process that sketched one of {len(tasks)} files died, probably killed for memory; "
+        f"run again with fewer --workers"
+    )
+    with worker_pool(min(workers, len(tasks)), if_one_dies) as pool:
         yield from pool.map(_sketch_part, tasks)
 
 

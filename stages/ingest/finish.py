@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import numpy.typing as npt
 import polars as pl
 
 from stages.engine import worker_pool
-from stages.errors import TryAgain
 from stages.ingest.content_id import hex_ids, row_masks, words_of
 from stages.ingest.conversation_table import ID_WORDS
 from stages.ingest.parts import Parsed, Part
@@ -55,15 +53,10 @@ def write_rows(read: Sequence[tuple[SourceFile, Parsed]], conversations: Path, q
         for finishing in finishings:
             finish(finishing)
         return
-    with worker_pool(min(workers, len(finishings))) as pool:
-        try:
-            for future in as_completed([pool.submit(finish, finishing) for finishing in finishings]):
-                future.result()
-        except BrokenProcessPool as error:
-            raise TryAgain("ingest: a process that wrote rows died, probably killed for memory; "
-                           "run again with fewer workers") from error  # fmt: skip
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    if_one_dies = "ingest: a process that wrote rows died, probably killed for memory; run again with fewer workers"
+    with worker_pool(min(workers, len(finishings)), if_one_dies) as pool:
+        for future in as_completed([pool.submit(finish, finishing) for finishing in finishings]):
+            future.result()
 
 
 def _all_rows(read: Sequence[tuple[SourceFile, Parsed]]) -> Iterator[Rows]:

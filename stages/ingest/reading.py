@@ -4,7 +4,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,13 +54,7 @@ def read_files(files: Sequence[SourceFile], scratch: Path, params: IngestParams,
                 yield Progress([part], None)
             yield Progress([], (reading.file, seal(reading.folder, parts, _transform_of(reading))))
         return
-    try:
-        yield from _shared(readings, workers)
-    except BrokenProcessPool as error:
-        raise TryAgain(
-            f"ingest: a process that read one of {len(readings)} files died, probably killed for memory; "
-            f"run again with fewer workers or a smaller max_record_bytes"
-        ) from error
+    yield from _shared(readings, workers)
 
 
 def _shared(readings: Sequence[Reading], workers: int) -> Iterator[Progress]:
@@ -70,18 +63,19 @@ def _shared(readings: Sequence[Reading], workers: int) -> Iterator[Progress]:
     for reading in sorted(readings, key=_size, reverse=True):
         is_long = _size(reading) >= MIN_BYTES_TO_CUT and is_cut_in_blocks(reading.file)
         (cut if is_long else whole).append(reading)
-    with worker_pool(workers) as pool:
+    if_one_dies = (
+        f"ingest: a process that read one of {len(readings)} files died, probably killed for memory; "
+        f"run again with fewer workers or a smaller max_record_bytes"
+    )
+    with worker_pool(workers, if_one_dies) as pool:
         waiting: set[Future[Any]] = set()
-        try:
-            for call, arguments in _tasks(whole, cut):
-                waiting.add(pool.submit(call, *arguments))
-                if len(waiting) >= WAITING_PER_WORKER * workers:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (_noted(future, parts) for future in done)
-            for future in waiting:
-                yield _noted(future, parts)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for call, arguments in _tasks(whole, cut):
+            waiting.add(pool.submit(call, *arguments))
+            if len(waiting) >= WAITING_PER_WORKER * workers:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (_noted(future, parts) for future in done)
+        for future in waiting:
+            yield _noted(future, parts)
     for reading in cut:
         yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder], _transform_of(reading))))
 

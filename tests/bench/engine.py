@@ -90,7 +90,7 @@ def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, o
     batches = split_into_batches(folder / "unique", 4096)
     seconds, cpu_seconds = [], []
     warm = [(STAGES["score"], batches[0], folder / "warm", n) for n in range(2 * workers)]
-    with using(engine), Clock() as start, worker_pool(workers) as pool:
+    with using(engine), Clock() as start, worker_pool(workers, "a worker died") as pool:
         list(pool.map(run_timed, *zip(*warm, strict=True)))
         start.stop()
         for number in range(repeats):
