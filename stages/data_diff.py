@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from stages.data_shift import Shift, shift_between
-from stages.report.datasets import count_rows, fetch
+from stages.queries import count_rows, fetch
 from stages.snapshots import SET_ASIDE, Snapshot
 
 PLACE = ("source", "file", "record")

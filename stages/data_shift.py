@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.report.datasets import fetch
-from stages.report.distributions import Bins, count_bins
-from stages.report.spread import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
+from stages.histograms import Bins, count_bins
+from stages.queries import fetch
+from stages.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
 
 LITTLE, MUCH = 0.1, 0.25  # the usual reading of a PSI: Siddiqi, Credit Risk Scorecards (2006), p. 137
 LEAST_SHARE = 1e-4  # stands for an empty bin, whose logarithm would be infinite

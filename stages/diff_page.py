@@ -1,7 +1,6 @@
 """A difference between two snapshots as one self-contained HTML page that looks like the data report."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
@@ -9,8 +8,8 @@ from markupsafe import Markup
 from stages.data_diff import Count, Difference
 from stages.data_shift import LengthShift, reading_of
 from stages.diff_quotes import QuotedClass
-from stages.report import formats, svg
-from stages.report.page import environment
+from stages.pages import formats, svg
+from stages.pages.frame import environment
 
 COUNTS_SHOWN = 200
 BESIDE = {"changed": "after", "out": "", "in": ""}
@@ -31,7 +30,7 @@ def diff_page(difference: Difference, classes: Sequence[QuotedClass]) -> str:
 
 
 def _template() -> jinja2.Template:
-    made = environment(Path(__file__).parent)
+    made = environment()
     made.filters |= {"reading": reading_of, "round3": lambda value: f"{value:.3f}"}
     return made.get_template("diff_page.html.jinja")
 

@@ -7,10 +7,10 @@ import polars as pl
 
 from stages.conversation_text import prompt_text, response_text
 from stages.data_diff import Difference, Moves
-from stages.report.datasets import fetch
-from stages.report.formats import quoted
-from stages.report.marks import Marked, begin, mark_differences
-from stages.report.reasons import READ_CHARS, TEXTS, Quote
+from stages.pages.formats import quoted
+from stages.pages.marks import Marked, begin, mark_differences
+from stages.pages.quotes import READ_CHARS, TEXTS, Quote
+from stages.queries import fetch
 from stages.snapshots import SET_ASIDE, Snapshot
 
 CLASSES_SHOWN = 40  # of reasons in one direction: a page stays small however many there are

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from stages.data_diff import Count, Difference
 from stages.data_shift import reading_of
 from stages.diff_quotes import QuotedClass, plain
-from stages.report.formats import cell, percent, quoted
-from stages.report.reasons import Quote
+from stages.pages.formats import cell, percent, quoted
+from stages.pages.quotes import Quote
 
 COUNTS_SHOWN = 60
 KINDS_SHOWN = 6

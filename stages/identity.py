@@ -13,6 +13,7 @@ from stages.source_files import file_sha256
 from stages.storage import digest_of
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = (".jinja", ".css")
 LAYOUT = 2  # raise it when the runner or the canonical form of tables changes what stands in a result
 
 
@@ -78,7 +79,10 @@ def lock_digest(image: str) -> str:
 
 @cache
 def source_digests(stage: str) -> dict[str, str]:
-    """File -> digest for all files in the stage's folder and every first-party module they import, transitively."""
+    """File -> digest for all files in the stage's folder and every first-party module they import, transitively.
+
+    The templates beside the modules of an imported package belong to it.
+    """
     folder = ROOT / "stages" / stage
     waiting = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     found: dict[str, str] = {}
@@ -91,6 +95,8 @@ def source_digests(stage: str) -> dict[str, str]:
         found[name] = hashlib.sha256(source).hexdigest()
         if path.suffix == ".py":
             waiting.extend(_first_party_imports(source))
+        if path.name == "__init__.py":
+            waiting.extend(template for suffix in TEMPLATES for template in path.parent.glob(f"*{suffix}"))
     return dict(sorted(found.items()))
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.identity import source_digests
+
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"polars", "pyarrow", "torch", "transformers", "mlflow", "numpy", "peft", "accelerate", "tokenizers", "pandas"}
 LIGHT = ("stages.contract", "stages.pipeline", "stages.profile", "stages.errors", "stages.storage", "stages.describe")
@@ -36,9 +38,21 @@ def test_no_stage_imports_another_stage() -> None:
     assert crossing == []
 
 
+def test_nothing_shared_imports_from_inside_a_stage() -> None:
+    stages = {path.parent.name for path in (ROOT / "stages").glob("*/stage.py")}
+    shared = [path for path in (ROOT / "stages").rglob("*.py") if path.parent.name not in stages]
+    inner = [(path.relative_to(ROOT).as_posix(), module) for path in shared for module in imports_of(path)
+             if module.startswith("stages.") and module.split(".")[1] in stages and not module.endswith(".stage")]  # fmt: skip
+    assert inner == []
+
+
 def test_only_storage_decides_by_the_environment() -> None:
     readers = [path.name for path in (ROOT / "stages").rglob("*.py")
                if any(f"os.{word}" in path.read_text(encoding="utf-8") for word in ("getenv", "environ.get"))]  # fmt: skip
     assert set(readers) <= {"storage.py", "tracking.py"}, (
         "tracking.py sets and restores what MLflow reads, and decides nothing"
     )
+
+
+def test_the_templates_of_shared_pages_belong_to_what_a_report_depends_on() -> None:
+    assert {"stages/pages/page.css", "stages/pages/quotes.html.jinja"} <= set(source_digests("report"))

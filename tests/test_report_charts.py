@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from stages.report import formats, svg
+from stages.pages import formats, svg
 
 
 @pytest.mark.parametrize(

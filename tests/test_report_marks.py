@@ -3,7 +3,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.report.marks import Marked, begin, mark_differences, mark_run
+from stages.pages.marks import Marked, begin, mark_differences, mark_run
 
 TEXTS = st.text(alphabet="ab c,\n猫", max_size=60)
 

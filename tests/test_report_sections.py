@@ -11,9 +11,10 @@ from conftest import run_stages
 from curated_run import filled, finished_run, record
 from report_tables import checked, summed
 from rows import chat, conversation, sealed
+from stages.pages.marks import Marked
+from stages.pages.quotes import Quote
 from stages.report.funnel import Files, files_of
-from stages.report.marks import Marked
-from stages.report.reasons import Quote, set_aside_of
+from stages.report.reasons import set_aside_of
 from stages.report.spread import makeups_of, spreads_of
 from stages.report.stage import ReportParams
 from stages.report.summaries import summary_of

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.report import svg
-from stages.report.datasets import Tables, fetch
-from stages.report.marks import Marked, begin
+from stages.pages import svg
+from stages.pages.marks import Marked, begin
+from stages.queries import Tables, fetch
 from stages.report.stage import ReportParams
 
 MODELS = ("base", "tuned")

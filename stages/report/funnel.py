@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.report.datasets import Tables, count_by, count_rows
+from stages.queries import Tables, count_by, count_rows
 
 
 class Decision(NamedTuple):

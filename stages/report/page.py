@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
-
-from stages.report import formats, svg
-from stages.report.datasets import Tables, count_rows
+from stages.pages import formats, svg
+from stages.pages.frame import environment
+from stages.queries import Tables, count_rows
 from stages.report.distributions import signals_of
 from stages.report.evaluation import comparisons_of, generations_of
 from stages.report.funnel import Step, files_of, steps_of
@@ -53,7 +52,7 @@ def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> 
     found = _sections(tables, params)
     shown = [name for name in SECTIONS if found[name] or (name == "contaminated" and found["evals"])]
     data = [(name, count_rows(table), digests.get(name, "")[:12]) for name, table in sorted(tables.items())]
-    template = environment().get_template("page.html.jinja")
+    template = environment(Path(__file__).parent).get_template("page.html.jinja")
     facts = {"shown": shown, "titles": SECTIONS, "data": data, "tiles": _tiles(found), "sources_shown": SOURCES_SHOWN}
     html = template.render(found | facts, params=params)
     return Page(html, shown)
@@ -101,11 +100,6 @@ def _set_aside_sections(parts: list[SetAside]) -> dict[str, list[SetAside]]:
     return sections | {"reasons": [part for part in parts if part.dataset not in own]}
 
 
-def share_bar(share: float) -> str:
-    """A bar filled up to `share`."""
-    return svg.bar([svg.Part(share, "kept", formats.percent(share))], formats.percent(share))
-
-
 def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The few numbers that everybody asks for first."""
     tiles = []
@@ -125,14 +119,3 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     if found["gates"]:
         tiles.append(("gates", "promoted" if found["gates"][0].promoted else "not promoted"))
     return tiles
-
-
-def environment(*folders: Path) -> jinja2.Environment:
-    """Templates of this folder and of `folders`, with the report's formats as filters."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    names = ("count", "percent", "number", "metric", "cell", "spaced", "anchor", "quoted")
-    made.filters |= {name: getattr(formats, name) for name in names} | {"share_bar": share_bar}
-    return made

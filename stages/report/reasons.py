@@ -10,33 +10,20 @@ import polars as pl
 
 from stages.conversation_text import prompt_text, response_text
 from stages.filter_rules import RULES
-from stages.report.datasets import Tables, fetch
+from stages.pages.marks import Marked, begin, mark_differences, mark_run
+from stages.pages.quotes import READ_CHARS, TEXTS, Quote
+from stages.queries import Tables, fetch
 from stages.report.funnel import DECISIONS, Decision
-from stages.report.marks import Marked, begin, mark_differences, mark_run
 from stages.report.stage import ReportParams
 from stages.schema import load_schema
 
 ROW = "row"  # position in the table's key order
 DOUBTFUL_FIRST = {"duplicates": "similarity", "contaminated": "overlap"}  # the least alike are looked at first
 QUOTES_SHOWN = 600  # per table, so that a page with many reasons stays within a few megabytes
-READ_CHARS = 20_000  # of a text, to find in it what is to be marked
-TEXTS = ("prompt", "response")
 SHOWN_BY_MARKS = ("survivor_id", "own_words", "survivor_words")  # when both rows stand side by side
 # Of all signals of a rejected row, those that its rule looked at.
 RULE_COLUMNS = {rule.reason: rule.value.meta.root_names() for rule in RULES}
 ITEM_TEXTS = ("eval_text", "item_text")  # the whole evaluation item, where decontaminate tells it
-
-
-class Quote(NamedTuple):
-    """One row: where it came from, what was found, what it says, and what it is to be compared with."""
-
-    place: str
-    row_id: str | None
-    facts: list[tuple[str, object]]
-    prompt: Marked | None
-    response: Marked | None
-    beside: "Quote | None" = None
-    label: str = "Text"  # of a response without a prompt
 
 
 class Reason(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stages.report.datasets import Tables, fetch
+from stages.queries import Tables, fetch
 from stages.schema import load_schema
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.report.datasets import Tables, count_by, fetch
+from stages.queries import Tables, count_by, fetch
 from stages.report.funnel import DECISIONS, rows_of
 
 LAST = "examples"

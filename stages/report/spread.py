@@ -5,20 +5,13 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.conversation_text import answers_text, prompt_text
-from stages.report import svg
-from stages.report.datasets import Tables, fetch
-from stages.report.distributions import count_bins
+from stages.histograms import count_bins
+from stages.pages import svg
+from stages.queries import Tables, fetch
+from stages.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
 
 SNAPSHOTS = {"ingest": "conversations", "dedup": "unique", "filter": "kept", "decontaminate": "clean", "mix": "mixture"}
-MEASURES = {
-    "response_chars": "Answer length in characters",
-    "prompt_chars": "Prompt length in characters",
-    "turns": "Turns of a conversation",
-}
 KINDS_SHOWN = 8
-KIND_NAMES = ("task", "language")  # a text column whose name holds one of these says of what kind a row is
-KIND_CHARS = 60
 
 
 class StageSpread(NamedTuple):
@@ -65,23 +58,6 @@ def spreads_of(tables: Tables) -> list[Spread]:
     return [spread for spread in spreads if spread.stages]
 
 
-def value_counts(table: pl.LazyFrame) -> pl.DataFrame:
-    """measure, value, rows: as many rows as there are distinct lengths, however large the table is."""
-    columns = table.collect_schema().names()
-    is_document = pl.col("messages").list.first().struct.field("role") == "text"
-    texts = {"response_chars": answers_text(), "prompt_chars": pl.when(~is_document).then(prompt_text())}
-    known = [pl.col(name) for name in texts if name in columns]
-    made = [text.str.len_chars().alias(name) for name, text in texts.items() if name not in columns]
-    turns = pl.when(~is_document).then(pl.col("messages").list.len()).alias("turns")
-    long = (
-        table.select(*known, *made, turns)
-        .select(pl.col(*MEASURES).cast(pl.Int64))
-        .unpivot(variable_name="measure")
-        .drop_nulls("value")
-    )
-    return fetch(long.group_by("measure", "value").agg(rows=pl.len())).sort("measure", "value")
-
-
 def _stages(measure: str, title: str, counted: dict[str, pl.DataFrame]) -> list[StageSpread]:
     """Nothing for a measure that no row has."""
     found: list[StageSpread] = []
@@ -101,13 +77,6 @@ def _stages(measure: str, title: str, counted: dict[str, pl.DataFrame]) -> list[
     return found
 
 
-def quantiles(counts: pl.DataFrame, rows: int) -> tuple[int, int, int]:
-    """The values that 5 %, half and 95 % of the rows do not exceed."""
-    up_to = counts.select("value", reached=pl.col("rows").cum_sum() / rows)
-    low, median, high = (int(up_to.filter(pl.col("reached") >= share)["value"][0]) for share in (0.05, 0.5, 0.95))
-    return low, median, high
-
-
 def makeups_of(tables: Tables) -> list[Makeup]:
     """Tasks and languages after each stage, for every column that names them and has values."""
     given = {stage: name for stage, name in SNAPSHOTS.items() if name in tables}
@@ -117,12 +86,6 @@ def makeups_of(tables: Tables) -> list[Makeup]:
             columns.setdefault(column, []).append(stage)
     makeups = [_makeup(column, {stage: tables[given[stage]] for stage in stages}) for column, stages in columns.items()]
     return [makeup for makeup in makeups if any(kind.name is not None for kind in makeup.kinds)]
-
-
-def kind_columns(table: pl.LazyFrame) -> list[str]:
-    """The text columns that say of what task or language a row is."""
-    columns = table.collect_schema().items()
-    return [name for name, dtype in columns if dtype == pl.String and any(kind in name for kind in KIND_NAMES)]
 
 
 def _makeup(column: str, tables: Tables) -> Makeup:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from stages.report.datasets import Tables, count_rows, fetch
-from stages.report.formats import cell, percent
+from stages.pages.formats import cell, percent
+from stages.queries import Tables, count_rows, fetch
 from stages.schema import Column, load_schema
 
 ROWS_SHOWN = 60

@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 from stages.conversation_text import prompt_text, response_text
 from stages.filter_rules import RULES, Rule
-from stages.report import svg
-from stages.report.datasets import Tables, fetch
-from stages.report.formats import short
-from stages.report.marks import begin
-from stages.report.reasons import TEXTS, Quote
+from stages.pages import svg
+from stages.pages.formats import short
+from stages.pages.marks import begin
+from stages.pages.quotes import TEXTS, Quote
+from stages.queries import Tables, fetch
 from stages.report.stage import ReportParams
 from stages.schema import load_schema
 from stages.what_if import kept_curve

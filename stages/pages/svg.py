@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from stages.report.formats import short
+from stages.pages.formats import short
 
 LABEL_SPACE = 22  # px under a plot, for the ticks of the x axis
 PLOT_UNITS = 1000  # width of the coordinate system in which lines are drawn before they are stretched
