@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import commands, describe, what_if_command
 from stages.errors import TemperError, UsageError
@@ -48,11 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Verbs = "argparse._SubParsersAction[Parser]"
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[Parser]
 
 
-def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    run = verbs.add_parser("run", help="run one stage")  # type: ignore[attr-defined]
+def _add_run(verbs: "Verbs") -> None:
+    run = verbs.add_parser("run", help="run one stage")
     by_name = run.add_subparsers(required=True, metavar="stage", parser_class=Parser)
     for stage in STAGES.values():
         form = argparse.RawDescriptionHelpFormatter
@@ -88,12 +90,12 @@ def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
         _add_execution(one)
 
 
-def _add_pipeline(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _add_pipeline(verbs: "Verbs") -> None:
     for verb, function, told in (
         ("pipeline", commands.pipeline, "run a whole pipeline here, without an orchestrator"),
         ("start", commands.start, "check a whole pipeline and write its plan; prints the run folder"),
     ):
-        one = verbs.add_parser(verb, help=told)  # type: ignore[attr-defined]
+        one = verbs.add_parser(verb, help=told)
         one.set_defaults(command=function)
         one.add_argument("name", choices=sorted(PIPELINES), metavar=f"{{{','.join(PIPELINES)}}}")
         one.add_argument("--profile", metavar="NAME|FILE")
@@ -108,13 +110,13 @@ def _add_pipeline(verbs: Verbs) -> None:  # type: ignore[valid-type]
         _add_execution(one)
 
 
-def _add_run_folder_commands(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    finish = verbs.add_parser("publish", help="publish the data set that a run curated")  # type: ignore[attr-defined]
+def _add_run_folder_commands(verbs: "Verbs") -> None:
+    finish = verbs.add_parser("publish", help="publish the data set that a run curated")
     finish.set_defaults(command=commands.publish)
     finish.add_argument("--run", type=Path, required=True, metavar="FOLDER")
 
 
-def _add_questions(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _add_questions(verbs: "Verbs") -> None:
     questions = (
         ("list", commands.list_stages, "the stages", ()),
         ("graph", commands.graph, "the pipeline as a Mermaid flowchart", ("--pipeline",)),
@@ -125,14 +127,14 @@ def _add_questions(verbs: Verbs) -> None:  # type: ignore[valid-type]
         ("docs", commands.docs, "write the generated parts of README.md and schemas/README.md", ("--check",)),
     )  # fmt: skip
     for verb, function, told, arguments in questions:
-        one = verbs.add_parser(verb, help=told)  # type: ignore[attr-defined]
+        one = verbs.add_parser(verb, help=told)
         one.set_defaults(command=function)
         for argument in arguments:
             _add_argument(one, argument)
 
 
-def _add_diff(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    one = verbs.add_parser("diff", help="rows in and out between two snapshots, with reasons")  # type: ignore[attr-defined]
+def _add_diff(verbs: "Verbs") -> None:
+    one = verbs.add_parser("diff", help="rows in and out between two snapshots, with reasons")
     one.set_defaults(command=commands.diff)
     told = "a run (name, folder, latest), a dataset or result folder, a published version, or published"
     one.add_argument("before", metavar="snapshot", help=told)
@@ -142,8 +144,8 @@ def _add_diff(verbs: Verbs) -> None:  # type: ignore[valid-type]
     _add_argument(one, "--store")
 
 
-def _add_what_if(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    one = verbs.add_parser("whatif", help="what other thresholds would keep, without running a stage")  # type: ignore[attr-defined]
+def _add_what_if(verbs: "Verbs") -> None:
+    one = verbs.add_parser("whatif", help="what other thresholds would keep, without running a stage")
     one.set_defaults(command=what_if_command.what_if)
     what_if_command.add_options(one)
 
