@@ -12,6 +12,8 @@ import pyarrow as pa
 DIGEST_BYTES = 16
 WHITE = r"\t\n\x0b\x0c\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what str.split splits at
 WHITE_RUN = rf"(?:[{WHITE.replace('x20', 'x1f')}]|[{WHITE}][{WHITE}])[{WHITE}]*"  # not a space that stands alone
+WHITE_CHARS = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
+ASCII_WHITE = r"[\t-\r\x1c-\x1f]"  # but the space
 Words = npt.NDArray[np.uint64]  # ids as rows of two 64-bit words
 
 
@@ -21,15 +23,12 @@ def content_digests(turns: pl.DataFrame, ends: npt.NDArray[np.int64], tools: pl.
 
     `turns` are those of all conversations together; conversation n has rows ends[n] to ends[n + 1].
     """
-    lines = turns.select(
-        pl.concat_str(
-            "role", *(_one_line(name).fill_null("") for name in ("content", "reasoning_content", "tool_calls")), separator="\n"
-        )
-    ).to_series()  # fmt: skip
-    stated = pl.DataFrame([lists_of(lines, ends, "turns"), tools.alias("tools")]).select(
-        pl.concat_str(pl.col("turns").list.join("\n"), _one_line("tools"), separator="\n", ignore_nulls=True)
+    texts = [_one_line(turns[name]) for name in ("content", "reasoning_content", "tool_calls")]
+    lines = pl.select(pl.concat_str(turns["role"], *(text.fill_null("") for text in texts), separator="\n")).to_series()
+    stated = pl.DataFrame([lists_of(lines, ends, "turns"), _one_line(tools).alias("tools")]).select(
+        pl.concat_str(pl.col("turns").list.join("\n"), "tools", separator="\n", ignore_nulls=True)
     )
-    digests = b"".join([_digest(text) for text in stated.to_series().to_list()])
+    digests = b"".join(_digests(stated.to_series()))
     return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
@@ -42,13 +41,24 @@ def lists_of(values: pl.Series, ends: npt.NDArray[np.int64], name: str) -> pl.Se
     )
 
 
-def _one_line(name: str) -> pl.Expr:
-    return pl.col(name).str.replace_all(WHITE_RUN, " ").str.strip_chars(" ")
+def _one_line(texts: pl.Series) -> pl.Series:
+    """Each run of white space as one space, none at the ends. Few texts need more than a look, which is much cheaper."""
+    if texts.null_count() == len(texts):
+        return texts
+    stripped = texts.str.strip_chars(WHITE_CHARS)
+    may_differ = (
+        stripped.str.contains(ASCII_WHITE)
+        | stripped.str.contains("  ", literal=True)
+        | (stripped.str.len_bytes() != stripped.str.len_chars())
+    )
+    at = may_differ.fill_null(value=False).arg_true()
+    return stripped.scatter(at, stripped.gather(at).str.replace_all(WHITE_RUN, " ")) if len(at) else stripped
 
 
-def _digest(text: str) -> bytes:
-    stated = text if text.isascii() else unicodedata.normalize("NFC", text)
-    return hashlib.sha256(stated.encode()).digest()[:DIGEST_BYTES]
+def _digests(texts: pl.Series) -> list[bytes]:
+    if not (texts.str.len_bytes() == texts.str.len_chars()).all():
+        texts = pl.Series([t if t.isascii() else unicodedata.normalize("NFC", t) for t in texts], dtype=pl.String)
+    return [hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] for text in texts.to_list()]
 
 
 def row_masks(source: str, occurrences: Iterable[int]) -> Words:

@@ -107,7 +107,7 @@ def _matching(search: Callable[[str], object], texts: pl.Series) -> pl.Series:
 def _decoded(block: Block, shape: Shape) -> tuple[list[Any], Sequence[int], list[tuple[int, object]]]:
     """Records of the shape, their positions in the block, and the position and value of all others."""
     data = block.data
-    if b'\\\\"' not in data and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")):
+    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
         try:
             records = _decode_all(block, shape)
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -117,11 +117,14 @@ def _decoded(block: Block, shape: Shape) -> tuple[list[Any], Sequence[int], list
     return _decoded_one_by_one(block, shape)
 
 
-def _unescaped_quotes(data: bytes) -> int:
-    """Quotation marks behind no backslash."""
-    letters = np.frombuffer(data, dtype=np.uint8)
-    quotes = letters == ord('"')
-    return int(np.count_nonzero(quotes) - np.count_nonzero(quotes[1:] & (letters[:-1] == ord("\\"))))
+def _unescaped_quotes(data: bytes) -> int | None:
+    """Quotation marks behind no backslash; None where one stands behind two of them, which takes reading to tell."""
+    letters = np.frombuffer(data, dtype=np.uint8)  # sound JSON, so no backslash is its last or first byte
+    backslashes = np.flatnonzero(letters == ord("\\"))  # which are fewer than the quotation marks
+    before_quotes = backslashes[letters[backslashes + 1] == ord('"')]
+    if (letters[before_quotes - 1] == ord("\\")).any():
+        return None
+    return int(np.count_nonzero(letters == ord('"'))) - len(before_quotes)
 
 
 def _decode_all(block: Block, shape: Shape) -> list[Any]:
@@ -162,13 +165,18 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         prompt.str.contains(BLANK)
         | answer.str.contains(BLANK)
         | answer.str.contains(MAY_BE_NO_ANSWER)
-        | question.str.contains_any(in_question)
-        | answer.str.contains_any(anywhere)
+        | question.str.contains(_any_of(in_question))
+        | answer.str.contains(_any_of(anywhere))
     )
     if "context" in columns:
         context = pl.col("context")
         odd |= (context.str.len_bytes() <= LONGEST_PLACEHOLDER * 4) & context.str.contains(MAY_BE_NO_INPUT)
     return odd
+
+
+def _any_of(literals: Sequence[str]) -> str:
+    """A pattern, as the search for patterns is fifteen times as fast as the search for many texts."""
+    return "|".join(map(pl.escape_regex, literals))
 
 
 def _columns(kept: pl.DataFrame) -> Columns:
