@@ -108,6 +108,32 @@ def test_pages_that_nothing_uses_any_more_are_dropped(tmp_path: Path) -> None:
     assert len(sketch_book.Page.read(pages[0]).counts) == len(rows) - 5
 
 
+@pytest.mark.parametrize("name", ["fields.npz", "shingles.u64", "manifest.json"])
+def test_a_page_with_a_flipped_byte_is_made_again(tmp_path: Path, name: str) -> None:
+    rows = with_content(planted(10, seed=4)[0])
+    expected, _ = run(tmp_path / "first", rows)
+    damaged = min((tmp_path / "bench" / "cache").rglob(f"page-*/{name}"))
+    spoiled = bytearray(damaged.read_bytes())
+    spoiled[len(spoiled) // 2] ^= 1
+    damaged.write_bytes(spoiled)
+    tables, facts = run(tmp_path / "second", rows)
+    assert 0 < facts["rows_sketched"] < len(rows)
+    assert all(tables[name].equals(expected[name]) for name in expected)
+    _, facts = run(tmp_path / "third", rows)
+    assert facts["rows_sketched"] == 0
+
+
+def test_what_a_killed_run_left_unfinished_is_swept(tmp_path: Path) -> None:
+    rows = with_content(planted(10, seed=4)[0])
+    run(tmp_path / "first", rows)
+    page = next((tmp_path / "bench" / "cache").rglob("page-*"))
+    unfinished = page.with_name(".new-left")
+    unfinished.mkdir()
+    run(tmp_path / "second", rows)
+    assert page.exists()
+    assert not unfinished.exists()
+
+
 def test_the_facts_say_how_surely_near_duplicates_are_found(tmp_path: Path) -> None:
     _, facts = run(tmp_path / "run", planted(60, seed=5)[0])
     assert facts["recall_at_threshold_by_curve"] >= 0.9999

@@ -1,7 +1,8 @@
 """Sketches kept by content between runs, so that a row is sketched once in its life.
 
-A book is a folder of pages; a page is written whole or not at all and never changed. Rows are numbered through all
-pages. Rows without a content_id are sketched anew every time.
+A book is a folder of pages; a page is written whole or not at all, sealed with the digests of its files, and never
+changed. One that is damaged is dropped, and its rows are sketched again. Rows are numbered through all pages. Rows
+without a content_id are sketched anew every time. Whoever opens a book or writes to it holds its lock.
 """
 
 import shutil
@@ -16,6 +17,8 @@ import polars as pl
 from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import Sketches
 from stages.dedup.sorting import rising_order
+from stages.errors import DataError
+from stages.storage import verify_dataset, write_manifest
 from stages.word_bytes import Booleans, Hashes, Ints
 
 UNKNOWN = -1
@@ -44,10 +47,11 @@ class Page(NamedTuple):
 
 
 class Book:
-    """The pages of a folder; those of an earlier run are read when it is opened."""
+    """The pages of a folder; those of an earlier run are verified and read when it is opened."""
 
     def __init__(self, folder: Path) -> None:
-        self.pages = [Page.read(path) for path in sorted(folder.glob("page-*")) if (path / "fields.npz").exists()]
+        sweep(folder)
+        self.pages = [Page.read(path) for path in sorted(folder.glob("page-*"))]
 
     def add(self, page: Path) -> None:
         self.pages.append(Page.read(page))
@@ -84,6 +88,17 @@ class Book:
             first += len(page.counts)
 
 
+def sweep(folder: Path) -> None:
+    """Removes what a killed run left unfinished, and every page that does not have the bytes it was sealed with."""
+    for unfinished in folder.glob(".new-*"):
+        shutil.rmtree(unfinished)
+    for page in folder.glob("page-*"):
+        try:
+            verify_dataset(page)
+        except DataError:
+            shutil.rmtree(page)
+
+
 def content_keys(content_ids: pl.Series) -> Hashes:
     """Two hashes of each id."""
     return np.stack([content_ids.hash(seed=seed).to_numpy() for seed in (1, 2)], axis=1)
@@ -100,4 +115,5 @@ def write_page(folder: Path, content: Hashes, parts: Sequence[Sketches]) -> Path
     fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS[1:-1]}
     counts = np.concatenate([part.shingles.counts for part in parts])
     np.savez(new / "fields.npz", allow_pickle=False, content=content, counts=counts, **fields)
+    write_manifest(new, "sketches", "files", "", {})
     return new.rename(page)
