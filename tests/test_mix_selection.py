@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mix_rows import mix, row
 from stages.errors import ConfigError, DataError
 from stages.mix.groups import check_no_leak
-from stages.mix.selection import quality_of, select_rows, text_vectors
+from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
 
 NOTHING_HELD_OUT: dict[str, Any] = {"validation_share": 0, "test_share": 0}
 TOPICS = {
@@ -56,6 +56,20 @@ def test_any_matrix_of_embeddings_will_do() -> None:
     assert select_rows(vectors, np.ones(4), 3).tolist() == [0, 3, 2]
     assert select_rows(vectors, np.array([0.6, 1.0, 0.9, 0.8]), 2).tolist() == [1, 3]
     assert sorted(select_rows(vectors, np.ones(4), 9).tolist()) == [0, 1, 2, 3]
+
+
+def test_rows_are_alike_by_their_embeddings_without_what_all_share() -> None:
+    places = {"near a": [9.0, 1.0], "near b": [9.0, 1.1], "far": [9.0, -1.0], "unread": None}
+    rows = [row(name, "The same words.", embedding=vector) for name, vector in places.items()]
+    chosen = mix(rows, select_rows=3, alike_by="embedding", **NOTHING_HELD_OUT).mixture
+    assert {"far", "unread"} < set(chosen["file"])
+
+
+def test_embeddings_that_nobody_made_are_refused_with_the_setting_that_makes_them() -> None:
+    with pytest.raises(ConfigError, match="no row has one; set embed under rate"):
+        mix(about("goats", 3), select_rows=1, alike_by="embedding", **NOTHING_HELD_OUT)
+    with pytest.raises(ConfigError, match="no row has one"):
+        model_vectors(pl.DataFrame({"row_id": ["a"]}))
 
 
 def test_texts_that_say_the_same_have_the_same_vector_and_others_are_far() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from stages import sequence_loss
+from stages import sequence_batches
 from stages.models import load_model, repeatable
 from stages.sequence_loss import loss_sums
 from tiny_model import make_config, save_model
@@ -53,8 +53,8 @@ def test_rows_that_only_fill_a_batch_up_for_a_gpu_change_no_bit(
     def filled_up(*given: object, equal_rows: bool) -> object:
         return batches(*given, equal_rows=True)  # type: ignore[arg-type]
 
-    batches = sequence_loss._batches
+    batches = sequence_batches._batches
     with repeatable(1):
         expected = loss_sums(model, ALL, batch_tokens=200, progress=say_nothing)
-        monkeypatch.setattr(sequence_loss, "_batches", filled_up)
+        monkeypatch.setattr(sequence_batches, "_batches", filled_up)
         assert loss_sums(model, ALL, batch_tokens=200, progress=say_nothing).tolist() == expected.tolist()

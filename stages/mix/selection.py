@@ -56,6 +56,24 @@ def text_vectors(texts: pl.Series) -> Matrix:
     return scaled
 
 
+def model_vectors(rows: pl.DataFrame) -> Matrix:
+    """The rows' embeddings without what all of them share, of length 1; a row without one is unlike every other.
+
+    The mean is taken off because the vectors of a language model all point nearly the same way (Mu and Viswanath 2018).
+    Raises ConfigError where no row has an embedding.
+    """
+    known = rows["embedding"].is_not_null() if "embedding" in rows.columns else pl.Series([False])
+    if not known.any():
+        raise ConfigError(
+            "mix: alike_by is embedding, and no row has one; set embed under rate in the profile, or alike_by: words"
+        )
+    found = np.array(rows["embedding"].filter(known).to_list(), dtype=np.float32)
+    centred = found - found.mean(axis=0)
+    vectors: Matrix = np.zeros((rows.height, found.shape[1]), dtype=np.float32)
+    vectors[known.to_numpy()] = centred / np.maximum(np.sqrt((centred**2).sum(axis=1, keepdims=True)), 1e-9)
+    return vectors
+
+
 def quality_of(rows: pl.DataFrame, column: str | None) -> Floats:
     """Between 0.5 and 1, by the rank of the row in `column`; 1 for all without one. Nulls and NaN come last.
 

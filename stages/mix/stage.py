@@ -20,6 +20,9 @@ class MixParams(Params):
         None, "training conversations that are chosen for quality and for being unlike one another; None takes all",
         unit="rows", ge=1,
     )  # fmt: skip
+    alike_by: Literal["words", "embedding"] = setting(
+        "words", "what tells select_rows that rows are alike: their words, or the embedding that rate made with embed"
+    )
     quality: str | None = setting(
         None, "column that says how good a row is, for select_rows; with a minus sign before it lower is better"
     )
@@ -73,6 +76,8 @@ class MixParams(Params):
             raise ValueError("repeats and shares both say how often rows are seen; give one of them")
         if self.quality and not self.select_rows:
             raise ValueError("quality is for the choice of select_rows rows; give select_rows too")
+        if self.alike_by != "words" and not self.select_rows:
+            raise ValueError("alike_by is for the choice of select_rows rows; give select_rows too")
         for name in sorted(self.min_seen.keys() & self.max_seen.keys()):
             if self.min_seen[name] > self.max_seen[name]:
                 raise ValueError(f"min_seen of {name} is more than its max_seen; lower one or raise the other")

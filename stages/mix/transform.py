@@ -9,7 +9,7 @@ from stages.errors import ConfigError
 from stages.mix.draws import draws
 from stages.mix.groups import check_no_leak, with_groups
 from stages.mix.replay import replay
-from stages.mix.selection import quality_of, select_rows, text_vectors
+from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
 from stages.mix.shares import share_out
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
@@ -110,7 +110,8 @@ def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> pl.
         return rows.select("row_id")
     read = clean.join(rows.select("row_id").lazy(), on="row_id", how="semi").with_columns(text=conversation_text())
     ordered = read.collect().sort("row_id")
-    chosen = select_rows(text_vectors(ordered["text"]), quality_of(ordered, params.quality), params.select_rows)
+    vectors = model_vectors(ordered) if params.alike_by == "embedding" else text_vectors(ordered["text"])
+    chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows)
     return ordered.select(pl.col("row_id").gather(chosen.tolist()))
 
 

@@ -62,18 +62,19 @@ def asked_models(base: Path | None, params: RateParams, workbench: Workbench) ->
     with ExitStack() as opened:
         raters: list[Rater] = []
         facts: dict[str, Facts] = {}
-        if base is not None and params.perplexity:
-            rater, facts["base"] = _base_rater(base, params, workbench, opened)
-            raters.append(rater)
+        if base is not None and params.asks_base:
+            asked, facts["base"] = _base_raters(base, params, workbench, opened)
+            raters += asked
         if params.judge_model:
             rater, facts["judge"] = _judge_rater(params, workbench, opened)
             raters.append(rater)
         yield Asked(raters, lambda: {name: dict(told()) for name, told in facts.items()})
 
 
-def _base_rater(base: Path, params: RateParams, workbench: Workbench, opened: ExitStack) -> tuple[Rater, Facts]:
+def _base_raters(base: Path, params: RateParams, workbench: Workbench, opened: ExitStack) -> tuple[list[Rater], Facts]:
     from stages.models import repeatable
     from stages.rate.by_base import rate_by_base
+    from stages.rate.by_embedding import embed_by_base
     from stages.rate.kept_answers import open_kept
     from stages.rate.surprise import BaseReader
 
@@ -81,7 +82,9 @@ def _base_rater(base: Path, params: RateParams, workbench: Workbench, opened: Ex
     opened.enter_context(repeatable(params.cpu_threads))
     kept = opened.enter_context(open_kept(workbench.cache / "losses.sqlite"))
     reader = BaseReader(base, params, workbench, kept)
-    return partial(rate_by_base, reader=reader, unrated=unrated), lambda: {
+    raters: list[Rater] = [partial(rate_by_base, reader=reader, unrated=unrated)] if params.perplexity else []
+    raters += [partial(embed_by_base, reader=reader)] if params.embed else []
+    return raters, lambda: {
         "texts_read": reader.pairs_read,
         "texts_found_in_cache": reader.pairs_found,
         "unrated": dict(sorted((+unrated).items())),

@@ -15,6 +15,10 @@ class RateParams(Params):
     """Which models are asked, and how. By default none is: every rating is null and the rows pass through."""
 
     perplexity: bool = setting(False, "Asks the dataset base how well it predicts each answer: perplexity and ifd")
+    embed: bool = setting(
+        False,
+        "Has the dataset base read each row, and keeps the mean of what its last layer says: for mix to tell likes",
+    )
     prompt_form: Literal["plain", "own_template"] = setting(
         "plain", "How the base reads what comes before an answer: its texts alone, or as its own chat template says"
     )
@@ -87,10 +91,14 @@ class RateParams(Params):
         return self
 
     def inputs_left_out(self) -> tuple[str, ...]:
-        return () if self.perplexity else ("base",)
+        return () if self.asks_base else ("base",)
 
     def inputs_needed(self) -> tuple[str, ...]:
-        return ("base",) if self.perplexity else ()
+        return ("base",) if self.asks_base else ()
+
+    @property
+    def asks_base(self) -> bool:
+        return self.perplexity or self.embed
 
 
 STAGE = Stage(

@@ -67,7 +67,7 @@ class BaseReader:
         self.pairs_read, self.pairs_found = 0, 0
         kind = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         arithmetic = [kind, str(self.dtype), params.batch_tokens, params.cpu_threads]
-        self._settings = digest_of([workbench.input_digests["base"], arithmetic, params.prompt_form])
+        self.settings = digest_of([workbench.input_digests["base"], arithmetic, params.prompt_form])
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -88,7 +88,7 @@ class BaseReader:
 
     def read(self, pairs: Sequence[Pair]) -> list[Loss]:
         """What each pair gave, in order; equal pairs are read once."""
-        keys = [digest_of([self._settings, *pair])[:32] for pair in pairs]
+        keys = [digest_of([self.settings, *pair])[:32] for pair in pairs]
         losses: dict[str, Loss] = {}
         for start in range(0, len(pairs), PAIRS_AT_ONCE):
             some = dict(zip(keys[start : start + PAIRS_AT_ONCE], pairs[start : start + PAIRS_AT_ONCE], strict=True))
@@ -119,7 +119,7 @@ class BaseReader:
         if not keys:
             return
         table = pl.DataFrame([sequences[key][:2] for key in keys], schema=SEQUENCES, orient="row")
-        self._refuse_foreign_tokens(table)
+        self.refuse_foreign_tokens(table)
         for rows, sums in loss_sums_by_batch(self.model, table, batch_tokens=self.params.batch_tokens):
             yield {
                 keys[row]: float(nats) if math.isfinite(nats) else None for row, nats in zip(rows, sums, strict=True)
@@ -127,8 +127,8 @@ class BaseReader:
 
     def _encoded(self, pairs: Sequence[Pair]) -> Iterator[Encoded]:
         """The answer's ids are the same with any context: what stands before it is encoded on its own."""
-        contexts = self._ids([pair.context for pair in pairs], literal=self.params.prompt_form == "plain")
-        answers = self._ids([pair.answer for pair in pairs], literal=True)
+        contexts = self.token_ids([pair.context for pair in pairs], literal=self.params.prompt_form == "plain")
+        answers = self.token_ids([pair.answer for pair in pairs], literal=True)
         for pair, context, answer in zip(pairs, contexts, answers, strict=True):
             is_rendered = pair.context and self.params.prompt_form == "own_template"
             before = context if is_rendered else [*self.start, *context]
@@ -136,13 +136,13 @@ class BaseReader:
             counts = ([1 if self.start else 0] + [1] * len(answer))[: len(answer)]
             yield Encoded(before + answer, [0] * len(before) + counts, len(answer))
 
-    def _ids(self, texts: list[str], *, literal: bool) -> list[list[int]]:
+    def token_ids(self, texts: list[str], *, literal: bool) -> list[list[int]]:
         """Token ids; with `literal`, text that looks like a control token is text."""
         backend = self.tokenizer.backend_tokenizer
         backend.encode_special_tokens = literal
         return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _refuse_foreign_tokens(self, sequences: pl.DataFrame) -> None:
+    def refuse_foreign_tokens(self, sequences: pl.DataFrame) -> None:
         largest = sequences["input_ids"].explode().max()
         if isinstance(largest, int) and largest >= embedding_rows(self.model):
             raise ConfigError(
