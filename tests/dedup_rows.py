@@ -5,11 +5,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from rows import conversation, table
+from stages.dedup.corpus import corpus_of
+from stages.dedup.decisions import decide
+from stages.dedup.shingle_chunks import Chunk, ShingleChunks
+from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
-from stages.dedup.transform import transform
+from stages.dedup.verdicts import Verdicts, light_rows
+from stages.dedup.verdicts import verdicts as tables_of
 
 STORY = (
     "the old ferry left the harbour at dawn with nine goats two priests and a crate of lemons bound for the north shore"
@@ -24,9 +30,19 @@ def row(name: str, *turns: str, **columns: Any) -> dict[str, Any]:
 def dedup(rows: Iterable[dict[str, Any]], **params: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that stay and the rows that go, each with its verdict, sorted by row_id."""
     conversations = table("conversations", list(rows))
-    made = transform(conversations, params=DedupParams(**params))
+    made = divide(conversations, DedupParams(**params))
     stay, go = (conversations.join(verdict, on="row_id").sort("row_id") for verdict in made)
     return stay, go
+
+
+def divide(conversations: pl.DataFrame, params: DedupParams) -> Verdicts:
+    """The verdict on every row, in memory and with nothing kept."""
+    sketches = sketch(conversations, params)
+    shingles = ShingleChunks([Chunk(sketches.shingles.counts, sketches.shingles.hashes)])
+    fields = (sketches.text, sketches.opening, sketches.question)
+    places = np.arange(conversations.height)
+    corpus = corpus_of(light_rows(conversations), places, fields, sketches.answer_bytes, shingles, params)
+    return tables_of(corpus, decide(corpus, params), params)
 
 
 def verdicts(rows: list[dict[str, Any]], **params: Any) -> dict[str, tuple[str, str, float]]:

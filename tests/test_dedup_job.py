@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup_rows import STORY, planted, row, with_changed_words
+from dedup_rows import STORY, planted, random_text, row, with_changed_words
 from rows import table
 from stages.dedup import job, sketch_book
 from stages.dedup.stage import DedupParams
@@ -138,6 +138,13 @@ def test_the_facts_say_how_surely_near_duplicates_are_found(tmp_path: Path) -> N
     _, facts = run(tmp_path / "run", planted(60, seed=5)[0])
     assert facts["recall_at_threshold_by_curve"] >= 0.9999
     assert facts["probes_found"] == facts["probes"] > 50
+
+
+def test_probes_are_without_template_as_rows_are_when_candidates_are_sought(tmp_path: Path) -> None:
+    preamble = random_text(0, 60)
+    rows = [row(f"r{i}", f"{preamble} {random_text(i + 1, 4)}", random_text(-i - 1, 3)) for i in range(100)]
+    _, facts = run(tmp_path / "run", rows)
+    assert facts["probes"] == 0  # what is left of a row is too short
 
 
 def test_an_empty_table_stays_empty(tmp_path: Path) -> None:

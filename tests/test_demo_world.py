@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from dedup_rows import divide
 from infra.demo.dialects import write_raw
 from infra.demo.faults import COUNTS, plant
 from infra.demo.make_world import make_demo
@@ -23,7 +24,6 @@ from infra.demo.untrained import make_model, train_tokenizer, write_untrained
 from infra.demo.world import World, make_world, read_world
 from rows import conversation, table
 from stages.dedup.stage import DedupParams
-from stages.dedup.transform import transform as dedup
 from stages.schema import conform, load_schema
 from stages.score.phrases import REFUSAL
 
@@ -186,7 +186,7 @@ def test_dedup_finds_the_planted_duplicates_and_no_other(seed: int) -> None:
     }
     names = {entry: name for name, entry in whole.items()}
     conversations = table("conversations", [as_conversation(name, entry.row) for name, entry in whole.items()])
-    found = dedup(conversations, params=DedupParams()).go
+    found = divide(conversations, DedupParams()).go
     ids = {as_conversation(name, entry.row)["row_id"]: name for name, entry in whole.items()}
     pairs = {frozenset((ids[gone], ids[stays])) for gone, stays in found.select("row_id", "survivor_id").rows()}
     assert pairs == {frozenset((name, names[e.original])) for name, e in whole.items() if e.original}

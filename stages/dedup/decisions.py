@@ -28,6 +28,7 @@ class Decisions(NamedTuple):
     is_conflict: Booleans  # goes because the survivor answers the same question
     group: Ints  # of rows that stay: the row with the lowest row_id among those that belong together
     answers: Ints  # rows that stay and answer the same question, itself with them
+    templates: Hashes  # not per row: the shingles that were left out
 
 
 class Candidates(NamedTuple):
@@ -47,7 +48,8 @@ def decide(corpus: Corpus, params: DedupParams) -> Decisions:
     similarity = Similarity(corpus.shingles, templates)
     found = _matches(corpus, likely, similarity, params)
     alike = similarity.compare(corpus.sketch[found.removed], corpus.sketch[found.survivor])[1]
-    return _decisions(corpus, params, same_text, found, alike < params.min_similarity)
+    conflict = alike < params.min_similarity
+    return _decisions(corpus, same_text, found, conflict, templates)
 
 
 def thresholds_of(params: DedupParams) -> Thresholds:
@@ -129,7 +131,7 @@ def same_question(question: Hashes, left: Ints, right: Ints) -> Booleans:
     return same
 
 
-def _decisions(corpus: Corpus, params: DedupParams, same_text: Ints, found: Matches, conflict: Booleans) -> Decisions:
+def _decisions(corpus: Corpus, same_text: Ints, found: Matches, conflict: Booleans, templates: Hashes) -> Decisions:
     """A copy of a row that goes is itself as like the survivor as that row is, so it goes for the same reason."""
     survivor, likeness = np.full(corpus.rows, STAYS), np.ones(corpus.rows)
     survivor[found.removed], likeness[found.removed] = found.survivor, found.similarity
@@ -146,6 +148,7 @@ def _decisions(corpus: Corpus, params: DedupParams, same_text: Ints, found: Matc
         is_conflict=is_conflict[same_text] & first_goes,
         group=_groups(corpus, stays, found),
         answers=_answers(corpus, stays),
+        templates=templates,
     )
 
 

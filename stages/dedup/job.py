@@ -16,7 +16,7 @@ from stages.dedup.probes import certify
 from stages.dedup.sketch_book import UNKNOWN, Book, content_keys, write_page
 from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
-from stages.dedup.transform import Verdicts, light_rows, verdicts
+from stages.dedup.verdicts import Verdicts, light_rows, verdicts
 from stages.engine import worker_pool
 from stages.locks import lock
 from stages.storage import digest_of
@@ -54,12 +54,13 @@ def divide(
         book, numbers, sketched = _sketch_unknown(parts, folder, params, workbench)
         corpus = _corpus(parts, book, numbers, params)
         workbench.progress(corpus.rows, corpus.rows, "rows", sketched=sketched)
-        made = verdicts(corpus, decide(corpus, params), params)
-        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched} | certify(corpus, params)
+        decisions = decide(corpus, params)
+        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched}
+        facts |= certify(corpus, decisions.templates, params)
         used = np.zeros(len(corpus.shingles.counts), dtype=np.bool_)
         used[numbers] = True
         book.drop_unused(used)
-        return made, facts
+        return verdicts(corpus, decisions, params), facts
 
 
 def _part(path: Path) -> Part:

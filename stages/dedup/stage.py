@@ -24,7 +24,8 @@ class DedupParams(Params):
     shingle_words: int = setting(3, "consecutive words in a shingle", unit="words", ge=1, le=20)
     max_row_share: float | None = setting(
         0.05,
-        "a shingle in more than this share of a source's rows (and in more than 50) is template and proves no likeness",
+        "a shingle in more than this share of a source's rows (and in more than 50) is template and proves no likeness; "
+        "shares are those in a sample of up to 10,000 rows of each source",
         unit="share of a source's rows",
         gt=0,
         le=1,

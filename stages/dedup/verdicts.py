@@ -1,13 +1,11 @@
-"""Divides conversations into those that stay and those that repeat one that stays."""
+"""Tells what was decided as tables: rows that stay, and rows that go with the row each goes for."""
 
 from typing import NamedTuple
 
 import polars as pl
 
-from stages.dedup.corpus import Corpus, Rows, corpus_of
-from stages.dedup.decisions import STAYS, Decisions, decide
-from stages.dedup.shingle_chunks import Chunk, ShingleChunks
-from stages.dedup.sketches import sketch
+from stages.dedup.corpus import Corpus, Rows
+from stages.dedup.decisions import STAYS, Decisions
 from stages.dedup.stage import DedupParams
 
 
@@ -16,22 +14,6 @@ class Verdicts(NamedTuple):
 
     stay: pl.DataFrame  # row_id, group_id, answers_to_question
     go: pl.DataFrame  # row_id, survivor_id, similarity, reason, matched_key
-
-
-def transform(conversations: pl.DataFrame, *, params: DedupParams) -> Verdicts:
-    """The verdict on every row, for conversations that fit in memory. See `job` for those that do not.
-
-    Of rows that repeat each other the one from the preferred source stays, then the one with fewer repairs, with the
-    longest answer, with the lowest row_id. Each row that goes was compared with a row that stays and is at least
-    `min_similarity` like it, or with `keep_best` answers the same question.
-    """
-    sketches = sketch(conversations, params)
-    shingles = ShingleChunks([Chunk(sketches.shingles.counts, sketches.shingles.hashes)])
-    fields = (sketches.text, sketches.opening, sketches.question)
-    rows = light_rows(conversations)
-    places = rows.row_id.to_frame().select(pl.int_range(pl.len())).to_series().to_numpy()
-    corpus = corpus_of(rows, places, fields, sketches.answer_bytes, shingles, params)
-    return verdicts(corpus, decide(corpus, params), params)
 
 
 def light_rows(conversations: pl.DataFrame) -> Rows:
