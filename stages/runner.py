@@ -27,10 +27,12 @@ from stages.errors import DataError, UsageError
 from stages.identity import key_of, key_parts
 from stages.inputs import Input, open_inputs
 from stages.locks import lock, private_folder, side_folder
+from stages.piles import piles_in, take
 from stages.pipeline import STAGES
 from stages.progress import ProgressLine
 from stages.receipt import Meter, most_frequent_first, write_down
-from stages.schema import load_schema
+from stages.schema import Schema, load_schema
+from stages.stage_cache import open_cache
 from stages.storage import (
     MANIFEST,
     RECEIPT,
@@ -45,7 +47,7 @@ from stages.storage import (
     write_json,
     write_manifest,
 )
-from stages.tables import read_table, write_table
+from stages.tables import read_table, write_parts, write_table
 
 DEFAULT_BATCH_ROWS = 4096
 
@@ -185,9 +187,8 @@ def _make(
 
 
 def _workbench(request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any], scratch: Path) -> Workbench:
-    cache = _cache_folder(request, parts, scratch)
-    for folder in (scratch, cache):
-        folder.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
+    cache = open_cache(_cache_folder(request, parts, scratch))
     progress = ProgressLine(request.stage.name, request.progress_form)
     digests = {name: opened.digest for name, opened in inputs.items()}
     return Workbench(scratch, cache, request.workers, request.tracking_uri, progress, key_of(parts), digests)
@@ -251,14 +252,19 @@ def _fresh(folder: Path) -> Path:
 
 def _write_tables(names: Sequence[str], spool: Path, staged: Path, *, made_by_job: bool = False) -> dict[str, Path]:
     for name in names:
-        schema = load_schema(name)
-        files = sorted((spool / name).glob("*.parquet"))
-        rows = (pl.scan_parquet(files) if files else schema.empty().lazy()) if made_by_job else scan_spool(spool / name)
-        folder = _fresh(staged / name)
-        counts = write_table(rows, schema, folder)
+        schema, folder = load_schema(name), _fresh(staged / name)
+        if piles_in(spool / name):
+            counts = write_parts(take(spool / name), schema, folder)
+        else:
+            counts = write_table(_made_by_job(spool / name, schema) if made_by_job else scan_spool(spool / name), schema, folder)
         write_manifest(folder, name, schema.kind, schema.digest, counts)
     shutil.rmtree(spool, ignore_errors=True)
     return {name: staged / name for name in names}
+
+
+def _made_by_job(folder: Path, schema: Schema) -> pl.LazyFrame:
+    files = sorted(folder.glob("*.parquet"))
+    return pl.scan_parquet(files) if files else schema.empty().lazy()
 
 
 def _seal(folder: Path) -> tuple[Path, Manifest]:
