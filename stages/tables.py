@@ -3,17 +3,17 @@
 Two tables with the same rows have the same bytes, in whatever order, batches or processes the rows were made.
 """
 
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from stages.errors import DataError
+from stages.piles import Piles, take
 from stages.schema import Schema, check_table, conform
 
-PILE = ".pile"
 BATCH_ROWS = 50_000  # read at once while rows are divided into parts
 PART_ROWS = 100_000  # bounds the memory of writing and checking one part
 
@@ -28,17 +28,29 @@ def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, 
 
     `spool` is read twice, so it should scan files. Raises DataError when a row breaks the schema or a key stands twice.
     """
-    order = spool.select(schema.key[0]).collect().to_series().sort(nulls_last=False)
-    cuts = order.gather_every(PART_ROWS).unique(maintain_order=True)[1:]
+    cuts = cuts_of(spool.select(schema.key[0]).collect().to_series())
+    return write_parts(_divided(spool, cuts, folder), schema, folder)
+
+
+def cuts_of(keys: pl.Series) -> pl.Series:
+    """The first key of each part but the first, given those of all rows."""
+    return keys.sort(nulls_last=False).gather_every(PART_ROWS).unique(maintain_order=True)[1:]
+
+
+def write_parts(ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path) -> dict[str, int]:
+    """Writes rows that come divided at their cuts, in whichever order within a range, as `write_table` does."""
     parts: dict[str, int] = {}
-    for number, rows in enumerate(_divided(spool, cuts, folder)):
+    last: Any = None
+    for number, rows in enumerate(ranges):
         part = rows.sort(schema.key, nulls_last=False)
         _refuse_doubled_keys(part, schema, str(folder.name))
         check_table(part, schema, folder.name)
+        _refuse_wrong_range(part[schema.key[0]], last, str(folder.name))
+        last = part[-1, schema.key[0]] if part.height else last
         name = f"part-{number:05d}.parquet"
         part.write_parquet(folder / name, compression="zstd", compression_level=1, row_group_size=PART_ROWS // 4)
         parts[name] = part.height
-    return parts
+    return parts or write_parts([schema.empty()], schema, folder)
 
 
 def _divided(spool: pl.LazyFrame, cuts: pl.Series, folder: Path) -> Iterator[pl.DataFrame]:
@@ -47,17 +59,17 @@ def _divided(spool: pl.LazyFrame, cuts: pl.Series, folder: Path) -> Iterator[pl.
         yield spool.collect()
         return
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".parts-") as made:
-        piles = [Path(made) / str(number) for number in range(len(cuts) + 1)]
-        for pile in piles:
-            pile.mkdir()
+        piles = Piles.make(Path(made), cuts)
         for number, rows in enumerate(spool.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)):
-            pile_of = cuts.search_sorted(rows[cuts.name], side="right")  # a null sorts first, and search_sorted agrees
-            by_pile = rows.with_columns(pile_of.alias(PILE)).partition_by(PILE, as_dict=True, include_key=False)
-            for (pile_number,), some in by_pile.items():
-                some.write_ipc(piles[int(pile_number)] / f"{number:06d}.arrow", compression="lz4")
-        for pile in piles:
-            yield pl.scan_ipc(sorted(pile.iterdir())).collect()
-            shutil.rmtree(pile)
+            piles.add(rows, f"{number:06d}")
+        yield from take(piles.folder)
+
+
+def _refuse_wrong_range(keys: pl.Series, last: Any, where: str) -> None:
+    """What a job divided is held to the order that every reader counts on."""
+    if len(keys) and last is not None and not keys[0] > last:
+        raise DataError(f"{where}: a part starts at {keys[0]}, which is not behind {last}, where the one before ends; "
+                        f"this is a fault of the stage: report it")  # fmt: skip
 
 
 def _refuse_doubled_keys(part: pl.DataFrame, schema: Schema, where: str) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from stages.ingest.job import run
 from stages.ingest.stage import IngestParams
+from stages.piles import take
 from stages.schema import check_table, load_schema
 from stages.source_files import list_source_files
 from workbench import lend
@@ -40,12 +41,17 @@ def ingest(*paths: Path, folder: Path, **params: Any) -> Result:
     facts = run(list_source_files(paths), **outputs, params=IngestParams(**params), workbench=bench)
     tables = {}
     for name, output in outputs.items():
-        files = sorted(output.glob("*.parquet"))
-        table = pl.concat([pl.read_parquet(file) for file in files]) if files else load_schema(name).empty()
+        table = rows_left(output)
         tables[name] = table.sort("source", "file", "record", maintain_order=True, nulls_last=True)
         check_table(tables[name].sort(load_schema(name).key), load_schema(name), name)
         assert not tables[name].select(pl.struct(load_schema(name).key).is_duplicated().any()).item()
     return Result(**tables, facts=facts)
+
+
+def rows_left(output: Path) -> pl.DataFrame:
+    """What the job left for one output, in piles or in Parquet files."""
+    tables = [*take(output), *(pl.read_parquet(file) for file in sorted(output.glob("*.parquet")))]
+    return pl.concat([load_schema(output.name).empty(), *tables])
 
 
 def ingest_text(content: str, folder: Path, name: str = "data.jsonl", **params: Any) -> Result:

@@ -209,6 +209,11 @@ def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             output.mkdir(parents=True)
         bench = replace(lend(tmp_path / str(workers) / "scratch"), workers=workers)
         facts = run(files, **outputs, params=IngestParams(), workbench=bench)
-        parts = {path.name: path.read_bytes() for output in outputs.values() for path in sorted(output.iterdir())}
+        parts = {
+            path.name: path.read_bytes()
+            for output in outputs.values()
+            for path in sorted(output.rglob("*.*"))
+            if path.is_file()
+        }
         results.append((facts, parts))
     assert results[0] == results[1]

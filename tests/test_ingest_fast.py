@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_run import ingest
+from ingest_run import ingest, rows_left
 from stages.byte_stream import Damage
 from stages.contract import Workbench
 from stages.errors import TryAgain
@@ -162,7 +162,7 @@ def result(
     bench = replace(bench, cache=cache) if cache else bench
     facts = run(list_source_files([raw]), **outputs, params=IngestParams(), workbench=bench)
     order = {"conversations": ["row_id"], "quarantined": ["file", "record", "field", "reason"]}
-    return facts, [pl.concat([pl.read_parquet(p) for p in sorted(o.iterdir())]).sort(order[n]) for n, o in outputs.items()]  # fmt: skip
+    return facts, [rows_left(output).sort(order[name]) for name, output in outputs.items()]
 
 
 @pytest.mark.slow

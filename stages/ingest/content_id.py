@@ -71,10 +71,10 @@ def row_masks(source: str, occurrences: Iterable[int]) -> Words:
     return np.frombuffer(b"".join(made), dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
-def hex_ids(words: Words, name: str) -> pl.Series:
-    """Ids as texts of 32 hex digits."""
+def hex_ids(words: npt.NDArray[np.uint64], name: str) -> pl.Series:
+    """Ids as texts of 16 hex digits for each of their words."""
     digits = words.astype(">u8").tobytes().hex().encode()
-    ends = np.arange(len(words) + 1, dtype=np.int64) * (2 * DIGEST_BYTES)
+    ends = np.arange(len(words) + 1, dtype=np.int64) * (len(digits) // max(1, len(words)))
     texts = pa.LargeStringArray.from_buffers(len(words), pa.py_buffer(ends.tobytes()), pa.py_buffer(digits))
     return pl.Series(name, texts, dtype=pl.String)
 
