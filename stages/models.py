@@ -50,8 +50,10 @@ def repeatable(cpu_threads: int) -> Iterator[None]:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Inside, PEFT 0.21 does not warn that it calls a function which transformers 5.23 renamed."""
+    """Inside, PEFT 0.21 does not warn that it calls a function which transformers 5.23 renamed, nor that it cannot tie
+    matrices which an adapter trained apart: they are saved, loaded and merged as two."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True` and a tied layer", UserWarning)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield
 
@@ -116,7 +118,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     transformers_logging.disable_progress_bar()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype or "auto", attn_implementation=_attention(config), use_safetensors=True,
+            folder, dtype=dtype or "auto", attn_implementation=attention_of(config), use_safetensors=True,
             trust_remote_code=False, local_files_only=True, output_loading_info=True,
         )  # fmt: skip
     except (ValueError, KeyError, OSError, RuntimeError) as error:
@@ -131,7 +133,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     return loaded
 
 
-def _attention(config: PreTrainedConfig) -> str:
+def attention_of(config: PreTrainedConfig) -> str:
     """Always said, never left to config.json: the fast one where the architecture has it, else the plain one."""
     try:
         with torch.device("meta"):

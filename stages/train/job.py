@@ -6,7 +6,6 @@ from typing import NamedTuple
 import polars as pl
 import torch
 from accelerate import Accelerator
-from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.contract import Workbench
@@ -18,7 +17,15 @@ from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
 from stages.train.loop import Plan, Run
-from stages.train.methods import Trainable, causal_model, load_trainable, save_adapter, save_full, trained_weights
+from stages.train.methods import (
+    Trainable,
+    causal_model,
+    is_adapted,
+    load_trainable,
+    save_adapter,
+    save_full,
+    trained_weights,
+)
 from stages.train.stage import TrainParams
 
 
@@ -53,8 +60,9 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
         words = open_tokenizer(tokenizer or base)
         accelerator = one_process()
         arithmetic = choose_arithmetic(accelerator.device, params)
-        trained = load_trainable(base, words, params, arithmetic.dtype)
-        refuse_unfit_splits(splits, trained)
+        text = splits.train.input_ids[: params.virtual_token_count].tolist()
+        trained = load_trainable(base, words, params, arithmetic.dtype, text=text)
+        refuse_unfit_splits(splits, trained, params.virtual_token_count)
         stop_ids = find_stop_ids(splits.train, words)
         with run_log(
             workbench.tracking_uri, "train", f"train-{workbench.key[:12]}", params.model_dump(), key=workbench.key
@@ -91,9 +99,11 @@ def read_splits(folder: Path, params: TrainParams) -> Splits:
     return splits
 
 
-def refuse_unfit_splits(splits: Splits, trained: Trainable) -> None:
+def refuse_unfit_splits(splits: Splits, trained: Trainable, virtual_tokens: int = 0) -> None:
     model = causal_model(trained)
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None:
+        positions -= virtual_tokens  # they stand before each example
     for examples in splits:
         if len(examples):
             refuse_unfit(examples, tokens=embedding_rows(model), max_positions=positions)
@@ -125,7 +135,7 @@ def save_trained(trained: Trainable, folder: Path, stop_ids: list[int], dtype: t
     """Writes the weights and where generation stops."""
     model: PreTrainedModel = causal_model(trained)
     set_stop_ids(model, stop_ids)
-    if isinstance(trained, PeftModel):
+    if is_adapted(trained):
         save_adapter(trained, folder, base_digest)
         if model.generation_config is not None:
             model.generation_config.save_pretrained(folder)

@@ -6,17 +6,35 @@ from pydantic import model_validator
 
 from stages.contract import Params, Stage, setting
 
+# PEFT's benchmark: Llama-3.2-3B on MetaMathQA, measured on GSM8K (method_comparison/MetaMathQA in its repository).
 LEARNING_RATES = {
-    "lora": 2e-4,  # QLoRA's Guanaco 7B script; "LoRA Without Regret" finds about ten times the rate of full training
     "full": 2e-5,  # Stanford Alpaca 7B
+    "lora": 2e-4,  # QLoRA's Guanaco 7B script; "LoRA Without Regret" finds about ten times the rate of full training
+    "rslora": 1e-4,  # PEFT's benchmark: the best LoRA of its table; the updates are scaled up by the root of the rank
+    "dora": 2e-4,  # Liu et al., "DoRA", 2024, table 8
+    "qlora": 2e-4,  # Dettmers et al., "QLoRA", 2023, table 9: 7B and 13B
+    "ia3": 3e-3,  # Liu et al., "Few-Shot PEFT is Better and Cheaper", 2022; PEFT's benchmark: 1e-3 beats 1e-4 by far
+    "prefix": 5e-3,  # PEFT's benchmark: .416 with this rate, 50 tokens and keys and values of a text, .186 with 1e-3
+    "prompt": 1e-2,  # PEFT's benchmark: 1e-3 beats 1e-4, .343 to .057; Lester et al., 2021, go up to 0.3
+    "p_tuning": 1e-3,  # PEFT's example of P-tuning
+    "bottleneck": 3e-4,  # Houlsby et al., 2019, section 3.1: the middle one of 3e-5, 3e-4, 3e-3
 }
+VIRTUAL_TOKENS = {
+    "prefix": 50,  # PEFT's benchmark, as above
+    "prompt": 100,  # Lester et al., "The Power of Scale", 2021, section 3.2: little is gained beyond 20 to 100
+    "p_tuning": 20,  # PEFT's example of P-tuning
+}
+LOW_RANK = ("lora", "rslora", "dora", "qlora")
+Method = Literal["full", "lora", "rslora", "dora", "qlora", "ia3", "prefix", "prompt", "p_tuning", "bottleneck"]
 
 
 class TrainParams(Params):
     """Every value but the execution-only ones decides which weights come out."""
 
-    method: Literal["full", "lora"] = setting(
-        "lora", "full trains every weight and makes a model; lora makes an adapter"
+    method: Method = setting(
+        "lora",
+        "full trains every weight and makes a model, the others an adapter: low-rank updates (lora, rslora, dora; qlora on "
+        "a base in four bits), scales (ia3), virtual tokens (prefix, prompt, p_tuning), layers beside (bottleneck)",
     )
     objective: Literal["sft", "text"] = setting(
         "sft", "sft learns the tokens whose loss_mask is 1; text learns every token but the first of each document"
@@ -38,7 +56,9 @@ class TrainParams(Params):
     )
 
     learning_rate: float | None = setting(
-        None, "Highest learning rate; by method if not given: lora 2e-4, full 2e-5", gt=0
+        None,
+        f"Highest learning rate; by method if not given: {', '.join(f'{m} {r:g}' for m, r in LEARNING_RATES.items())}",
+        gt=0,
     )
     warmup_share: float = setting(
         0.03, "Share of the steps in which the rate rises", unit="share", ge=0, le=1
@@ -47,13 +67,30 @@ class TrainParams(Params):
     weight_decay: float = setting(0.0, "AdamW's decay, of matrices only", ge=0)  # Stanford Alpaca
     max_grad_norm: float | None = setting(1.0, "Longer gradients are shortened to it", gt=0)
 
+    target_modules: list[str] | None = setting(
+        None, "Names of the layers that low-rank updates and scales go to; if not given, all linear layers (ia3: keys, values "
+        "and the last of the feed-forward part)", min_length=1,
+    )  # fmt: skip
     lora_rank: int = setting(16, "Rank of the update of each linear layer", ge=1)  # sft practice: 8 to 16
-    lora_alpha: float = setting(32.0, "The update is scaled by alpha / rank", gt=0)  # sft practice: rank to 2 rank
+    lora_alpha: float = setting(
+        32.0, "The update is scaled by alpha / rank; with rslora by alpha / root of rank", gt=0
+    )  # sft practice: rank to 2 rank
     lora_dropout: float = setting(
         0.0, "Share of a layer's inputs that the update does not see", unit="share", ge=0, lt=1
     )
     train_embeddings: bool | None = setting(
-        None, "lora also trains both embedding matrices whole; if not given, exactly when the tokenizer has new tokens"
+        None,
+        "An adapter also has both embedding matrices, trained whole; if not given, exactly when the tokenizer has new tokens",
+    )
+    virtual_tokens: int | None = setting(
+        None, "Virtual tokens before each document, for prefix, prompt and p_tuning; if not given: "
+        f"{', '.join(f'{m} {n}' for m, n in VIRTUAL_TOKENS.items())}", unit="tokens", ge=1,
+    )  # fmt: skip
+    # Houlsby et al., 2019, section 3.3: 64 is within 0.4 % of full training on GLUE.
+    bottleneck_size: int = setting(64, "Width of a bottleneck adapter", ge=1)
+    # Pfeiffer et al., "AdapterFusion", 2021: one per layer is as good as two, for half the weights.
+    bottleneck_places: Literal["layer", "blocks"] = setting(
+        "layer", "One bottleneck after each layer (Pfeiffer), or after each attention and feed-forward block (Houlsby)"
     )
 
     validate_every_steps: int | None = setting(
@@ -65,6 +102,10 @@ class TrainParams(Params):
     log_every_steps: int = setting(1, "Steps per row of training_log", unit="steps", ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "Of the arithmetic; auto is bfloat16 where a GPU has it"
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        "Computes each layer again for its gradient instead of keeping what it computed: less memory, a third more time",
     )
     # The order in which threads add numbers up decides the last bits, so it is part of the result.
     cpu_threads: int = setting(
@@ -78,11 +119,26 @@ class TrainParams(Params):
     def _values_agree(self) -> Self:
         if self.early_stopping_patience is not None and self.validate_every_steps is None:
             raise ValueError("early_stopping_patience counts validations; set validate_every_steps as well")
+        if self.method == "prefix" and self.gradient_checkpointing:
+            raise ValueError("method=prefix lives in the cache, which gradient_checkpointing drops; use one of the two")
+        if self.virtual_tokens is not None and self.method not in VIRTUAL_TOKENS:
+            raise ValueError(f"virtual_tokens are of {', '.join(VIRTUAL_TOKENS)}; method={self.method} has none")
+        if self.target_modules is not None and self.method not in (*LOW_RANK, "ia3"):
+            raise ValueError(f"target_modules are of {', '.join(LOW_RANK)} and ia3; method={self.method} has none")
+        if self.train_embeddings and self.method in ("full", *VIRTUAL_TOKENS):
+            raise ValueError(
+                f"train_embeddings is for adapters that hold weights of the base; leave it unset for {self.method}"
+            )
         return self
 
     @property
     def highest_learning_rate(self) -> float:
         return self.learning_rate if self.learning_rate is not None else LEARNING_RATES[self.method]
+
+    @property
+    def virtual_token_count(self) -> int:
+        """Virtual tokens before each document; 0 for a method without."""
+        return (self.virtual_tokens or VIRTUAL_TOKENS[self.method]) if self.method in VIRTUAL_TOKENS else 0
 
     def outputs_left_out(self) -> tuple[str, ...]:
         return ("adapter",) if self.method == "full" else ("model",)

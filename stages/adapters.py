@@ -1,0 +1,149 @@
+"""Opens a base with an adapter of any kind, and changes between several adapters on one base."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stages.bottleneck import add_bottlenecks, remove_bottlenecks
+from stages.errors import ConfigError, DataError
+from stages.models import PICKLES, add_token_rows, load_model, quiet_peft
+from stages.nf4 import quantise_layers
+from stages.prompted import PromptedDecoder
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+QUANTISATION = "base_quantization.json"  # beside an adapter that was trained on a base in four bits
+BOTTLENECK = "BOTTLENECK"  # not one of PEFT's kinds
+VIRTUAL_TOKENS = ("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING")
+MERGEABLE = ("LORA", "IA3")
+KINDS = (*MERGEABLE, *VIRTUAL_TOKENS, BOTTLENECK)
+
+
+def read_adapter_config(folder: Path) -> dict[str, Any]:
+    """What the adapter says of itself; ConfigError for a folder that holds none, or only pickled weights."""
+    path = folder / ADAPTER_CONFIG
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{folder} holds no readable {ADAPTER_CONFIG}, so it is no adapter; give a PEFT folder"
+        ) from error
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+        found = f"only pickled weights ({pickles[0]}), which can run any code when opened" if pickles else "no weights"
+        raise ConfigError(f"{folder} holds {found}; give a PEFT folder with {ADAPTER_WEIGHTS}")
+    return config
+
+
+def load_adapted(
+    base: Path, adapter: Path, dtype: torch.dtype | None = None, *, tokens: int = 0, quantised: bool | None = None
+) -> PreTrainedModel:
+    """Base and adapter as one model in evaluation mode, not merged: hidden states, logits and `generate` are the adapter's.
+
+    `tokens` are the rows of embeddings that the adapter was trained with. `quantised` decides whether the base is put in
+    four bits; None = as the adapter was trained.
+    """
+    model = load_model(base, dtype)
+    add_token_rows(model, tokens)
+    stated = quantised_layers(adapter)
+    if stated and quantised is not False:
+        quantise_layers(model, stated)
+    attach(model, adapter)
+    return model.eval()
+
+
+def quantised_layers(adapter: Path) -> list[str]:
+    """The layers of the base that were in four bits when the adapter was trained."""
+    path = adapter / QUANTISATION
+    return list(json.loads(path.read_text(encoding="utf-8"))["layers"]) if path.is_file() else []
+
+
+class Attached(Protocol):
+    """An adapter in its place on a model."""
+
+    def remove(self) -> None: ...
+
+
+class _Peft:
+    """An adapter that PEFT puts inside the layers."""
+
+    def __init__(self, model: PreTrainedModel, folder: Path) -> None:
+        with quiet_peft():
+            self.adapted = PeftModel.from_pretrained(model, str(folder))
+        self.prompt = None
+        if self.adapted.active_peft_config.is_prompt_learning:
+            self.prompt = PromptedDecoder(self.adapted)
+            self.prompt.install()
+
+    def remove(self) -> None:
+        if self.prompt is not None:
+            self.prompt.remove()
+        else:
+            self.adapted.unload()
+
+
+class _Bottlenecks:
+    """Layers beside the model's own, and embeddings in place of the model's where they were trained too."""
+
+    def __init__(self, model: PreTrainedModel, folder: Path) -> None:
+        config, tensors = read_adapter_config(folder), load_file(folder / ADAPTER_WEIGHTS)
+        self.model = model
+        self.handles = add_bottlenecks(model, int(config["size"]), config["places"])
+        self.replaced = {n: t.clone() for n, t in model.state_dict().items() if n in tensors and "bottleneck" not in n}
+        _copy_into(model, tensors, folder)
+
+    def remove(self) -> None:
+        remove_bottlenecks(self.model, self.handles)
+        _copy_into(self.model, self.replaced, Path())
+
+
+def attach(model: PreTrainedModel, folder: Path) -> Attached:
+    """Puts the adapter on the model, in place; ConfigError for a kind that is not known here."""
+    kind = read_adapter_config(folder).get("peft_type")
+    if kind not in KINDS:
+        raise ConfigError(f"{folder}: adapters of kind {kind} are not known here; known are {', '.join(KINDS)}")
+    return _Bottlenecks(model, folder) if kind == BOTTLENECK else _Peft(model, folder)
+
+
+class AdapterSwitch:
+    """Several adapters for one base, of which one or none is in effect.
+
+        switch = AdapterSwitch(load_model(base), {"french": folder, "code": other_folder})
+        switch.use("french"); switch.use(None)
+
+    The base is in memory once. Without an adapter it is, to the bit, what it was.
+    """
+
+    def __init__(self, model: PreTrainedModel, folders: Mapping[str, Path]) -> None:
+        self.model, self.folders = model, dict(folders)
+        self.current: str | None = None
+        self._attached: Attached | None = None
+
+    def use(self, name: str | None) -> PreTrainedModel:
+        """The model with that adapter, or with none; ConfigError for a name that was not given."""
+        if name is not None and name not in self.folders:
+            raise ConfigError(f"no adapter is named {name}; there are {', '.join(sorted(self.folders))}")
+        if name != self.current:
+            if self._attached is not None:
+                self._attached.remove()
+            self._attached = None if name is None else attach(self.model, self.folders[name])
+            self.current = name
+        return self.model.eval()
+
+
+@torch.no_grad()
+def _copy_into(model: PreTrainedModel, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            raise DataError(
+                f"{folder / ADAPTER_WEIGHTS}: the model has no weight {name} of shape {list(tensor.shape)}; give the base "
+                f"that the adapter was trained on"
+            )
+        weights[name].copy_(tensor)
