@@ -7,7 +7,7 @@ hold any, so the patterns read only those.
 import json
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -15,15 +15,21 @@ import polars as pl
 from stages.check_digits import is_card_number, is_iban
 from stages.secret_formats import KEYS, MAY_HOLD_KEY, MAY_HOLD_PASSWORD, PASSWORD, is_given_secret
 
-DOCUMENTATION = ("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:", "2001:DB8:")  # RFC 5737, RFC 3849
+DOCUMENTATION = tuple(
+    map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
+)  # RFC 5737, 3849
 
+# Patterns are read with re.ASCII, so that a value ends where Chinese or Japanese text goes on without a space.
+_LETTER = r"A-Za-z0-9\u00C0-\u024F"  # what a name of a mailbox or domain has, with the accented letters of Latin
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|电话|手机|電話|热线"
 
-EMAIL = r"(?<![\w.+%-])[A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b"
-# With a country code; in North American, British, German, French or Chinese groups; or any number behind a word that announces one.
+EMAIL = rf"(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b"
+# With a country code; in North American, British, German, French, Japanese, Chinese or Russian groups; or any number behind
+# a word that announces one.
 PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
+    r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
     r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|[0-9]{3} [0-9]{3} [0-9]{4}|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
     r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
@@ -43,7 +49,7 @@ def is_public_address(found: str) -> bool:
     except ValueError:
         return False
     hidden = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    return not hidden and (address.is_global or found.startswith(DOCUMENTATION))
+    return not hidden and (address.is_global or any(address in network for network in DOCUMENTATION))
 
 
 def is_phone(found: str) -> bool:
@@ -67,12 +73,16 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "email": Kind(re.compile(EMAIL), r"@[A-Za-z0-9-]+\.[A-Za-z]"),
-    "phone": Kind(re.compile(PHONE), r"[0-9](?:[ ().-]{0,2}[0-9]){6}", is_phone),
-    "ip": Kind(re.compile(IP), r"(?:[0-9]{1,3}\.){3}[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]", is_public_address),
-    "card": Kind(re.compile(CARD), r"[2-6](?:[ -]?[0-9]){12}", is_card_number),
-    "iban": Kind(re.compile(IBAN), r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", is_iban),
-    "secret": Kind(re.compile("|".join(KEYS.values())), MAY_HOLD_KEY),
+    "email": Kind(re.compile(EMAIL, re.ASCII), rf"@[{_LETTER}-]+\.[A-Za-z]"),
+    "phone": Kind(re.compile(PHONE, re.ASCII), r"[0-9](?:[ ().-]{0,2}[0-9]){6}", is_phone),
+    "ip": Kind(
+        re.compile(IP, re.ASCII),
+        r"(?:[0-9]{1,3}\.){3}[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]",
+        is_public_address,
+    ),
+    "card": Kind(re.compile(CARD, re.ASCII), r"[2-6](?:[ -]?[0-9]){12}", is_card_number),
+    "iban": Kind(re.compile(IBAN, re.ASCII), r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", is_iban),
+    "secret": Kind(re.compile("|".join(KEYS.values()), re.ASCII), MAY_HOLD_KEY),
     "password": Kind(PASSWORD, MAY_HOLD_PASSWORD, is_given_secret),
 }
 

@@ -28,14 +28,15 @@ MAY_HOLD_KEY = (
     r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)"
 )
 
-_NAME = r"(?:passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret)"
+_FOREIGN = r"passwort|kennwort|mot de passe|contraseña|contrasinal|senha|wachtwoord|hasło|пароль|密码|密碼|口令|パスワード|비밀번호"
+_NAME = rf"(?:{_FOREIGN}|passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret)"
 # name = "value", "name": "value", name=value without blanks, scheme://user:value@host
 PASSWORD = re.compile(
     rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
-    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:]| is:?)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;]{{7,79}}[^\s\"'<>(){{}}\[\],;.?])"
+    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,79}}[^\s\"'<>(){{}}\[\],;.?，。；])"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
-MAY_HOLD_PASSWORD = r"(?i)passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{0,64}:[^\s/]{1,64}@"
+MAY_HOLD_PASSWORD = rf"(?i){_FOREIGN}|passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{{0,64}}:[^\s/]{{1,64}}@"
 # What stands for a password without being one.
 STANDS_FOR_ONE = re.compile(
     r"(?i)your|example|change|placeholder|x{3}|\*{2}|\.{2}|<|\$|\{|%s|%\(|environ|getenv|config|null|none|true|false"
