@@ -22,17 +22,32 @@ class Batch(NamedTuple):
     labels: Tensor  # supervised
     members: Pack  # positions of the examples in it
     tokens: int  # padding left out
+    weights: Tensor | None = None  # supervised: what each token counts in the mean; None = every one the same, once
 
     @property
     def supervised(self) -> int:
         return self.labels.shape[0]
+
+    @property
+    def weight(self) -> float:
+        """Of all its supervised tokens: what the sum of their losses is to be divided by."""
+        return float(self.supervised) if self.weights is None else float(self.weights.sum())
+
+    @property
+    def is_packed(self) -> bool:
+        return self.attention_mask is None
 
     def to(self, device: torch.device) -> "Batch":
         mask = None if self.attention_mask is None else self.attention_mask.to(device)
         return self._replace(
             input_ids=self.input_ids.to(device), position_ids=self.position_ids.to(device), attention_mask=mask,
             predictors=self.predictors.to(device), labels=self.labels.to(device),
+            weights=None if self.weights is None else self.weights.to(device, torch.float32),
         )  # fmt: skip
+
+    def silent(self) -> "Batch":
+        """The same forward pass without a token that counts."""
+        return self._replace(predictors=self.predictors[:0], labels=self.labels[:0], weights=None, tokens=0)
 
 
 def lay_out(examples: Examples, packs: Sequence[Pack], *, packing: bool, pack_tokens: int) -> Iterator[Batch]:
@@ -57,7 +72,8 @@ def packed(examples: Examples, members: Pack) -> Batch:
     tokens, positions = _token_places(examples, members)
     targets = np.flatnonzero(examples.is_target[tokens])
     ids = examples.input_ids[tokens]
-    return _batch(ids[None], positions[None], None, targets, ids[targets], members)
+    batch = _batch(ids[None], positions[None], None, targets, ids[targets], members)
+    return batch._replace(weights=_weights(examples, members, tokens))
 
 
 def padded(examples: Examples, members: Pack) -> Batch:
@@ -70,7 +86,27 @@ def padded(examples: Examples, members: Pack) -> Batch:
     ids[places], mask[places] = examples.input_ids[tokens], 1
     targets = places[examples.is_target[tokens]]
     columns = np.broadcast_to(np.arange(width), (len(members), width))
-    return _batch(ids.reshape(-1, width), columns, mask.reshape(-1, width), targets, ids[targets], members)
+    batch = _batch(ids.reshape(-1, width), columns, mask.reshape(-1, width), targets, ids[targets], members)
+    return batch._replace(weights=_weights(examples, members, tokens))
+
+
+def halved(examples: Examples, batch: Batch) -> list[Batch]:
+    """The same examples in two batches of about as many tokens each; or the batch itself when it holds only one."""
+    members = batch.members
+    if len(members) < 2:
+        return [batch]
+    upto = np.cumsum(examples.lengths[members])
+    cut = min(int(np.searchsorted(upto, upto[-1] / 2)) + 1, len(members) - 1)
+    lay = packed if batch.is_packed else padded
+    return [lay(examples, half) for half in (members[:cut], members[cut:])]
+
+
+def _weights(examples: Examples, members: Pack, tokens: npt.NDArray[np.int64]) -> Tensor | None:
+    """The weight of each supervised token, or None where every example counts once."""
+    weights = examples.weights[members]
+    if (weights == 1).all():
+        return None
+    return torch.from_numpy(np.repeat(weights, examples.lengths[members])[examples.is_target[tokens]])
 
 
 def _token_places(examples: Examples, members: Pack) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -25,6 +25,7 @@ class Examples:
     input_ids: npt.NDArray[np.int32]
     is_target: npt.NDArray[np.bool_]
     repeats: npt.NDArray[np.int64]  # times per epoch
+    weights: npt.NDArray[np.float64]  # what each of its supervised tokens counts in the mean, above 0
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -40,21 +41,23 @@ class Examples:
 
 
 def read_examples(folder: Path, objective: str, split: str) -> Examples:
-    """The examples of one split that have something to learn, in key order; may be none."""
+    """The examples of one split that have something to learn, in key order; may be none. Weight 0 is nothing to learn."""
     parts = sorted(folder.glob("*.parquet"))
     rows = pl.scan_parquet(parts).filter(pl.col("split") == split).sort("row_id", "turn").collect()
     mask = pl.col("loss_mask") if objective == "sft" else pl.col("input_ids").list.eval(pl.lit(1, pl.Int8))
-    rows = rows.with_columns(loss_mask=mask).filter(pl.col("loss_mask").list.slice(1).list.sum() > 0)
-    return from_table(rows)
+    rows = rows.with_columns(loss_mask=mask, weight=pl.col("weight") if "weight" in rows.columns else pl.lit(1.0))
+    return from_table(rows.filter(pl.col("loss_mask").list.slice(1).list.sum() > 0, pl.col("weight") > 0))
 
 
 def from_table(rows: pl.DataFrame) -> Examples:
-    """The rows as arrays; each has at least one token."""
+    """The rows as arrays; each has at least one token, and weight 1 where no column says otherwise."""
     starts = np.concatenate([[0], rows["input_ids"].list.len().cast(pl.Int64).cum_sum().to_numpy()])
     is_target = rows["loss_mask"].explode().to_numpy() == 1
     is_target[starts[:-1]] = False
     input_ids = rows["input_ids"].explode().to_numpy()
-    return Examples(rows["row_id"].to_list(), starts, input_ids, is_target, rows["repeats"].cast(pl.Int64).to_numpy())
+    weights = rows["weight"].to_numpy() if "weight" in rows.columns else np.ones(rows.height)
+    repeats = rows["repeats"].cast(pl.Int64).to_numpy()
+    return Examples(rows["row_id"].to_list(), starts, input_ids, is_target, repeats, weights)
 
 
 def refuse_unfit(examples: Examples, *, tokens: int, max_positions: int | None) -> None:

@@ -65,7 +65,7 @@ def _probe(examples: Examples) -> Examples:
     ids = np.concatenate(picked)
     is_target = np.ones(len(ids), dtype=bool)
     is_target[starts[:-1]] = False
-    return Examples(["probe"] * 2, starts, ids, is_target, np.ones(2, dtype=np.int64))
+    return Examples(["probe"] * 2, starts, ids, is_target, np.ones(2, dtype=np.int64), np.ones(2))
 
 
 def _batch(model: PreTrainedModel, pair: Examples, members: list[int], *, packing: bool) -> Batch:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import polars as pl
 import torch
-from accelerate import Accelerator
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.contract import Workbench
@@ -27,6 +26,7 @@ from stages.train.methods import (
     trained_weights,
 )
 from stages.train.stage import TrainParams
+from stages.train.team import alone
 
 
 class Splits(NamedTuple):
@@ -58,8 +58,8 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
         stored = base_dtype(base)
         splits = read_splits(examples, params)
         words = open_tokenizer(tokenizer or base)
-        accelerator = one_process()
-        arithmetic = choose_arithmetic(accelerator.device, params)
+        team = alone(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        arithmetic = choose_arithmetic(team.device, params)
         text = splits.train.input_ids[: params.virtual_token_count].tolist()
         trained = load_trainable(base, words, params, arithmetic.dtype, text=text)
         refuse_unfit_splits(splits, trained, params.virtual_token_count)
@@ -68,20 +68,12 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
             workbench.tracking_uri, "train", f"train-{workbench.key[:12]}", params.model_dump(), key=workbench.key
         ) as log:
             plan = Plan(params, *splits, arithmetic, workbench.scratch / "checkpoints", workbench.progress, log)
-            training = Run(accelerator, trained, plan)
+            training = Run(team, trained, plan)
             training.finish()
         save_log(training, training_log)
         save_trained(trained, folder, stop_ids, stored, workbench.input_digests.get("base", "base"))
         copy_tokenizer(tokenizer or base, folder)
         return facts(training, splits, trained) | {"stop_ids": ", ".join(map(str, stop_ids))}
-
-
-def one_process() -> Accelerator:
-    """The device to train on; ConfigError when several processes were started."""
-    accelerator = Accelerator(mixed_precision="no")  # its own autocast would be fixed once per process
-    if accelerator.num_processes > 1:
-        raise ConfigError(f"train runs as one process, and {accelerator.num_processes} were started; start one")
-    return accelerator
 
 
 def read_splits(folder: Path, params: TrainParams) -> Splits:
@@ -160,7 +152,7 @@ def facts(training: Run, splits: Splits, trained: Trainable) -> dict[str, object
         "train_loss": position.rows[-1]["loss"],
         "validation_loss": position.rows[-1]["validation_loss"],
         "best_validation_step": position.best_step,
-        "device": str(training.arithmetic.device),
-        "precision": str(training.arithmetic.dtype).removeprefix("torch."),
+        "device": str(training.plan.arithmetic.device),
+        "precision": str(training.plan.arithmetic.dtype).removeprefix("torch."),
         "supervised_tokens_per_second": round(training.supervised_tokens_per_second),
-    }
+    } | {f"checked_{name}": float(f"{difference:.2g}") for name, difference in training.checked.items()}

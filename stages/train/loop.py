@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from stages.contract import Progress
 from stages.errors import DataError
@@ -17,13 +17,15 @@ from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch, lay_out
 from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from stages.train.examples import Examples
+from stages.train.gradients import Forward, Gradients
+from stages.train.invariance import check_invariance
 from stages.train.isolation import check_isolation, check_loss_path
-from stages.train.loss import loss_sum
 from stages.train.methods import Trainable, causal_model, trained_weights
 from stages.train.optimizer import learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
 from stages.train.packing import Pack, StepOrder, best_fit_decreasing
 from stages.train.position import Position, StepFacts
 from stages.train.stage import TrainParams
+from stages.train.team import Team
 
 
 class MetricsLog(Protocol):
@@ -48,13 +50,16 @@ class Plan:
 class Run:
     """Trains a model in place, from the newest whole checkpoint if there is one."""
 
-    def __init__(self, accelerator: Accelerator, model: Trainable, plan: Plan) -> None:
-        self.accelerator, self.arithmetic = accelerator, plan.arithmetic
-        self.plan, self.position = plan, Position()
-        self.weights = trained_weights(model)
-        optimizer = make_optimizer(self.weights.values(), plan.params)
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.causal = causal_model(self.model)
+    def __init__(self, team: Team, model: Trainable, plan: Plan) -> None:
+        self.team, self.plan, self.position = team, plan, Position()
+        self.model = model.to(team.device)
+        if plan.params.gradient_checkpointing:
+            causal_model(self.model).activation_checkpointing_enable({"use_reentrant": False})
+        self.forward = Forward(self.model, plan.arithmetic)
+        self.weights = trained_weights(self.model)
+        self.optimizer = make_optimizer(self.weights.values(), plan.params)
+        self.gradients = Gradients(self.forward, self.weights, plan.train, team)
+        self.checked: dict[str, float] = {}  # check -> largest relative difference
         self.order = StepOrder(plan.train.lengths, plan.train.repeats, plan.params)
         self.steps = plan.params.max_steps or plan.params.epochs * self.order.steps_per_epoch
         self.best: dict[str, Tensor] = {}  # weights at the best validation, when stopping early is on
@@ -71,7 +76,7 @@ class Run:
                 self._checkpoint()
         _copy_into(self.weights, self.best)
         self.model.eval()
-        self.accelerator.free_memory()
+        self.optimizer.zero_grad()
         return self.position
 
     @property
@@ -81,47 +86,38 @@ class Run:
 
     def _check_model(self) -> None:
         self.model.eval()
-        with self.arithmetic.autocast():
-            check_isolation(self.causal, self.plan.train, packing=self.plan.params.packing, dtype=self.arithmetic.dtype)
-            check_loss_path(self.causal, self.plan.train, dtype=self.arithmetic.dtype)
+        examples, params, dtype = self.plan.train, self.plan.params, self.plan.arithmetic.dtype
+        self.forward(lambda model: check_isolation(model, examples, packing=params.packing, dtype=dtype))
+        self.forward(lambda model: check_loss_path(model, examples, dtype=dtype))
+        self.checked = check_invariance(self.gradients, examples, params, dtype)
 
     def _take_step(self) -> StepFacts:
-        """One optimizer step along the gradient of the mean loss of all its supervised tokens.
-
-        Each batch is divided by the count of the whole step, never by its own, so it does not matter how the tokens fall
-        into batches.
-        """
-        params, step = self.plan.params, self.position.step
-        # Random numbers follow from the step, so a resumed run draws the same ones. CPU generators use 32 bits of a seed.
-        torch.manual_seed(int(np.random.SeedSequence((params.seed, step)).generate_state(1)[0]))
+        """One optimizer step along the gradient of the mean loss of all its supervised tokens."""
+        step = self.position.step
         self.model.train()
         batches = self._batches(self.plan.train, self.order.packs_of(step))
-        supervised = sum(batch.supervised for batch in batches)
-        losses = torch.stack([self._backward(batch, supervised) for batch in batches])
-        longest = float("inf") if params.max_grad_norm is None else params.max_grad_norm
-        grad_norm = self.accelerator.clip_grad_norm_(self.weights.values(), longest)
+        losses = self.gradients.add_up(batches, self._seed(step))
+        longest = self.plan.params.max_grad_norm
+        grad_norm = clip_grad_norm_(self.weights.values(), float("inf") if longest is None else longest)
         self._refuse_nan(losses, grad_norm, batches)
-        rate = learning_rate(step, self.steps, params)
+        rate = learning_rate(step, self.steps, self.plan.params)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
         return StepFacts(
-            float(losses.sum()), supervised, sum(batch.tokens for batch in batches), rate, float(grad_norm)
-        )
+            float(losses.sum()), sum(batch.weight for batch in batches), sum(batch.supervised for batch in batches),
+            sum(batch.tokens for batch in batches), rate, float(grad_norm),
+        )  # fmt: skip
+
+    def _seed(self, step: int) -> int:
+        """Random numbers follow from the step, so a resumed run draws the same ones, and each process its own."""
+        # CPU generators use 32 bits of a seed.
+        return int(np.random.SeedSequence((self.plan.params.seed, step, self.team.rank)).generate_state(1)[0])
 
     def _batches(self, examples: Examples, packs: Sequence[Pack]) -> list[Batch]:
         params = self.plan.params
         return list(lay_out(examples, packs, packing=params.packing, pack_tokens=params.pack_tokens))
-
-    def _loss_sum(self, batch: Batch) -> Tensor:
-        with self.arithmetic.autocast():
-            return loss_sum(self.causal, batch.to(self.arithmetic.device))
-
-    def _backward(self, batch: Batch, supervised: int) -> Tensor:
-        loss = self._loss_sum(batch)
-        self.accelerator.backward(loss / supervised)
-        return loss.detach()
 
     def _refuse_nan(self, losses: Tensor, grad_norm: Tensor, batches: list[Batch]) -> None:
         broken = [batch for batch, is_fine in zip(batches, losses.isfinite().tolist(), strict=True) if not is_fine]
@@ -149,13 +145,12 @@ class Run:
             supervised_tokens_per_second=round(self.supervised_tokens_per_second),
         )  # fmt: skip
 
-    @torch.no_grad()
     def _validate(self) -> float:
         """Mean loss of the validation split's supervised tokens; keeps the weights if it is the best and that matters."""
         self.model.eval()
         examples = self.plan.validation
         batches = self._batches(examples, best_fit_decreasing(examples.lengths, self.plan.params.pack_tokens))
-        loss = sum(float(self._loss_sum(batch)) for batch in batches) / sum(batch.supervised for batch in batches)
+        loss = float(self.gradients.losses(batches).double().sum()) / sum(batch.weight for batch in batches)
         if not np.isfinite(loss):
             raise DataError(f"the validation loss after step {self.position.step} is no number; lower learning_rate")
         if self.position.validated(loss) and self.plan.params.early_stopping_patience is not None:

@@ -24,7 +24,7 @@ def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Sum, in float32, of -log p over the batch's supervised tokens; the caller divides by those of the whole step.
+    """Sum, in float32, of weight times -log p over the batch's supervised tokens; the caller divides by the whole step's.
 
     The hidden states are gathered where a supervised token follows, and meet the output matrix in chunks whose logits
     are made again for the gradient instead of being kept: same value as full logits, a fraction of the memory.
@@ -32,7 +32,8 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     hidden = hidden_states(model, batch).index_select(0, batch.predictors)
     head = model.get_output_embeddings()
     rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
-    chunks = list(zip(torch.split(hidden, rows), torch.split(batch.labels, rows), strict=True))
+    weights = [None] * -(-max(len(hidden), 1) // rows) if batch.weights is None else torch.split(batch.weights, rows)
+    chunks = list(zip(torch.split(hidden, rows), torch.split(batch.labels, rows), weights, strict=True))
     if len(chunks) == 1 or not torch.is_grad_enabled():
         losses = [_chunk_loss(head, *chunk) for chunk in chunks]
     else:
@@ -42,5 +43,8 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     return torch.stack(losses).sum()
 
 
-def _chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
+def _chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    if weights is None:
+        return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
+    losses = functional.cross_entropy(head(hidden).float(), labels, reduction="none")
+    return (losses * weights).sum()  # not @, which autocast would round to bfloat16

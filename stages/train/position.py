@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 class StepFacts(NamedTuple):
     """What one optimizer step was."""
 
-    loss_sum: float  # over its supervised tokens
+    loss_sum: float  # over its supervised tokens, each times its weight
+    weight: float  # of its supervised tokens
     supervised_tokens: int
     total_tokens: int
     learning_rate: float
@@ -22,8 +23,8 @@ class Position:
     supervised_tokens: int = 0
     total_tokens: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)  # of training_log
-    loss_since_row: float = 0.0  # sum over the supervised tokens since the last row
-    supervised_since_row: int = 0
+    loss_since_row: float = 0.0  # weighted sum over the supervised tokens since the last row
+    weight_since_row: float = 0.0
     best_loss: float | None = None  # of validation
     best_step: int = 0
     validations_without_better: int = 0
@@ -34,12 +35,12 @@ class Position:
         self.supervised_tokens += facts.supervised_tokens
         self.total_tokens += facts.total_tokens
         self.loss_since_row += facts.loss_sum
-        self.supervised_since_row += facts.supervised_tokens
+        self.weight_since_row += facts.weight
 
     @property
     def loss(self) -> float:
-        """Mean over the supervised tokens since the last row."""
-        return self.loss_since_row / max(self.supervised_since_row, 1)
+        """Weighted mean over the supervised tokens since the last row."""
+        return self.loss_since_row / (self.weight_since_row or 1.0)
 
     def validated(self, loss: float) -> bool:
         """Notes a validation loss; whether it is the best so far."""
@@ -61,5 +62,5 @@ class Position:
             "validation_loss": validation_loss,
         }
         self.rows.append(row)
-        self.loss_since_row, self.supervised_since_row = 0.0, 0
+        self.loss_since_row, self.weight_since_row = 0.0, 0.0
         return row
