@@ -7,8 +7,9 @@ import pytest
 from rows import conversation, row_id, table, write_jsonl
 from stages import tables
 from stages.errors import DataError
+from stages.piles import Piles, take
 from stages.schema import load_schema
-from stages.tables import read_given, read_table, write_table
+from stages.tables import cuts_of, read_given, read_table, write_parts, write_table
 
 SCHEMA = load_schema("conversations")
 
@@ -77,3 +78,33 @@ def test_a_hand_written_file_that_is_no_table_is_refused_by_name(
     with pytest.raises(DataError, match=said) as caught:
         read_given(path, SCHEMA).collect()
     assert name in str(caught.value)
+
+
+def test_rows_that_come_in_piles_give_the_bytes_of_rows_that_come_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "PART_ROWS", 10)
+    rows = [conversation(f"row {i}", "q", "a") for i in range(35)]
+    together = write(tmp_path / "together", rows)
+    made = table("conversations", rows)
+    piles = Piles.make(tmp_path / "piles", cuts_of(made["row_id"]))
+    for number in range(3):
+        piles.add(made.gather_every(3, number), f"{number}")
+    (tmp_path / "out").mkdir()
+    assert write_parts(take(piles.folder), SCHEMA, tmp_path / "out") == dict(
+        zip(sorted(together), (10, 10, 10, 5), strict=True)
+    )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == together
+    assert not list(piles.folder.iterdir())
+
+
+def test_piles_that_overlap_are_refused(tmp_path: Path) -> None:
+    made = table("conversations", [conversation(f"row {i}", "q", "a") for i in range(4)]).sort("row_id")
+    with pytest.raises(DataError, match="is not behind"):
+        write_parts([made[1:], made[:1]], SCHEMA, tmp_path)
+
+
+def test_piles_without_rows_make_a_table_without_rows(tmp_path: Path) -> None:
+    Piles.make(tmp_path / "piles", cuts_of(SCHEMA.empty()["row_id"]))
+    (tmp_path / "out").mkdir()
+    assert write_parts(take(tmp_path / "piles"), SCHEMA, tmp_path / "out") == {"part-00000.parquet": 0}
