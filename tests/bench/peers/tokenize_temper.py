@@ -1,0 +1,53 @@
+"""Temper: the tokenize stage's own code in the runner's batches; with several cores, its workers."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+from tokenize_timing import Made, asked, messages_of, report
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from stages.engine import Batch, run_rows
+from stages.pipeline import STAGES
+from stages.runner import DEFAULT_BATCH_ROWS
+from stages.schema import conform, load_schema
+from stages.tokenize.stage import TokenizeParams
+from stages.tokenize.transform import transform
+
+MEASURED = {"response_chars": 0, "response_words": 0, "repeated_trigram_share": 0.0, "symbol_share": 0.0}
+MEASURED |= {"digit_share": 0.0, "url_count": 0}
+
+
+def read_rows(corpus: Path) -> pl.DataFrame:
+    records = [{"row_id": f"{n:032x}", "messages": messages} for n, messages in enumerate(messages_of(corpus))]
+    rows = pl.DataFrame(records).with_columns(pl.lit(value).alias(name) for name, value in MEASURED.items())
+    return conform(rows.lazy(), load_schema("mixture"), "bench").collect()
+
+
+def prepare() -> list[pl.DataFrame]:
+    corpus, folder, cores = asked()
+    rows, params = read_rows(corpus), TokenizeParams(tokenizer=str(folder), template="chatml")
+    if cores == 1:
+        return [transform(batch, params=params).examples for batch in rows.iter_slices(DEFAULT_BATCH_ROWS)]
+    place = Path(tempfile.mkdtemp())
+    rows.write_parquet(place / "part-00000.parquet")
+    batches = [
+        Batch(place / "part-00000.parquet", start, min(DEFAULT_BATCH_ROWS, rows.height - start))
+        for start in range(0, rows.height, DEFAULT_BATCH_ROWS)
+    ]
+    run_rows(STAGES["tokenize"], params, batches, place / "spool", workers=cores, progress=lambda *_, **__: None)
+    return [pl.scan_ipc(file) for file in sorted((place / "spool" / "examples").glob("*.arrow"))]
+
+
+def rows_of(tables: list[pl.DataFrame | pl.LazyFrame]) -> Iterator[Made]:
+    for table in tables:
+        chosen = table.lazy().sort("row_id").select("input_ids", "loss_mask").collect()
+        for ids, mask in chosen.iter_rows():
+            yield Made(ids, mask)
+
+
+if __name__ == "__main__":
+    report(prepare, rows_of)
