@@ -56,9 +56,11 @@ def _one_line(texts: pl.Series) -> pl.Series:
 
 
 def _digests(texts: pl.Series) -> list[bytes]:
-    if not (texts.str.len_bytes() == texts.str.len_chars()).all():
-        texts = pl.Series([t if t.isascii() else unicodedata.normalize("NFC", t) for t in texts], dtype=pl.String)
-    return [hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] for text in texts.to_list()]
+    sha256, normalize = hashlib.sha256, unicodedata.normalize
+    return [
+        sha256((text if text.isascii() else normalize("NFC", text)).encode()).digest()[:DIGEST_BYTES]
+        for text in texts.to_list()
+    ]
 
 
 def row_masks(source: str, occurrences: Iterable[int]) -> Words:

@@ -73,7 +73,9 @@ def _all_rows(read: Sequence[tuple[SourceFile, Parsed]]) -> Iterator[Rows]:
     for source, of_source in by_source.items():
         parts = [(parsed.folder, part) for _, parsed in of_source for part in parsed.parts]
         row_ids = iter(
-            _row_ids(_utf8(source), [part.path(folder, "conversations") if part.rows else None for folder, part in parts])
+            _row_ids(
+                _utf8(source), [part.path(folder, "conversations") if part.rows else None for folder, part in parts]
+            )
         )
         for file, parsed in of_source:
             firsts = accumulate((part.records for part in parsed.parts), initial=0)

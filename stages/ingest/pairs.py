@@ -22,6 +22,7 @@ READ = ("prompt", "context", "response", "task")  # what of a record the columns
 PLAIN_TYPES = {str: str, int: int, float: float | int, bool: bool}
 MAY_BE_NO_ANSWER = r"(?i)^[\s\x1c-\x1f]*<"
 MAY_BE_NO_INPUT = r"(?i)n/a|none|input"
+BACKSLASH = ord("\\")
 BLANK = r"^[\s\x1c-\x1f]*$"
 
 
@@ -117,14 +118,22 @@ def _decoded(block: Block, shape: Shape) -> tuple[list[Any], Sequence[int], list
     return _decoded_one_by_one(block, shape)
 
 
-def _unescaped_quotes(data: bytes) -> int | None:
-    """Quotation marks behind no backslash; None where one stands behind two of them, which takes reading to tell."""
-    letters = np.frombuffer(data, dtype=np.uint8)  # sound JSON, so no backslash is its last or first byte
-    backslashes = np.flatnonzero(letters == ord("\\"))  # which are fewer than the quotation marks
+def _unescaped_quotes(data: bytes) -> int:
+    """Quotation marks that open or close a text in sound JSON, which are those behind an even number of backslashes."""
+    letters = np.frombuffer(data, dtype=np.uint8)
+    backslashes = np.flatnonzero(letters == BACKSLASH)  # neither the first byte nor the last
     before_quotes = backslashes[letters[backslashes + 1] == ord('"')]
-    if (letters[before_quotes - 1] == ord("\\")).any():
-        return None
-    return int(np.count_nonzero(letters == ord('"'))) - len(before_quotes)
+    in_runs = before_quotes[letters[before_quotes - 1] == BACKSLASH].tolist()
+    even = sum(_run_length(data, end) % 2 == 0 for end in in_runs)
+    return int(np.count_nonzero(letters == ord('"'))) - len(before_quotes) + even
+
+
+def _run_length(data: bytes, end: int) -> int:
+    """Backslashes in a row up to the one at `end`."""
+    start = end
+    while data[start] == BACKSLASH:
+        start -= 1
+    return end - start
 
 
 def _decode_all(block: Block, shape: Shape) -> list[Any]:
@@ -143,7 +152,9 @@ def _decoded_one_by_one(block: Block, shape: Shape) -> tuple[list[Any], Sequence
         except (msgspec.DecodeError, ValueError, RecursionError):
             left.append((position, block.value(element)))
             continue
-        if b'\\\\"' in element or element.count(b'"') - element.count(b'\\"') != shape.quotes:
+        plain = b'\\\\"' not in element
+        quotes = element.count(b'"') - element.count(b'\\"') if plain else _unescaped_quotes(element)
+        if quotes != shape.quotes:
             left.append((position, block.value(element)))
         else:
             records.append(record)
