@@ -1,6 +1,5 @@
 """Renders conversations with a tokenizer's chat template, the same way for training and for asking the model."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,18 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _cached_compile_jinja_template as compile_template
 
-from stages.errors import ConfigError, DataError
+from stages.errors import ConfigError
+from stages.template_messages import (
+    Message,
+    Tools,
+    as_parts,
+    other_forms,
+    template_messages,
+    template_tools,
+)
+from stages.template_messages import (
+    RenderError as RenderError,
+)
 from stages.tokenizer_files import open_tokenizer
 
 # What a template that asks for today's date is told, always: the same rows must give the same bytes on any day.
@@ -24,15 +34,14 @@ from stages.tokenizer_files import open_tokenizer
 TODAY = datetime(2024, 7, 26)
 # What a template can raise by itself, or because a message lacks what it counts on.
 RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+Settings = Mapping[str, bool]
+DEFAULT: Settings = {}  # of the template's own making
 # Text that no one writes by chance: `<|im_start|>`, or with DeepSeek's full-width bars.
 CONTROL_LITERAL = re.compile(r"<[|｜][^\s<>|｜]+[|｜]>")
 
-Message = dict[str, Any]
-Tools = list[dict[str, Any]]
-
-
-class RenderError(DataError):
-    """This conversation cannot be rendered; the text is the template's own, or says which message cannot be read."""
+PROBE = [{"role": "user", "content": "temperquestion"}, {"role": "assistant", "content": "temperanswer"}]
+# What templates call the switch between answers with and without reasoning: Qwen's, GLM's and NVIDIA's; DeepSeek's.
+THINKING = ("enable_thinking", "thinking")
 
 
 class ChatTemplate:
@@ -54,22 +63,59 @@ class ChatTemplate:
         # A plain dict: Jinja copies it at each rendering, and its chain of maps took half of the time.
         self._compiled.globals = {**self._compiled.globals, "strftime_now": TODAY.strftime}
 
-    def render(self, messages: Sequence[Message], tools: Tools | None = None, *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Tools | None = None,
+        *,
+        add_generation_prompt: bool,
+        settings: Settings = DEFAULT,
+    ) -> str:
         """The conversation as text. With `add_generation_prompt` it ends where the next answer begins.
 
-        `messages` and `tools` have the form that `template_messages` and `template_tools` give. Raises RenderError.
+        `messages` and `tools` have the form that `template_messages` and `template_tools` give; where the template
+        stumbles over tool calls in it, other forms that servers use are tried. Raises RenderError.
         """
+        given = as_parts(messages) if self.takes_parts else messages
         try:
-            rendered: str = self._compiled.render(
-                messages=messages,
-                tools=tools,
-                documents=None,
-                add_generation_prompt=add_generation_prompt,
-                **self._special_tokens,
-            )
+            return self._render(given, tools, add_generation_prompt, settings)
         except RENDER_ERRORS as error:
+            for form in other_forms(given):
+                with suppress(*RENDER_ERRORS):
+                    return self._render(form, tools, add_generation_prompt, settings)
             raise RenderError(str(error) or type(error).__name__) from error
+
+    def _render(
+        self, messages: Sequence[Message], tools: Tools | None, add_generation_prompt: bool, settings: Settings
+    ) -> str:
+        rendered: str = self._compiled.render(
+            messages=messages,
+            tools=tools,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+            **settings,
+            **self._special_tokens,
+        )
         return rendered
+
+    @cached_property
+    def takes_parts(self) -> bool:
+        """Whether the template shows only content that is a list of parts, as those of some vision models do."""
+        return not self._shows(PROBE) and self._shows(as_parts(PROBE))
+
+    def _shows(self, messages: Sequence[Message]) -> bool:
+        with suppress(*RENDER_ERRORS):
+            rendered = self._render(messages, None, False, DEFAULT)
+            return all(message["content"] in rendered for message in PROBE)
+        return False
+
+    @cached_property
+    def variants(self) -> tuple[Settings, ...]:
+        """What a server may be told with a request: nothing, or, where the template asks, to think or not to."""
+        tree = self._compiled.environment.parse(self.text)
+        asked = {node.name for node in tree.find_all(nodes.Name)}
+        stated = [{name: value} for name in THINKING if name in asked for value in (False, True)]
+        return (DEFAULT, *stated)
 
     @property
     def literals(self) -> set[str]:
@@ -154,48 +200,3 @@ def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:
     """The template that a tokenizer brings; of several the one named `default`."""
     template: str | dict[str, str] | None = tokenizer.chat_template
     return template.get("default") if isinstance(template, dict) else template
-
-
-def template_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
-    """Messages of the `conversations` dataset as templates expect them: what is null is left out, tool calls parsed.
-
-    Raises RenderError, with the position, where tool_calls is not a JSON array of calls.
-    """
-    return [_template_message(message, position) for position, message in enumerate(messages)]
-
-
-def _template_message(message: Mapping[str, Any], position: int) -> Message:
-    made: Message = {"role": message["role"], "content": message["content"]}
-    if reasoning := message.get("reasoning_content"):
-        made |= {"thinking": reasoning, "reasoning_content": reasoning}  # gpt-oss reads the first, others the second
-    if calls := message.get("tool_calls"):
-        parsed = _parse_array(calls, f"tool_calls of message {position}")
-        made |= {"tool_calls": [_parse_arguments(call, position) for call in parsed]} if parsed else {}
-    return made
-
-
-def _parse_arguments(call: Any, position: int) -> Message:
-    """A call in OpenAI form with its arguments as an object: templates write them as JSON themselves."""
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise RenderError(f"tool_calls of message {position} holds a call without function.name")
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        with suppress(ValueError):  # text that is no JSON stays as the source has it
-            arguments = json.loads(arguments)
-    return {**call, "function": {**function, "arguments": arguments}}
-
-
-def template_tools(tools: str | None) -> Tools | None:
-    """The `tools` column as templates expect it; None where no tool is offered. Raises RenderError."""
-    return (_parse_array(tools, "tools") or None) if tools else None
-
-
-def _parse_array(text: str, what: str) -> list[Any]:
-    try:
-        parsed = json.loads(text)
-    except ValueError as error:
-        raise RenderError(f"{what} is not JSON: {error}") from error
-    if not isinstance(parsed, list):
-        raise RenderError(f"{what} is a JSON {type(parsed).__name__} and no array")
-    return parsed

@@ -16,10 +16,9 @@ from stages.chat_template import (
     ChatTemplate,
     RenderError,
     open_chat_tokenizer,
-    template_messages,
-    template_tools,
 )
 from stages.errors import ConfigError, ServiceUnavailable
+from stages.template_messages import template_messages, template_tools
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenizer_files import open_tokenizer
 from tiny_tokenizer import make_tokenizer

@@ -1,5 +1,6 @@
 """Decides rows: tries the form that trains most at once, and the next one only for the rows it does not hold for."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -8,10 +9,11 @@ from stages.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, read_conversation
 from stages.tokenize.example_table import Example
 from stages.tokenize.preparation import Preparation
+from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.turn_ids import Ids, TurnIds, encode_new, sequence_ids, served_ids, texts_to_encode
-from stages.tokenize.turns import Turn, is_one_sequence, read_turns
+from stages.tokenize.turns import is_one_sequence, read_turns
 
 
 class Attempt(NamedTuple):
@@ -39,7 +41,7 @@ def tokenize_conversations(rows: Sequence[Row], prepared: Preparation, params: T
     ids: dict[str, Ids] = {}
     for row, messages, tools in rows:
         try:
-            conversation = read_conversation(messages, tools, prepared.chat.control_pattern)
+            conversation = read_conversation(messages, tools, prepared.chat.control_pattern, prepared.tags)
             pending.append(_attempt(row, conversation, conversation.answers, prepared, params))
         except Refusal as refusal:
             outcomes[row] = refusal
@@ -102,18 +104,27 @@ def _fitting_sequence(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: in
         return []
     parts = [part for turn in turns[:kept] for part in (turn.context, turn.answer)]
     dropped = attempt.answers_dropped + len(turns) - kept
-    return [Example(attempt.row, 0, "conversation", dropped, [*parts, turns[kept - 1].trailer])]
+    settings = _stated(attempt.turns[0])
+    return [Example(attempt.row, 0, "conversation", dropped, [*parts, turns[kept - 1].trailer], settings)]
 
 
 def _fitting_served(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: int) -> list[Example]:
     """An example for each answer that fits behind its prompt; the first also says how many were left out."""
     first = len(attempt.answers) - len(turns)
-    fitting = [(first + number, list(turn)) for number, turn in enumerate(turns) if sum(map(len, turn)) <= max_tokens]
+    fitting = [
+        (first + number, list(ids), _stated(turn))
+        for number, (ids, turn) in enumerate(zip(turns, attempt.turns, strict=True))
+        if sum(map(len, ids)) <= max_tokens
+    ]
     dropped = attempt.answers_dropped + len(turns) - len(fitting)
     return [
-        Example(attempt.row, number, "unrolled", 0 if place else dropped, parts)
-        for place, (number, parts) in enumerate(fitting)
+        Example(attempt.row, number, "unrolled", 0 if place else dropped, parts, settings)
+        for place, (number, parts, settings) in enumerate(fitting)
     ]
+
+
+def _stated(turn: Turn) -> str | None:
+    return json.dumps(dict(turn.settings)) if turn.settings else None
 
 
 def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:

@@ -1,12 +1,14 @@
 """One row of the mixture as the template sees it, and what of it must be found again in the rendered text."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from re import Pattern
 from typing import Any
 
-from stages.chat_template import Message, RenderError, Tools, template_messages, template_tools
+from stages.template_messages import Message, RenderError, Tools, template_messages, template_tools
+from stages.tokenize.marks import Marked, mark_conversation
 from stages.tokenize.refusal import Refusal
 
 
@@ -16,6 +18,18 @@ class Conversation:
 
     messages: list[Message]
     tools: Tools | None
+    tags: Pattern[str]  # what the template may look for inside a text
+
+    @cached_property
+    def _marked(self) -> Marked:
+        return mark_conversation(self.messages, self.tools, self.tags)
+
+    @property
+    def marked(self) -> Iterator[Marked]:
+        """The conversation with marks; then, for a template that looks at names, with none in the names."""
+        yield self._marked
+        if any(text.kind in ("call", "tool") for text in self._marked.texts):
+            yield mark_conversation(self.messages, self.tools, self.tags, names=False)
 
     @property
     def answers(self) -> list[int]:
@@ -26,12 +40,14 @@ def is_document(messages: list[Mapping[str, Any]]) -> bool:
     return len(messages) == 1 and messages[0]["role"] == "text"
 
 
-def read_conversation(messages: list[Mapping[str, Any]], tools: str | None, control: Pattern[str]) -> Conversation:
+def read_conversation(
+    messages: list[Mapping[str, Any]], tools: str | None, control: Pattern[str], tags: Pattern[str]
+) -> Conversation:
     """The row's messages in the template's form, none of which holds a control token. Raises Refusal."""
     if any(message["role"] == "text" for message in messages):
         raise Refusal("misplaced_text", "a turn with the role text stands among others")
     try:
-        made = Conversation(template_messages(messages), template_tools(tools))
+        made = Conversation(template_messages(messages), template_tools(tools), tags)
     except RenderError as error:
         raise Refusal("template_error", str(error)) from error
     for position, message in enumerate(made.messages):
@@ -57,16 +73,6 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def refuse_dropped_context(messages: Sequence[Message], rendered: str) -> None:
-    """Raises Refusal when a turn of those before the answer is missing from `rendered`."""
-    for position, message in enumerate(messages):
-        role = message["role"]
-        if role != "assistant" and not _shows(message["content"], rendered):
-            reason = "dropped_system" if role == "system" else "dropped_turn"
-            raise Refusal(reason, f"the {role} turn at {position} does not show up in the rendered text")
-        refuse_dropped_calls(message, rendered, position)
-
-
 def refuse_dropped_tools(tools: Tools | None, prompt: str) -> None:
     """Raises Refusal when a tool that is offered is missing from what a server would send."""
     for tool in tools or []:
@@ -75,14 +81,24 @@ def refuse_dropped_tools(tools: Tools | None, prompt: str) -> None:
 
 
 def refuse_dropped_calls(message: Message, rendered: str, position: int) -> None:
-    """Raises Refusal when `rendered` lacks the name, or an argument's name, of a tool call of `message`."""
+    """Raises Refusal when `rendered` lacks the name, or an argument's name or text, of a tool call of `message`."""
     for call in message.get("tool_calls", []):
         name, arguments = call["function"]["name"], call["function"]["arguments"]
-        stated = [name, *arguments] if isinstance(arguments, dict) else [name]
-        if missing := [word for word in stated if word not in rendered]:
+        stated = [name, *(_words(arguments) if isinstance(arguments, dict) else [])]
+        if missing := [word for word in stated if not _shows(word, rendered)]:
             raise Refusal(
                 "dropped_tool_call", f"turn {position} calls {name}; {missing[0]} is not in the rendered text"
             )
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The keys and texts in a JSON value; numbers and the like have no one spelling."""
+    if isinstance(value, dict):
+        yield from value
+    elif isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _words(inner)
 
 
 def _tool_name(tool: Any) -> str:
@@ -92,6 +108,7 @@ def _tool_name(tool: Any) -> str:
 
 
 def _shows(content: str, rendered: str) -> bool:
-    """Whether `rendered` has the text, as it is or as a JSON string; white space at its ends may be gone."""
+    """Whether `rendered` has the text, as it is or as a JSON string once or twice over; white space may be gone."""
     text = content.strip()
-    return text in rendered or _as_text(text)[1:-1] in rendered
+    quoted = _as_text(text)[1:-1]
+    return any(form in rendered for form in (text, quoted, _as_text(quoted)[1:-1]))

@@ -20,6 +20,7 @@ class Example(NamedTuple):
     form: str  # conversation | unrolled | document
     answers_dropped: int
     parts: Sequence[Sequence[int]]
+    settings: str | None = None  # JSON of what a server must be told with the request
 
 
 def example_table(mixture: pl.DataFrame, examples: Sequence[Example]) -> pl.DataFrame:
@@ -37,6 +38,7 @@ def example_table(mixture: pl.DataFrame, examples: Sequence[Example]) -> pl.Data
         "repeats",
         pl.Series("form", [example.form for example in examples], dtype=pl.String),
         pl.Series("answers_dropped", [example.answers_dropped for example in examples], dtype=pl.Int32),
+        pl.Series("prompt_settings", [example.settings for example in examples], dtype=pl.String),
         _lists("input_ids", np.fromiter(ids, dtype=np.int32, count=int(lengths.sum())), lengths),
         _lists("loss_mask", np.repeat(counts, part_lengths), lengths),
     )

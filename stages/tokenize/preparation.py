@@ -10,7 +10,15 @@ from pathlib import Path
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from stages.chat_template import CONTROL_LITERAL, ChatTemplate, ChatTokenizer, RenderError, match_any, own_template
+from stages.chat_template import (
+    CONTROL_LITERAL,
+    PROBE,
+    ChatTemplate,
+    ChatTokenizer,
+    RenderError,
+    match_any,
+    own_template,
+)
 from stages.errors import ConfigError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.splitters import find_splitters
@@ -20,9 +28,9 @@ from stages.tokenizer_files import open_tokenizer, tokenizer_folder
 OWN_TEMPLATE = "tokenizer"
 NEW_EOS = "<|endoftext|>"  # for a tokenizer that has no eos_token although the template or a document needs one
 NEW_PAD = "<|pad|>"
-PROBE_ANSWER = "temperanswer"
-PROBE = [{"role": "user", "content": "temperquestion"}, {"role": "assistant", "content": PROBE_ANSWER}]
-MARKER = re.compile(r"<[^\s<>]+>")  # an end marker that may become one token: `</s>`, `<end_of_turn>`, `<|im_end|>`
+# An end marker that may become one token: `</s>`, `<end_of_turn>`, `<|im_end|>`, `[|endofturn|]`, `[e~[`
+MARKER = re.compile(r"<[^\s<>]+>|\[[^\s\[\]]+[\]\[]")
+TAG = re.compile(r"</?[^\s<>]{1,40}>|\[/?[^\s\[\]]{1,40}\]")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Preparation:
     document_end: str  # ends a plain document: eos_token as the tokenizer came
     tokens_before: int
     splitters: re.Pattern[str]  # the control tokens at which texts may be cut before they are encoded
+    tags: re.Pattern[str]  # what the template may look for inside a message
 
     @property
     def template_sha256(self) -> str:
@@ -80,7 +89,12 @@ def _prepare(folder: str, template: str, versions: object) -> Preparation:
     chat = ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
     splitters = match_any(find_splitters(chat))
-    return Preparation(chat, name, text != given, document_end, tokens_before, splitters)
+    return Preparation(chat, name, text != given, document_end, tokens_before, splitters, _tags(chat.template))
+
+
+def _tags(template: ChatTemplate) -> re.Pattern[str]:
+    """Matches what looks like a tag in the template's own text: `</think>`, `[THINK]`."""
+    return match_any({tag for literal in template.literals for tag in TAG.findall(literal)})
 
 
 def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
@@ -107,8 +121,12 @@ def _without_layout(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
     """
 
     def works(candidate: str) -> bool:
-        return _prompts_begin_texts(ChatTemplate(candidate, tokenizer.special_tokens_map))
+        try:
+            return _prompts_begin_texts(ChatTemplate(candidate, tokenizer.special_tokens_map))
+        except ConfigError:  # a template that needs its line breaks is no Jinja without them
+            return False
 
+    ChatTemplate(text, {})  # raises ConfigError
     bare = text.replace("    ", "").replace("\n", "")
     return bare if not works(text) and works(bare) else text
 
@@ -143,8 +161,14 @@ def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
         rendered = template.render(PROBE, add_generation_prompt=False)
     except RenderError:
         return None
-    after = rendered.rpartition(PROBE_ANSWER)[2]
-    if found := ChatTokenizer(tokenizer, template, None).control_pattern.match(after.lstrip()):
+    _, found_answer, after = rendered.rpartition(PROBE[1]["content"])
+    control = ChatTokenizer(tokenizer, template, None).control_pattern
+    if not found_answer:
+        return None
+    if (found := control.match(after.lstrip())) and control.sub("", after).strip():
+        found = list(control.finditer(after.rstrip()))[-1]  # Kimi K3 closes parts of a turn before the turn
+        return found[0] if found.end() == len(after.rstrip()) else None
+    if found:
         return found[0]
     if not MARKER.fullmatch(after.strip()):
         return None

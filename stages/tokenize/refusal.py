@@ -13,6 +13,7 @@ REASONS = {
     "dropped_tool_call": "a tool call does not show up with its name and the names of its arguments",
     "dropped_reasoning": "the reasoning of an answer that counts does not show up in it",
     "prompt_not_a_prefix": "what a server would send does not begin what the template renders with the answer",
+    "derivations_disagree": "what two renderings differ in is not where marks in the texts say the answer is",
     "no_end_token": "no single control token ends the answer, so that a model could not learn to stop",
     "content_changed": "the answer's text, white space at its ends aside, is not in what would be learned",
     "double_bos": "the text begins with the beginning-of-text token twice",

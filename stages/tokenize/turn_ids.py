@@ -11,8 +11,8 @@ from re import Pattern
 from typing import NamedTuple
 
 from stages.chat_template import ChatTokenizer
+from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
-from stages.tokenize.turns import Turn
 
 Ids = list[int]
 

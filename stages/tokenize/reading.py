@@ -1,0 +1,187 @@
+"""Derives what the model must say in one turn twice: from two renderings, and from marks; both must agree."""
+
+import re
+from typing import NamedTuple
+
+from stages.chat_template import ChatTokenizer, RenderError, Settings
+from stages.tokenize.conversation import Conversation, refuse_dropped_calls
+from stages.tokenize.marks import Marked, Seen, see
+from stages.tokenize.refusal import Refusal
+
+
+class Turn(NamedTuple):
+    """One answer. `prompt + answer + trailer` is what the template renders up to and including the answer's turn,
+    unless it rewrites what stands before the answer as soon as there is one."""
+
+    prompt: str  # what a server would send
+    answer: str  # what the model must say then, up to and including the end token
+    end: str  # the end token
+    trailer: str  # what the template writes after it, often a line break
+    settings: Settings  # what the server has to be told with the request
+    rewritten: bool  # the prompt does not begin the text with the answer
+
+
+class Reading(NamedTuple):
+    """One turn in the template's words, once plain and once from the marks."""
+
+    position: int
+    marked: Marked
+    prompt: str
+    rendered: str  # with the answer
+    seen: Seen  # where the marks stand in `rendered`
+
+
+def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, settings: Settings) -> Turn:
+    """The answer at `position`, asked for with `settings`. Raises Refusal where it cannot be proven."""
+    reading = _read(chat, conversation, position, settings)
+    refuse_dropped_calls(conversation.messages[position], reading.rendered, position)
+    if rewritten := not reading.rendered.startswith(reading.prompt):
+        said, before = _said_behind(reading, _see_prompt(chat, conversation, reading, settings))
+    else:
+        said, before = reading.rendered[len(reading.prompt) :], reading.seen
+    _refuse_dropped_context(conversation, reading, before)
+    first, last = _answer_span(reading)
+    start = len(reading.rendered) - len(said)
+    if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
+        raise Refusal("derivations_disagree", f"turn {position}: what would be learned is not what the answer became")
+    answer, end = _cut_at_end_token(said, last - start, chat, reading)
+    refuse_dropped_calls(conversation.messages[position], answer, position)
+    return Turn(reading.prompt, answer, end, _trailer(said[len(answer) :], chat), settings, rewritten)
+
+
+def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settings: Settings) -> Reading:
+    messages, tools, template = conversation.messages, conversation.tools, chat.template
+    try:
+        prompt = template.render(messages[:position], tools, add_generation_prompt=True, settings=settings)
+        rendered = template.render(messages[: position + 1], tools, add_generation_prompt=False, settings=settings)
+    except RenderError as error:
+        raise Refusal("template_error", f"turn {position}: {error}") from error
+    for marked in conversation.marked:
+        if (seen := _see(chat, marked, position + 1, settings, answered=True)) and seen.text == rendered:
+            return Reading(position, marked, prompt, rendered, seen)
+    raise Refusal("derivations_disagree", f"turn {position} is rendered otherwise with marks in its texts")
+
+
+def _see(chat: ChatTokenizer, marked: Marked, number: int, settings: Settings, *, answered: bool) -> Seen | None:
+    """Where the marks of the first `number` messages stand; None where the template cannot render them."""
+    try:
+        rendered = chat.template.render(
+            marked.messages[:number], marked.tools, add_generation_prompt=not answered, settings=settings
+        )
+        return see(rendered, marked.first)
+    except RenderError:
+        return None
+
+
+def _see_prompt(chat: ChatTokenizer, conversation: Conversation, reading: Reading, settings: Settings) -> Seen:
+    seen = _see(chat, reading.marked, reading.position, settings, answered=False)
+    if seen is None or seen.text != reading.prompt:
+        raise Refusal("prompt_not_a_prefix", _difference(reading))
+    return seen
+
+
+def _said_behind(reading: Reading, prompt: Seen) -> tuple[str, Seen]:
+    """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
+
+    Both texts must go on in the same words behind the same last text of the turns before, so that the only difference
+    lies further back.
+    """
+    (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
+    opener = reading.prompt[asked_end:]
+    if asked is None or asked != shown or not opener.strip() or not reading.rendered.startswith(opener, shown_end):
+        raise Refusal("prompt_not_a_prefix", _difference(reading))
+    first, _ = _answer_span(reading)
+    if shown_end + len(opener) > first:
+        raise Refusal("prompt_not_a_prefix", _difference(reading))
+    return reading.rendered[shown_end + len(opener) :], prompt
+
+
+def _last_context(reading: Reading, seen: Seen) -> tuple[int | None, int]:
+    """The text of the turns before the answer that ends last in a rendered text, and where it ends."""
+    ends = [
+        (seen.closed[place][-1], place)
+        for message in range(reading.position)
+        for place in reading.marked.by_message.get(message, [])
+        if place in seen.closed
+    ]
+    end, place = max(ends, default=(0, None))
+    return place, end
+
+
+def _refuse_dropped_context(conversation: Conversation, reading: Reading, seen: Seen) -> None:
+    """Raises Refusal when a text of the turns before the answer, but for earlier answers, is not in what is fed."""
+    for position, message in enumerate(conversation.messages[: reading.position]):
+        role = message["role"]
+        for place in reading.marked.by_message.get(position, []):
+            kind = reading.marked.texts[place].kind
+            if not seen.opened.get(place) and (kind == "call" or role != "assistant"):
+                dropped = {"system": "dropped_system"}.get(role, "dropped_turn")
+                raise Refusal(
+                    "dropped_tool_call" if kind == "call" else dropped,
+                    f"the {role} turn at {position} does not show up in the rendered text",
+                )
+        refuse_dropped_calls(message, reading.prompt, position)
+
+
+def _answer_span(reading: Reading) -> tuple[int, int]:
+    """Where the answer's own texts begin and end. Raises Refusal when one is missing, changed or there twice."""
+    spans = []
+    for place in reading.marked.by_message.get(reading.position, []):
+        text, found = reading.marked.texts[place], reading.seen.spans(place)
+        if text.kind == "call" and not found:
+            raise Refusal("dropped_tool_call", f"turn {reading.position} calls {text.text}, which is not rendered")
+        if text.kind == "reasoning" and not found:
+            raise Refusal("dropped_reasoning", f"the template leaves out the reasoning of turn {reading.position}")
+        if text.kind != "call" and (len(found) != 1 or reading.rendered[found[0][0] : found[0][1]] != text.text):
+            raise Refusal("content_changed", f"the template changed the text of turn {reading.position}")
+        spans += found
+    if not spans:
+        raise Refusal("derivations_disagree", f"turn {reading.position} has no text that could be marked")
+    return min(start for start, _ in spans), max(end for _, end in spans)
+
+
+def _cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, reading: Reading) -> tuple[str, str]:
+    """The answer up to its end token, and that token, which stands nowhere else in it: there a server would stop.
+
+    It is the template's own end token where that follows the answer's last text, at `behind`: phi writes `<|end|>` and
+    at the very end eos. Else it is the only control token that closes the turn: others end a call in a token of its own.
+    """
+    answer, end = "", ""
+    if chat.end_token is not None and (at := said.find(chat.end_token, behind)) >= 0:
+        answer, end = said[: at + len(chat.end_token)], chat.end_token
+        rest = said[len(answer) :]
+        if not reading.prompt.endswith(rest) and chat.control_pattern.sub("", rest).strip():
+            answer = ""  # more of the turn follows
+    if not answer and len(closing := _closing_tokens(said, chat)) == 1 and closing[0].start() >= behind:
+        answer, end = said[: closing[0].end()], closing[0][0]
+    if not answer:
+        raise Refusal("no_end_token", f"turn {reading.position} ends in {said[-20:]!r}")
+    if end in answer[: -len(end)]:
+        raise Refusal("no_end_token", f"turn {reading.position} has {end} within it, where a server would stop")
+    return answer, end
+
+
+def _closing_tokens(said: str, chat: ChatTokenizer) -> list[re.Match[str]]:
+    closing: list[re.Match[str]] = []
+    rest = len(said)
+    for found in reversed(list(chat.control_pattern.finditer(said))):
+        if said[found.end() : rest].strip():
+            break
+        closing.insert(0, found)
+        rest = found.start()
+    return closing
+
+
+def _trailer(rest: str, chat: ChatTokenizer) -> str:
+    """What belongs to the answer's turn behind its end token: white space, and a last token, but no other turn."""
+    last = rest.strip()
+    return rest if not last or last in chat.control_tokens else rest[: rest.index(last)]
+
+
+def _difference(reading: Reading) -> str:
+    prompt, rendered = reading.prompt, reading.rendered
+    same = next((i for i, (a, b) in enumerate(zip(prompt, rendered, strict=False)) if a != b), len(rendered))
+    return (
+        f"turn {reading.position}, from character {same}: a server sends {prompt[same:][:40]!r}, "
+        f"here is {rendered[same:][:40]!r}"
+    )
