@@ -1,7 +1,7 @@
 """Gives the rows of all files their identity and their origin, which takes the whole source together."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Executor, as_completed
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.engine import worker_pool
 from stages.ingest.content_id import Words, hex_ids, row_masks, words_of
 from stages.ingest.conversation_table import ID_WORDS
 from stages.ingest.parts import Parsed, Part
@@ -20,7 +19,7 @@ from stages.source_files import SourceFile
 from stages.tables import cuts_of
 
 ROWS_TOGETHER = 50_000
-MIN_ROWS_TO_SHARE = 1_000_000  # below this, starting processes takes longer than the work
+MIN_ROWS_TO_SHARE = 500_000  # below this, starting processes, had nothing to be read, takes longer than the work
 
 NO_WORDS = dict.fromkeys(ID_WORDS, pl.UInt64)
 
@@ -48,7 +47,9 @@ class Finishing(NamedTuple):
     quarantined: Path
 
 
-def write_rows(read: Sequence[tuple[SourceFile, Parsed]], conversations: Path, quarantined: Path, workers: int) -> None:
+def write_rows(
+    read: Sequence[tuple[SourceFile, Parsed]], conversations: Path, quarantined: Path, pool: Executor | None
+) -> None:
     """Writes the rows of all files, which come in order of source and name, into two folders: conversations divided
     where the parts of their table will be, what was set aside as Parquet files."""
     rows = list(_all_rows(read))
@@ -56,14 +57,12 @@ def write_rows(read: Sequence[tuple[SourceFile, Parsed]], conversations: Path, q
     first_words = np.concatenate([one.row_ids[:, 0] for one in rows]) if rows else np.empty(0, dtype=np.uint64)
     piles = Piles.make(conversations, hex_ids(cuts_of(pl.Series(first_words)).to_numpy(), "row_id"))
     finishings = [Finishing(n, together, piles, quarantined) for n, together in enumerate(_together(rows))]
-    if workers <= 1 or total < MIN_ROWS_TO_SHARE:
-        for finishing in finishings:
-            finish(finishing)
-        return
-    if_one_dies = "ingest: a process that wrote rows died, probably killed for memory; run again with fewer workers"
-    with worker_pool(min(workers, len(finishings)), if_one_dies) as pool:
+    if pool and total >= MIN_ROWS_TO_SHARE:
         for future in as_completed([pool.submit(finish, finishing) for finishing in finishings]):
             future.result()
+    else:
+        for finishing in finishings:
+            finish(finishing)
 
 
 def _all_rows(read: Sequence[tuple[SourceFile, Parsed]]) -> Iterator[Rows]:

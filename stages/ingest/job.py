@@ -1,16 +1,18 @@
 """Reads every raw file that was not read before, and gives the rows of all files their identity."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from stages.contract import Workbench
+from stages.engine import worker_pool
 from stages.errors import DataError
 from stages.ingest.finish import write_rows
 from stages.ingest.parts import Kept, Parsed, result_params
-from stages.ingest.reading import read_files
+from stages.ingest.reading import Workers, read_files
 from stages.ingest.stage import IngestParams
 from stages.ingest.templates import load as load_templates
 from stages.source_files import SourceFile
@@ -30,9 +32,10 @@ def run(
     _refuse_unusable_list(files)
     if params.templates:
         load_templates(params.templates)  # so that a fault in them is told before anything is read
-    read, reused = _read(files, params, workbench)
-    parsed = [(file, read[file]) for file in files]
-    write_rows(parsed, conversations, quarantined, workbench.workers)
+    with _workers(workbench.workers) as workers:
+        read, reused = _read(files, params, workbench, workers)
+        parsed = [(file, read[file]) for file in files]
+        write_rows(parsed, conversations, quarantined, workers.pool)
     parts = [part for _, of_file in parsed for part in of_file.parts]
     repairs, reasons, dialects = (
         sum((Counter(counts) for counts in every), Counter[str]())
@@ -45,8 +48,21 @@ def run(
             "dialects": _ranked(dialects), "repairs": _ranked(repairs), "reasons": _ranked(reasons)}  # fmt: skip
 
 
+@contextmanager
+def _workers(count: int) -> Iterator[Workers]:
+    if count <= 1:
+        yield Workers(None, 1)
+        return
+    if_one_dies = (
+        "ingest: a process that read files or wrote their rows died, probably killed for memory; "
+        "run again with fewer workers or a smaller max_record_bytes"
+    )
+    with worker_pool(count, if_one_dies) as pool:
+        yield Workers(pool, count)
+
+
 def _read(
-    files: Sequence[SourceFile], params: IngestParams, workbench: Workbench
+    files: Sequence[SourceFile], params: IngestParams, workbench: Workbench, workers: Workers
 ) -> tuple[dict[SourceFile, Parsed], int]:
     """What each file holds, and how many files were not read again."""
     kept = Kept(workbench.cache, result_params(params))
@@ -54,7 +70,7 @@ def _read(
     reused = len(read)
     records = sum(part.records for parsed in read.values() for part in parsed.parts)
     left = [file for file in files if file not in read]
-    for step in read_files(left, workbench.scratch / "parts", params, workbench.workers):
+    for step in read_files(left, workbench.scratch / "parts", params, workers):
         records += sum(part.records for part in step.parts)
         workbench.progress(records, None, "records", files=len(files))
         if step.whole:

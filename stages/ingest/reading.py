@@ -3,13 +3,12 @@
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.byte_stream import Damage
-from stages.engine import worker_pool
 from stages.errors import TryAgain
 from stages.ingest.parts import Parsed, Part, seal, write_part
 from stages.ingest.stage import LICENCE_REMOVED, IngestParams
@@ -40,42 +39,46 @@ class Progress(NamedTuple):
     whole: tuple[SourceFile, Parsed] | None
 
 
-def read_files(files: Sequence[SourceFile], scratch: Path, params: IngestParams, workers: int) -> Iterator[Progress]:
+class Workers(NamedTuple):
+    """Processes that share the work, started when they first get some."""
+
+    pool: Executor | None  # None: there is but this process
+    number: int
+
+
+def read_files(
+    files: Sequence[SourceFile], scratch: Path, params: IngestParams, workers: Workers
+) -> Iterator[Progress]:
     """Leaves the parts of each file in a folder of its own below `scratch`."""
     shutil.rmtree(scratch, ignore_errors=True)
     readings = [Reading(file, scratch / f"{number:06d}", params) for number, file in enumerate(files)]
     for reading in readings:
         reading.folder.mkdir(parents=True)
-    if workers <= 1 or sum(map(_size, readings)) < MIN_BYTES_TO_SHARE:
+    if workers.pool and sum(map(_size, readings)) >= MIN_BYTES_TO_SHARE:
+        yield from _shared(readings, workers.pool, WAITING_PER_WORKER * workers.number)
+    else:
         for reading in readings:
             parts = []
             for part in _parts(reading):
                 parts.append(part)
                 yield Progress([part], None)
             yield Progress([], (reading.file, seal(reading.folder, parts, _transform_of(reading))))
-        return
-    yield from _shared(readings, workers)
 
 
-def _shared(readings: Sequence[Reading], workers: int) -> Iterator[Progress]:
+def _shared(readings: Sequence[Reading], pool: Executor, max_waiting: int) -> Iterator[Progress]:
     parts: dict[Path, list[Part]] = defaultdict(list)  # by folder
     whole, cut = list[Reading](), list[Reading]()
     for reading in sorted(readings, key=_size, reverse=True):
         is_long = _size(reading) >= MIN_BYTES_TO_CUT and is_cut_in_blocks(reading.file)
         (cut if is_long else whole).append(reading)
-    if_one_dies = (
-        f"ingest: a process that read one of {len(readings)} files died, probably killed for memory; "
-        f"run again with fewer workers or a smaller max_record_bytes"
-    )
-    with worker_pool(workers, if_one_dies) as pool:
-        waiting: set[Future[Any]] = set()
-        for call, arguments in _tasks(whole, cut):
-            waiting.add(pool.submit(call, *arguments))
-            if len(waiting) >= WAITING_PER_WORKER * workers:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (_noted(future, parts) for future in done)
-        for future in waiting:
-            yield _noted(future, parts)
+    waiting: set[Future[Any]] = set()
+    for call, arguments in _tasks(whole, cut):
+        waiting.add(pool.submit(call, *arguments))
+        if len(waiting) >= max_waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (_noted(future, parts) for future in done)
+    for future in waiting:
+        yield _noted(future, parts)
     for reading in cut:
         yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder], _transform_of(reading))))
 
