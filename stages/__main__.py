@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages import commands, describe, what_if_command
+from stages import commands, describe, launched, plan_command, what_if_command
 from stages.errors import TemperError, UsageError
 from stages.pipeline import ALL, PIPELINES, STAGES
 
@@ -16,8 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code of stages/errors.py."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
+        if launched.is_helper():
+            launched.help_others()
+            return 0
         options = build_parser().parse_args(arguments)
         text = options.command(options)
+        launched.send_helpers_home()
         if text:
             print(text)  # noqa: T201 - the result of a command
     except TemperError as error:
@@ -46,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_questions(verbs)
     _add_diff(verbs)
     _add_what_if(verbs)
+    _add_plan(verbs)
     return parser
 
 
@@ -148,6 +153,12 @@ def _add_what_if(verbs: "Verbs") -> None:
     one = verbs.add_parser("whatif", help="what other thresholds would keep, without running a stage")
     one.set_defaults(command=what_if_command.what_if)
     what_if_command.add_options(one)
+
+
+def _add_plan(verbs: "Verbs") -> None:
+    one = verbs.add_parser("plan", help="tokens, steps, memory and time of a training run, before any weight is read")
+    one.set_defaults(command=plan_command.plan)
+    plan_command.add_options(one)
 
 
 def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:

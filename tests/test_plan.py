@@ -1,0 +1,115 @@
+"""Given a base and examples -> what a training run will take; then the run itself -> that it took that."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rows import sealed
+from stages.errors import UsageError
+from stages.plan_command import text_of
+from stages.train.plan import facts, make_plan
+from stages.train.stage import TrainParams
+from tiny_model import make_model
+from tiny_tokenizer import make_tokenizer
+from tiny_training import TINY, random_examples, train
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS = random_examples(60, tokens=200)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    return make_model(folder / "model", make_tokenizer(folder / "tokenizer"))
+
+
+def planned(folder: Path, base: Path, *, with_time: bool = False, **params: Any) -> dict[str, Any]:
+    """The plan for ROWS, as JSON."""
+    given = TrainParams(**(TINY | params))
+    examples = sealed(folder / "planned", "examples", ROWS)
+    return facts(make_plan({"base": base, "examples": examples}, given, with_time=with_time))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"method": "full", "epochs": 2},
+        {"method": "lora", "max_steps": 7},
+        {"method": "full", "packing": False, "epochs": 1},
+        {"method": "full", "objective": "text", "epochs": 1},
+    ],
+    ids=["epochs", "a part of the last epoch", "padded", "every token counts"],
+)
+def test_the_run_takes_the_steps_and_tokens_that_were_planned(
+    tmp_path: Path, base: Path, params: dict[str, Any]
+) -> None:
+    told = planned(tmp_path, base, **params)
+    made = train(tmp_path, base, ROWS, **params).facts
+
+    assert {"steps": told["steps"], "tokens": told["tokens"], "supervised": told["supervised"]} == {
+        "steps": made["steps"],
+        "tokens": made["total_tokens"],
+        "supervised": made["supervised_tokens"],
+    }
+    assert (round(told["pack_fill"], 4), told["memory"]["trained_weights"]) == (
+        made["pack_fill"],
+        made["trained_weights"],
+    )
+
+
+def test_weights_gradients_and_optimizer_are_counted_to_the_byte(tmp_path: Path, base: Path) -> None:
+    memory = planned(tmp_path, base, method="full")["memory"]
+    weights = 4 * memory["all_weights"]
+    buffers = memory["weights"] - weights
+    assert 0 <= buffers < 1000, "rotary frequencies"
+    assert memory["gradients"] == weights
+    assert 2 * weights <= memory["optimizer"] < 2 * weights + 1000, "two moments and a count for each tensor"
+
+
+def test_an_adapter_has_gradients_and_moments_for_its_own_weights_only(tmp_path: Path, base: Path) -> None:
+    memory = planned(tmp_path, base, method="lora", lora_rank=4)["memory"]
+    assert memory["gradients"] == 4 * memory["trained_weights"] < memory["weights"] / 2
+
+
+def test_longer_packs_take_more_activations_and_no_more_weights(tmp_path: Path, base: Path) -> None:
+    short, long = (planned(tmp_path / str(n), base, method="full", pack_tokens=n)["memory"] for n in (64, 256))
+    assert short["weights"] == long["weights"]
+    assert long["activations"] > 2 * short["activations"]
+
+
+def test_the_plan_says_everything_in_words(tmp_path: Path, base: Path) -> None:
+    text = text_of(planned(tmp_path, base, with_time=True, method="full"))
+    for word in ("54 examples", "supervised", "steps", "packs", "weights", "optimizer", "activations", "tokens/s"):
+        assert word in text
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "stages", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip
+
+
+def test_an_input_that_is_missing_is_named(tmp_path: Path) -> None:
+    from stages.__main__ import build_parser
+
+    options = build_parser().parse_args(["plan", "train", "--input", f"base={tmp_path}"])
+    with pytest.raises(UsageError, match="lacks --input examples"):
+        options.command(options)
+
+
+@pytest.mark.slow
+def test_memory_and_time_of_a_run_in_a_process_of_its_own_are_as_planned(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    base = make_model(tmp_path / "model", tokenizer, hidden=256, layers=4, vocab_size=30_000)
+    examples = sealed(tmp_path / "examples", "examples", random_examples(300, tokens=200))
+    asked = ["--input", f"base={base}", "--input", f"examples={examples}"]
+    for setting in ("method=full", "pack_tokens=512", "packs_per_step=4", "max_steps=8", "cpu_threads=1"):
+        asked += ["--set", setting]
+    told = json.loads(command("plan", "train", *asked, "--json").stdout)
+    done = command("run", "train", *asked, "--output", tmp_path / "out", "--progress", "off")
+    assert done.returncode == 0, done.stderr
+    cost = json.loads((tmp_path / "out" / "receipt.json").read_text())["cost"]
+    assert told["peak_bytes"] == pytest.approx(cost["peak_memory_bytes"], rel=0.12)
+    assert told["cpu_seconds"] == pytest.approx(cost["cpu_seconds"], rel=0.35), "CPU time, on a machine that others use"
