@@ -26,6 +26,7 @@ TOKENIZER_FILES = (
     "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt", "encoder.json", "vocab.bpe",
     "mask_certificate.json",
 )  # fmt: skip
+BESIDE = "base"  # in the folder of an adapter that cannot be merged: its base
 MODEL_FOLDER = (
     "a model folder holds config.json, model.safetensors (or its parts and their index) and the tokenizer's files"
 )
@@ -50,9 +51,10 @@ def repeatable(cpu_threads: int) -> Iterator[None]:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Inside, PEFT 0.21 does not warn that it calls a function which transformers 5.23 renamed, nor that it cannot tie
-    matrices which an adapter trained apart: they are saved, loaded and merged as two."""
+    """Inside, PEFT 0.21 does not warn that it calls a function which transformers 5.23 renamed, that it cannot tie
+    matrices which an adapter trained apart (they are saved, loaded and merged as two), or that a bias is no matrix."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Adapter .* have invalid shape: \S+lora_B\.bias", UserWarning)
         warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True` and a tied layer", UserWarning)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield
@@ -60,6 +62,7 @@ def quiet_peft() -> Iterator[None]:
 
 def load_config(folder: Path) -> PreTrainedConfig:
     """The shape of the model in `folder`; ConfigError where there is none, or one that only the folder's own code could read."""
+    folder = weights_folder(folder)
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder} holds no {CONFIG}, so it is no model; {MODEL_FOLDER}")
     try:
@@ -110,8 +113,10 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     """The causal language model in `folder`, in evaluation mode, with `dtype` or else the one it is stored in.
 
     Raises ConfigError for a folder that holds no readable model, and DataError for weights that are damaged or that
-    lack a tensor of the model: transformers would fill it with random numbers.
+    lack a tensor of the model: transformers would fill it with random numbers. Where the folder is that of an adapter with
+    its base beside it, the model has the adapter.
     """
+    given, folder = folder, weights_folder(folder)
     config = load_config(folder)
     for path in weight_files(folder):
         _check_weights(path)
@@ -129,8 +134,18 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
         raise DataError(
             f"{folder}: the weights lack {len(missing)} tensors of the model (first: {missing[0]}); copy it again"
         )
+    if folder != given:
+        from stages.adapters import attach  # which reads models itself
+
+        attach(model, given)
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def weights_folder(folder: Path) -> Path:
+    """Where config and weights are: in `folder`, or below it where it holds an adapter with its base beside it."""
+    is_beside = not (folder / CONFIG).is_file() and (folder / BESIDE / CONFIG).is_file()
+    return folder / BESIDE if is_beside else folder
 
 
 def attention_of(config: PreTrainedConfig) -> str:

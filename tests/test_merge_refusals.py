@@ -2,13 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peft import IA3Config, get_peft_model
+from peft import PrefixTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from rows import sealed
 from stages.errors import ConfigError, DataError
-from stages.merge.deltas import Adapter
+from stages.merge.changes import LowRank
 from stages.models import add_token_rows, load_model, quiet_peft
 from tiny_merge import TOKENS, make_adapter, merge
 from tiny_model import make_config, save_model
@@ -27,17 +27,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
 
 def other_kind(folder: Path, model: PreTrainedModel) -> None:
     with quiet_peft():
-        get_peft_model(
-            model, IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
-        ).save_pretrained(folder)
-
-
-def dora(folder: Path, model: PreTrainedModel) -> None:
-    make_adapter(folder, model, use_dora=True)
-
-
-def ranks_by_layer(folder: Path, model: PreTrainedModel) -> None:
-    make_adapter(folder, model, rank_pattern={"q_proj": 2})
+        get_peft_model(model, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)).save_pretrained(folder)
 
 
 def pissa(folder: Path, model: PreTrainedModel) -> None:
@@ -77,9 +67,7 @@ def of_a_wider_base(folder: Path, model: PreTrainedModel) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
-        (other_kind, ConfigError, "kind IA3 cannot be added"),
-        (dora, ConfigError, "use_dora=True is not known to merge"),
-        (ranks_by_layer, ConfigError, "rank_pattern=.* is not known to merge"),
+        (other_kind, ConfigError, r"kind PREFIX_TUNING cannot be added .*virtual tokens stand before the text"),
         (pissa, ConfigError, "init_lora_weights='pissa' is not known to merge"),
         (no_adapter, ConfigError, r"no readable adapter_config\.json"),
         (pickled, ConfigError, r"only pickled weights \(adapter_model\.bin\)"),
@@ -94,7 +82,7 @@ def test_refuses_an_adapter_that_does_not_merge(
 ) -> None:
     make(tmp_path / "adapter", load_model(base))
     with pytest.raises(error, match=text):
-        merge(tmp_path, base, tmp_path / "adapter")
+        merge(tmp_path, base, tmp_path / "adapter", unmergeable="refuse")
 
 
 def test_refuses_a_low_rank_update_of_one_of_two_tied_matrices(tmp_path: Path) -> None:
@@ -115,10 +103,9 @@ def test_refuses_rows_for_one_matrix_only(base: Path, tmp_path: Path) -> None:
 def test_refuses_when_the_merged_model_differs(
     base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = Adapter.changed
-    monkeypatch.setattr(
-        Adapter, "changed", lambda self, name, weight: right(self._replace(scaling=self.scaling * 1.01), name, weight)
-    )
+    right = LowRank.rows
+    wrong = lambda self, *block: right(self._replace(scaling=self.scaling * 1.01), *block)  # noqa: E731
+    monkeypatch.setattr(LowRank, "rows", wrong)
     with pytest.raises(
         DataError,
         match=r"differs from base and adapter by up to .* more than the 0\.000\d+ allowed.*nothing is published",

@@ -1,6 +1,6 @@
 """Compares the merged model, as it lies on disk, with base and adapter, and says in numbers how equal they are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +9,18 @@ import polars as pl
 import torch
 from peft import PeftModel
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
+from torch.nn.functional import kl_div, log_softmax, pad
 from transformers import PreTrainedModel
 
+from stages.adapters import load_adapted
 from stages.errors import DataError
 from stages.merge.stage import MergeParams
-from stages.models import add_token_rows, load_model, quiet_peft
+from stages.models import load_model, quiet_peft
+from stages.streamed_model import build_streamed, sources, stream
+from stages.tensor_files import TensorFolder
 
+LOGITS_AT_ONCE = 2**23  # numbers; both models' are in memory at once
+ROWS_AT_ONCE = 16
 SPLITS = ("validation", "test", "train")  # in this order: better what was not trained on
 
 # Rounding the merged weights to 16 bits moves the logits more than the other order of float32 sums does. Measured on random
@@ -60,38 +65,68 @@ def choose_prompts(examples: Path | None, tokens: int, params: MergeParams) -> l
     return prompts
 
 
-def adapted_logits(base: Path, adapter: Path, tokens: int, prompts: Sequence[Tensor]) -> list[Tensor]:
-    """What base and adapter say, in float32, without merging."""
-    model = load_model(base, torch.float32)
-    add_token_rows(model, tokens)
+def adapted_logits(base: Path, adapter: Path, tokens: int, prompts: Sequence[Tensor]) -> Iterator[Tensor]:
+    """What base and adapter say, in float32, without merging; PEFT's own arithmetic, prompts in groups."""
+    files = TensorFolder.of_model(base)
+    model = build_streamed(base, tokens=tokens)
+    named = sources(model, files)
+    if named is None:
+        return _logits(load_adapted(base, adapter, torch.float32, tokens=tokens), prompts, tokens)
     with quiet_peft():
-        adapted = PeftModel.from_pretrained(model, str(adapter))
-    return _logits(adapted.eval(), prompts)
+        adapted = PeftModel.from_pretrained(model, str(adapter)).eval()
+    stream(adapted, files, named)
+    return _logits(adapted, prompts, tokens)
 
 
-def merged_logits(folder: Path, prompts: Sequence[Tensor]) -> list[Tensor]:
+def merged_logits(folder: Path, prompts: Sequence[Tensor], tokens: int) -> Iterator[Tensor]:
     """What the model in `folder` says, in float32."""
-    return _logits(load_model(folder, torch.float32), prompts)
+    files = TensorFolder.of_model(folder)
+    model = build_streamed(folder, tokens=tokens)
+    named = sources(model, files)
+    if named is None:
+        return _logits(load_model(folder, torch.float32), prompts, tokens)
+    stream(model, files, named)
+    return _logits(model, prompts, tokens)
 
 
 @torch.no_grad()
-def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor]) -> list[Tensor]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device)
-    return [model(input_ids=prompt[None].to(device), use_cache=False).logits[0].float().cpu() for prompt in prompts]
+def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor], tokens: int) -> Iterator[Tensor]:
+    """Group by group, the logits of the group's prompts end to end. What fills up a row stands after the prompt."""
+    width = max(map(len, prompts))
+    rows = max(1, LOGITS_AT_ONCE // (width * tokens))
+    for start in range(0, len(prompts), rows):
+        group = prompts[start : start + rows]
+        ids = torch.stack([pad(prompt, (0, width - len(prompt))) for prompt in group])
+        logits = model(input_ids=ids, use_cache=False).logits.float()
+        yield torch.cat([row[: len(prompt)] for row, prompt in zip(logits, group, strict=True)])
 
 
-def compare(expected: Sequence[Tensor], found: Sequence[Tensor]) -> Comparison:
+def compare(expected: Iterable[Tensor], found: Iterable[Tensor]) -> Comparison:
     """How far the logits of the two models lie apart."""
-    one, other = torch.cat(list(expected)), torch.cat(list(found))
-    kl = kl_div(log_softmax(other, dim=-1), log_softmax(one, dim=-1), log_target=True, reduction="none").sum(dim=-1)
-    agreement = (one.argmax(dim=-1) == other.argmax(dim=-1)).double().mean()
+    parts = [_compare(one, other) for one, other in zip(expected, found, strict=True)]
+    positions = sum(part.positions for part in parts)
     return Comparison(
-        max_logit_difference=float((one - other).abs().max()),
+        max_logit_difference=max(part.max_logit_difference for part in parts),
+        largest_logit=max(part.largest_logit for part in parts),
+        mean_kl=max(sum(part.mean_kl * part.positions for part in parts) / positions, 0.0),
+        top1_agreement=sum(part.top1_agreement * part.positions for part in parts) / positions,
+        positions=positions,
+    )
+
+
+def _compare(one: Tensor, other: Tensor) -> Comparison:
+    largest, kl = 0.0, 0.0
+    for start in range(0, len(one), ROWS_AT_ONCE):
+        a, b = (logits[start : start + ROWS_AT_ONCE] for logits in (one, other))
+        kl += float(kl_div(log_softmax(b, dim=-1), log_softmax(a, dim=-1), log_target=True, reduction="sum"))
+        difference = float((a - b).abs().max())
+        largest = max(largest, difference if np.isfinite(difference) else np.inf)  # no number is no small one
+    return Comparison(
+        max_logit_difference=largest,
         largest_logit=float(one.abs().max()),
-        mean_kl=float(kl.double().mean().clamp_min(0)),
-        top1_agreement=float(agreement),
-        positions=one.shape[0],
+        mean_kl=kl / len(one),
+        top1_agreement=float((one.argmax(dim=-1) == other.argmax(dim=-1)).double().mean()),
+        positions=len(one),
     )
 
 

@@ -1,105 +1,149 @@
 """An adapter as changes to single tensors of its base: which it changes, and into what."""
 
-import json
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peft import LoraConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+import torch
 
+from stages.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MERGEABLE, VIRTUAL_TOKENS, read_adapter_config
 from stages.errors import ConfigError, DataError
-from stages.models import PICKLES
+from stages.merge.changes import Change, LowRank, Replaced, Scaled, Shifted, TrainedRows
+from stages.tensor_files import TensorFile
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."  # of every tensor in a PEFT adapter
 # Settings that say nothing about the weights, or that the merge follows.
 UNDERSTOOD = {
-    "alpha", "auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out",
-    "inference_mode", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "modules_to_save", "peft_type",
-    "peft_version", "r", "revision", "target_modules", "task_type", "use_rslora",
+    "alpha", "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "ensure_weight_tying", "exclude_modules",
+    "fan_in_fan_out", "feedforward_modules", "inference_mode", "init_ia3_weights", "layers_pattern", "layers_to_transform",
+    "lora_alpha", "lora_bias", "lora_dropout", "megatron_core", "modules_to_save", "peft_type", "peft_version",
+    "qalora_group_size", "r", "rank_pattern", "revision", "target_modules", "task_type", "trainable_token_indices",
+    "use_dora", "use_rslora",
 }  # fmt: skip
+WHY_NOT = {
+    **dict.fromkeys(VIRTUAL_TOKENS, "virtual tokens stand before the text and change no weight"),
+    "BOTTLENECK": "it has layers of its own that are not linear",
+}
 
 
 class Adapter(NamedTuple):
-    """A LoRA adapter. Names are those of the base's tensors as the model calls them."""
+    """Names are those of the base's tensors as the model calls them."""
 
-    low_rank: Mapping[str, tuple[Tensor, Tensor]]  # name -> A (rank x in), B (out x rank)
-    replaced: Mapping[str, Tensor]  # name -> the whole tensor, trained beside
-    scaling: float
-    is_transposed: bool  # the base stores these weights as in x out
-    rank: int
+    changes: Mapping[str, Change]
+    kind: str
+    rank: int | None
 
-    @property
-    def names(self) -> set[str]:
-        return {*self.low_rank, *self.replaced}
+    def replaced(self, name: str) -> Replaced | None:
+        """The tensor that was trained whole, if this one was."""
+        change = self.changes.get(name)
+        return change if isinstance(change, Replaced) else None
 
     def renamed(self, rename: Callable[[str], str]) -> "Adapter":
-        return self._replace(
-            low_rank={rename(name): halves for name, halves in self.low_rank.items()},
-            replaced={rename(name): tensor for name, tensor in self.replaced.items()},
-        )
-
-    def changed(self, name: str, weight: Tensor) -> Tensor:
-        """The tensor of the merged model: computed in float32, then rounded once to the precision of the base.
-
-        DataError when the update does not fit the tensor.
-        """
-        if name in self.replaced:
-            return self.replaced[name].to(weight.dtype)
-        if name not in self.low_rank:
-            return weight
-        down, up = self.low_rank[name]
-        delta = self.scaling * (up.float() @ down.float())
-        delta = delta.T if self.is_transposed else delta
-        if delta.shape != weight.shape:
-            raise DataError(
-                f"the adapter changes {name} by a matrix of {list(delta.shape)}, and the base has {list(weight.shape)}; "
-                f"give the base that the adapter was trained on"
-            )
-        return (weight.float() + delta).to(weight.dtype)
+        return self._replace(changes={rename(name): change for name, change in self.changes.items()})
 
 
-def read_adapter(folder: Path) -> Adapter:
-    """The adapter in `folder`; ConfigError for one that is missing or of a kind that is not a plain low-rank update."""
-    config = _read_config(folder)
-    tensors = _read_tensors(folder)
-    low_rank: dict[str, tuple[Tensor, Tensor]] = {}
-    replaced: dict[str, Tensor] = {}
-    for key in sorted(tensors):
-        name = key.removeprefix(PREFIX)
-        if name.endswith(".lora_A.weight"):
-            module = name.removesuffix(".lora_A.weight")
-            low_rank[f"{module}.weight"] = (
-                tensors[key],
-                _other_half(tensors, f"{PREFIX}{module}.lora_B.weight", folder),
-            )
-        elif not name.endswith(".lora_B.weight"):
-            replaced[name] = tensors[key]
-    strange = [name for name in replaced if "lora_" in name or not name.endswith((".weight", ".bias"))]
-    if strange or not low_rank:
-        found = f"tensors of another kind ({strange[0]})" if strange else "no low-rank update"
-        raise ConfigError(f"{folder / ADAPTER_WEIGHTS} holds {found}; only plain LoRA adapters can be merged")
-    rank = int(config["r"])
-    scaling = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return Adapter(low_rank, replaced, scaling, bool(config.get("fan_in_fan_out")), rank)
+def is_mergeable(folder: Path) -> bool:
+    """Whether the adapter is of a kind that can become part of the weights."""
+    return read_adapter_config(folder).get("peft_type") in MERGEABLE
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / ADAPTER_CONFIG
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{folder} holds no readable {ADAPTER_CONFIG}, so it is no adapter; give a PEFT folder"
-        ) from error
+def why_not(kind: str) -> str:
+    """Why adapters of that kind cannot become part of the weights."""
+    return WHY_NOT.get(kind, "it is not known how")
+
+
+def read_adapter(folder: Path, transposed: Collection[str]) -> Adapter:
+    """The adapter in `folder`; ConfigError for one that is missing or of a kind that cannot be merged.
+
+    `transposed` are the tensors that the base stores as in x out.
+    """
+    config = read_adapter_config(folder)
+    _refuse_unknown(folder / ADAPTER_CONFIG, config)
+    file = TensorFile(folder / ADAPTER_WEIGHTS)
+    changes: dict[str, Change] = {}
+    for key in sorted(file.places):
+        module, kind = _split(key.removeprefix(PREFIX))
+        change = _change(file, key, kind, module, config, transposed)
+        for name, made in change.items():
+            if name in changes:
+                raise ConfigError(f"{file.path} changes {name} in two ways, which is not known to merge")
+            changes[name] = made
+    if not changes:
+        raise ConfigError(f"{file.path} holds no update that is known; only LoRA and IA3 adapters can be merged")
+    return Adapter(changes, str(config["peft_type"]), int(config["r"]) if "r" in config else None)
+
+
+KEY = re.compile(
+    r"(?P<module>.*?)\.(?P<kind>lora_A\.weight|lora_B\.weight|lora_B\.bias|lora_magnitude_vector(\.weight)?|lora_embedding_[AB]"
+    r"|ia3_l|token_adapter\.trainable_tokens_delta|base_layer\.bias|weight|bias)"
+)
+
+
+def _split(name: str) -> tuple[str, str]:
+    found = KEY.fullmatch(name)
+    if found is None or "lora_" in found["module"]:
+        raise ConfigError(f"{ADAPTER_WEIGHTS} holds tensors of another kind ({name}); it is not known how they merge")
+    return found["module"], found["kind"]
+
+
+def _change(
+    file: TensorFile, key: str, kind: str, module: str, config: Mapping[str, Any], transposed: Collection[str]
+) -> dict[str, Change]:
+    """What this tensor of the adapter changes; nothing for one that is read along with another."""
+    weight, bias, stem = f"{module}.weight", f"{module}.bias", key.removesuffix(kind)
+    if kind in ("lora_A.weight", "lora_embedding_A"):
+        other = "lora_B.weight" if kind == "lora_A.weight" else "lora_embedding_B"
+        down, up = file.rows(key), _other_half(file, stem + other)
+        magnitude = next((file.rows(stem + n) for n in MAGNITUDES if stem + n in file.places), None)
+        is_transposed = weight in transposed or kind == "lora_embedding_A"
+        return {weight: LowRank(down, up, _scaling(module, down.shape[0], config), is_transposed, magnitude)}
+    if kind == "lora_B.bias":
+        rank = file.places[stem + "lora_A.weight"].shape[0]
+        return {bias: Shifted(file.rows(key), _scaling(module, rank, config))}
+    if kind == "ia3_l":
+        scales = file.rows(key)
+        changes: dict[str, Change] = {weight: Scaled(scales.T if weight in transposed else scales)}
+        # A layer's outputs are scaled with their bias, which the base need not have; its inputs are not.
+        return changes if scales.shape[0] == 1 else changes | {bias: Scaled(scales.flatten())}
+    if kind == "token_adapter.trainable_tokens_delta":
+        return {weight: TrainedRows(_token_places(module, config), file.rows(key))}
+    if kind in ("weight", "bias", "base_layer.bias"):
+        name = bias if kind == "base_layer.bias" else f"{module}.{kind}"
+        return {name: Replaced(file.places[key].shape, lambda start, stop: file.rows(key, start, stop))}
+    return {}
+
+
+MAGNITUDES = ("lora_magnitude_vector", "lora_magnitude_vector.weight")
+
+
+def _scaling(module: str, rank: int, config: Mapping[str, Any]) -> float:
+    """Alpha over rank, or over its root; a pattern may say another alpha for some modules."""
+    patterns = config.get("alpha_pattern") or {}
+    # The first that fits the end of the name. Source: `get_pattern_key` in PEFT.
+    alpha = next((a for p, a in patterns.items() if re.match(rf"(.*\.)?({p})$", module)), config["lora_alpha"])
+    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+
+
+def _token_places(module: str, config: Mapping[str, Any]) -> torch.Tensor:
+    """The token ids that were trained, by layer or for the embeddings."""
+    stated = config.get("trainable_token_indices")
+    if isinstance(stated, dict):
+        stated = next((ids for name, ids in stated.items() if module == name or module.endswith(f".{name}")), None)
+    if not stated:
+        raise DataError(f"{ADAPTER_CONFIG} does not say which tokens of {module} were trained; train the adapter again")
+    return torch.tensor(stated)
+
+
+def _refuse_unknown(path: Path, config: Mapping[str, Any]) -> None:
+    from peft import LoraConfig  # heavy, and of no use to those who only ask for a kind
+
     kind = config.get("peft_type")
-    if kind != "LORA":
+    if kind not in MERGEABLE:
         raise ConfigError(
-            f"{path}: adapters of kind {kind} cannot be added to the weights of their base; serve them beside it"
+            f"{path}: adapters of kind {kind} cannot be added to the weights of their base ({why_not(str(kind))}); set unmergeable=serve, "
+            f"and base and adapter are published side by side"
         )
     usual = LoraConfig().to_dict()
     unusual = sorted(n for n, value in config.items() if n not in UNDERSTOOD and value and value != usual.get(n))
@@ -108,23 +152,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: {what} is not known to merge; merge with the tool that trained it, or train plain LoRA"
         )
-    return config
 
 
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    path = folder / ADAPTER_WEIGHTS
-    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
-    if not path.is_file():
-        found = f"only pickled weights ({pickles[0]}), which can run any code when opened" if pickles else "no weights"
-        raise ConfigError(f"{folder} holds {found}; give a PEFT folder with {ADAPTER_WEIGHTS}")
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged ({error}); run the stage that made it again") from error
-    return tensors
-
-
-def _other_half(tensors: Mapping[str, Tensor], key: str, folder: Path) -> Tensor:
-    if key not in tensors:
-        raise DataError(f"{folder / ADAPTER_WEIGHTS} lacks {key}, the other half of an update; train the adapter again")
-    return tensors[key]
+def _other_half(file: TensorFile, key: str) -> torch.Tensor:
+    if key not in file.places:
+        raise DataError(f"{file.path} lacks {key}, the other half of an update; train the adapter again")
+    return file.rows(key)

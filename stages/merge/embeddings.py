@@ -5,9 +5,13 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig
+from transformers.pytorch_utils import Conv1D
 
 from stages.errors import ConfigError, DataError
+from stages.merge.changes import Change, LowRank, Replaced, TrainedRows
 from stages.merge.deltas import Adapter
+
+ROWS_AT_ONCE = 4096
 
 
 class Names(NamedTuple):
@@ -17,6 +21,7 @@ class Names(NamedTuple):
     output_matrix: str
     is_tied: bool  # both are one tensor, and files hold it under the first name
     inner_model: str  # prefix that some files leave out
+    transposed: frozenset[str]  # weights stored as in x out
 
 
 def names_of(config: PreTrainedConfig) -> Names:
@@ -25,7 +30,9 @@ def names_of(config: PreTrainedConfig) -> Names:
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     matrices = [model.get_input_embeddings(), model.get_output_embeddings()]
     first, last = (_name_of(module, model) for module in matrices)
-    return Names(first, last, bool(config.get_text_config().tie_word_embeddings), model.base_model_prefix)
+    transposed = frozenset(f"{name}.weight" for name, module in model.named_modules() if isinstance(module, Conv1D))
+    is_tied = bool(config.get_text_config().tie_word_embeddings)
+    return Names(first, last, is_tied, model.base_model_prefix, transposed)
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:
@@ -41,25 +48,37 @@ def settle_tied(adapter: Adapter, names: Names, base_names: set[str]) -> tuple[A
     """
     if not names.is_tied:
         return adapter, False
-    if names.output_matrix in adapter.low_rank or names.input_matrix in adapter.low_rank:
+    first, last = (adapter.changes.get(name) for name in (names.input_matrix, names.output_matrix))
+    is_same = last is None or (first is not None and _are_equal(first, last))
+    if isinstance(first, LowRank) or not (is_same or isinstance(last, Replaced)):
         raise ConfigError(
-            "the adapter updates one of two tied embedding matrices by a low-rank matrix, and merged they would no longer be "
-            "one; train without the output matrix among the targets, or train the embeddings whole (train_embeddings)"
+            "the adapter updates one of two tied embedding matrices, and merged they would no longer be one; train without "
+            "the matrices among the targets, or train the embeddings whole (train_embeddings)"
         )
-    replaced = dict(adapter.replaced)
-    given = replaced.pop(names.output_matrix, None)
-    if given is None or (names.input_matrix in replaced and torch.equal(given, replaced[names.input_matrix])):
-        if names.output_matrix in base_names and names.input_matrix in replaced:
-            replaced[names.output_matrix] = replaced[names.input_matrix]
-        return adapter._replace(replaced=replaced), True
-    return adapter, False
+    if not is_same:
+        return adapter, False
+    changes = {name: change for name, change in adapter.changes.items() if name != names.output_matrix}
+    if first is not None and names.output_matrix in base_names:
+        changes[names.output_matrix] = first
+    return adapter._replace(changes=changes), True
+
+
+def _are_equal(one: Change, other: Change) -> bool:
+    """Whether two tensors that were trained whole, or the same rows of two, are the same numbers."""
+    if isinstance(one, TrainedRows) and isinstance(other, TrainedRows):
+        return torch.equal(one.places, other.places) and torch.equal(one.values, other.values)
+    if not isinstance(one, Replaced) or not isinstance(other, Replaced) or one.shape != other.shape:
+        return False
+    starts = range(0, one.shape[0], ROWS_AT_ONCE)
+    parts = ((start, min(start + ROWS_AT_ONCE, one.shape[0])) for start in starts)
+    return all(torch.equal(one.read(*part), other.read(*part)) for part in parts)
 
 
 def rows_after(adapter: Adapter, names: Names, config: PreTrainedConfig) -> int:
     """Tokens of the merged model; DataError when the adapter brings rows for one matrix and not for the other."""
     before = int(config.get_text_config().vocab_size)
-    matrices = (names.input_matrix, names.output_matrix)
-    rows = {name: int(adapter.replaced[name].shape[0]) for name in matrices if name in adapter.replaced}
+    matrices = {name: adapter.replaced(name) for name in (names.input_matrix, names.output_matrix)}
+    rows = {name: change.shape[0] for name, change in matrices.items() if change is not None}
     found = set(rows.values()) or {before}
     is_complete = len(rows) == 2 or names.is_tied or found == {before}
     if len(found) > 1 or not is_complete:

@@ -6,15 +6,27 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, PreTrainedConfig
 
+from stages.adapters import read_adapter_config
 from stages.contract import Workbench
 from stages.errors import DataError
 from stages.merge.certificate import adapted_logits, allowed_difference, choose_prompts, compare, merged_logits
-from stages.merge.deltas import read_adapter
+from stages.merge.deltas import is_mergeable, read_adapter, why_not
 from stages.merge.embeddings import names_of, rows_after, settle_tied
-from stages.merge.shards import match_names, tensor_names, write_merged
+from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
-from stages.models import GENERATION_CONFIG, TOKENIZER_FILES, copy_tokenizer, load_config, repeatable
-from stages.storage import write_json
+from stages.models import (
+    BESIDE,
+    CONFIG,
+    GENERATION_CONFIG,
+    INDEX,
+    TOKENIZER_FILES,
+    copy_tokenizer,
+    load_config,
+    repeatable,
+    weight_files,
+)
+from stages.storage import MANIFEST, write_json
+from stages.tensor_files import TensorFolder
 
 CERTIFICATE = "merge_certificate.json"
 
@@ -29,20 +41,51 @@ def run(
     """
     with repeatable(params.cpu_threads):
         config = load_config(base)
+        if params.unmergeable == "serve" and not is_mergeable(adapter):
+            return serve_beside(base, adapter, model, workbench)
         names = names_of(config)
-        read = read_adapter(adapter)
+        weights = TensorFolder.of_model(base)
+        read = read_adapter(adapter, names.transposed)
         tokens = rows_after(read, names, config)
-        base_names = tensor_names(base)
+        base_names = set(weights.file_of)
         settled, is_tied = settle_tied(read, names, base_names)
         added = {names.output_matrix} if names.is_tied and not is_tied else set()
-        write_merged(base, match_names(settled, base_names, names.inner_model, added), model)
+        matched = match_names(settled, base_names, names.inner_model, added)
+        roundings = write_merged(weights, matched, model, threads=params.cpu_threads)
         write_settings(base, adapter, config, model, tokens=tokens, is_tied=is_tied)
         copy_tokenizer(adapter if has_tokenizer(adapter) else base, model)
         certificate = certify(base, adapter, examples, model, tokens=tokens, params=params)
-    stated = certificate | {"rank": read.rank, "base_digest": workbench.input_digests.get("base"),
-                            "adapter_digest": workbench.input_digests.get("adapter")}  # fmt: skip
-    write_json(model / CERTIFICATE, stated)
-    return certificate
+    digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
+    stated = {"merged": True} | certificate | {"kind": read.kind, "rank": read.rank} | digests
+    rounding = {name: rounding._asdict() | {"share": rounding.share} for name, rounding in roundings.items()}
+    write_json(model / CERTIFICATE, stated | {"rounding": rounding})
+    return certificate | _worst(roundings)
+
+
+def _worst(roundings: dict[str, Rounding]) -> dict[str, object]:
+    """The tensor that lost the largest part of its change to rounding."""
+    if not roundings:
+        return {}
+    name = max(roundings, key=lambda name: (roundings[name].share, name))
+    return {"most_rounded_tensor": name, "most_rounded_share": roundings[name].share}
+
+
+def serve_beside(base: Path, adapter: Path, model: Path, workbench: Workbench) -> dict[str, object]:
+    """Fills `model` with the adapter and, in a folder below it, its base; nothing loads it as if it were the base alone."""
+    for path in sorted(path for path in adapter.iterdir() if path.is_file() and path.name != MANIFEST):
+        shutil.copyfile(path, model / path.name)
+    beside = model / BESIDE
+    beside.mkdir()
+    kept = [CONFIG, GENERATION_CONFIG, *([INDEX] if (base / INDEX).is_file() else [])]
+    for path in [*(base / name for name in kept if (base / name).is_file()), *weight_files(base)]:
+        shutil.copyfile(path, beside / path.name)
+    if not has_tokenizer(adapter):
+        copy_tokenizer(base, model)
+    kind = str(read_adapter_config(adapter)["peft_type"])
+    facts: dict[str, object] = {"merged": False, "kind": kind, "why_not": why_not(kind)}
+    digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
+    write_json(model / CERTIFICATE, facts | digests)
+    return facts
 
 
 def write_settings(
@@ -67,7 +110,7 @@ def certify(
 ) -> dict[str, object]:
     """The measured equality of the model on disk with base and adapter; DataError when it is not enough."""
     prompts = choose_prompts(examples, tokens, params)
-    found = compare(adapted_logits(base, adapter, tokens, prompts), merged_logits(model, prompts))
+    found = compare(adapted_logits(base, adapter, tokens, prompts), merged_logits(model, prompts, tokens))
     dtype = load_config(base).dtype
     allowed = allowed_difference(params, found, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     if not found.max_logit_difference <= allowed:

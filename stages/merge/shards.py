@@ -1,24 +1,33 @@
-"""Writes the merged weights file by file, with the memory of one file of the base."""
+"""Writes the merged weights file by file, with the memory of a few blocks of rows, and measures what rounding took."""
 
 import json
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+import torch
 from torch import Tensor
 
 from stages.errors import DataError
+from stages.merge.changes import BLOCK_ELEMENTS, Change, Replaced, Scaled
 from stages.merge.deltas import Adapter
-from stages.models import INDEX, weight_files
+from stages.models import INDEX
+from stages.tensor_files import NAMES, TYPES, NewTensor, Place, TensorFile, TensorFolder, copied, write_tensors
+
+FLOATS = ("F32", "F16", "BF16")
 
 
-def tensor_names(base: Path) -> set[str]:
-    """The names of all tensors in the base's files."""
-    names: set[str] = set()
-    for path in weight_files(base):
-        with safe_open(path, framework="pt") as file:
-            names.update(file.keys())
-    return names
+class Rounding(NamedTuple):
+    """What the precision of the base takes from a change, in the Euclidean norm."""
+
+    change: float  # length of the change
+    lost: float  # length of the difference between the exact result and the stored one
+
+    @property
+    def share(self) -> float:
+        """Lost part of the change; 0 where nothing changed."""
+        return self.lost / self.change if self.change else 0.0
 
 
 def match_names(adapter: Adapter, base_names: set[str], inner_model: str, added: set[str]) -> Adapter:
@@ -29,29 +38,98 @@ def match_names(adapter: Adapter, base_names: set[str], inner_model: str, added:
     """
     stripped = {f"{inner_model}.{name}": name for name in base_names}
     renamed = adapter.renamed(lambda name: name if name in base_names else stripped.get(name, name))
-    if unknown := sorted(renamed.names - base_names - added):
+    # A layer whose outputs are scaled may have no bias to be scaled with.
+    optional = {n for n, c in renamed.changes.items() if isinstance(c, Scaled) and c.scales.ndim == 1}
+    if unknown := sorted(set(renamed.changes) - base_names - added - optional):
         raise DataError(
-            f"{len(unknown)} of the {len(renamed.names)} tensors that the adapter changes are not in the base (first: "
+            f"{len(unknown)} of the {len(renamed.changes)} tensors that the adapter changes are not in the base (first: "
             f"{unknown[0]}); give the base that the adapter was trained on"
         )
-    return renamed
+    kept = {name: c for name, c in renamed.changes.items() if name in base_names | added}
+    return renamed._replace(changes=kept)
 
 
-def write_merged(base: Path, adapter: Adapter, folder: Path) -> None:
-    """Writes each weight file of the base with the adapter's changes; tensors new to the base go into the last."""
-    files = weight_files(base)
-    new = {name: tensor for name, tensor in adapter.replaced.items() if name not in tensor_names(base)}
+def write_merged(base: TensorFolder, adapter: Adapter, folder: Path, *, threads: int = 1) -> dict[str, Rounding]:
+    """Writes each weight file of the base with the adapter's changes; tensors new to the base go into the last.
+
+    Gives the rounding of each tensor that changed. DataError when a change does not fit its tensor.
+    """
+    new = {name: change for name, change in adapter.changes.items() if name not in base}
+    roundings: dict[str, list[tuple[float, float]]] = {}
     places: dict[str, str] = {}
     total_bytes = 0
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            merged: dict[str, Tensor] = {n: adapter.changed(n, file.get_tensor(n)).contiguous() for n in file.keys()}  # noqa: SIM118 - it is no mapping
-        if path == files[-1]:
-            dtype = next(iter(merged.values())).dtype
-            merged |= {name: tensor.to(dtype) for name, tensor in new.items()}
-        save_file(merged, folder / path.name, metadata={"format": "pt"})
-        places |= dict.fromkeys(merged, path.name)
-        total_bytes += sum(tensor.nbytes for tensor in merged.values())
-    if (base / INDEX).is_file():
+    for file in base.files:
+        tensors = {
+            name: _merged(file, name, adapter.changes[name], roundings)
+            if name in adapter.changes
+            else copied(file, name)
+            for name in file.places
+        }
+        if file is base.files[-1]:
+            dtype = next(place.dtype for place in file.places.values() if place.dtype in FLOATS)
+            tensors |= {name: _new(change, dtype) for name, change in new.items() if isinstance(change, Replaced)}
+        total_bytes += write_tensors(
+            folder / file.path.name, tensors, file.metadata or {"format": "pt"}, threads=threads
+        )
+        places |= dict.fromkeys(tensors, file.path.name)
+    if len(base.files) > 1 or (base.files[0].path.parent / INDEX).is_file():
         index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(places.items()))}
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return {
+        name: Rounding(*(sum(part[i] for part in parts) ** 0.5 for i in (0, 1)))
+        for name, parts in sorted(roundings.items())
+        if parts
+    }
+
+
+def _merged(file: TensorFile, name: str, change: Change, roundings: dict[str, list[tuple[float, float]]]) -> NewTensor:
+    """The tensor that the change makes, in the precision of the base."""
+    place = file.places[name]
+    shape = _shape_after(name, place, change)
+    dtype, parts = TYPES[place.dtype], roundings.setdefault(name, [])
+
+    def pieces() -> Iterator[Tensor]:
+        rows = shape[0] if change.needs_whole else max(1, BLOCK_ELEMENTS // max(prod(shape[1:]), 1))
+        for start in range(0, shape[0], rows):
+            stop, read = min(start + rows, shape[0]), list[Tensor]()
+            exact = change.rows(lambda a, b, read=read: _remember(file.rows(name, a, b), read), start, stop)  # type: ignore[misc]
+            rounded = exact.to(dtype)
+            if read and dtype != torch.float32:
+                parts.append(_lengths(read[0], exact, rounded))
+            yield rounded
+
+    return NewTensor(place.dtype, shape, pieces)
+
+
+def _remember(tensor: Tensor, memory: list[Tensor]) -> Tensor:
+    memory.append(tensor)
+    return tensor
+
+
+def _shape_after(name: str, place: Place, change: Change) -> tuple[int, ...]:
+    if place.dtype not in FLOATS:
+        raise DataError(
+            f"the adapter changes {name}, which the base stores as {place.dtype}; give the 16 or 32 bit base"
+        )
+    try:
+        return change.shape_after(place.shape)
+    except ValueError as error:
+        raise DataError(
+            f"the adapter changes {name} by {error}, and the base has {list(place.shape)}; give the base that the adapter "
+            f"was trained on"
+        ) from error
+
+
+def _lengths(before: Tensor, exact: Tensor, rounded: Tensor) -> tuple[float, float]:
+    """Squares of the lengths of the change and of what was rounded away; `exact` is used up."""
+    change = float(torch.linalg.vector_norm(exact - before)) ** 2
+    return change, float(torch.linalg.vector_norm(exact.sub_(rounded))) ** 2
+
+
+def _new(change: Replaced, dtype: str) -> NewTensor:
+    def pieces() -> Iterator[Tensor]:
+        rows = max(1, BLOCK_ELEMENTS // max(prod(change.shape[1:]), 1))
+        for start in range(0, change.shape[0], rows):
+            yield change.read(start, min(start + rows, change.shape[0])).to(TYPES[dtype])
+
+    return NewTensor(NAMES[TYPES[dtype]], change.shape, pieces)

@@ -1,11 +1,18 @@
 """What the merge stage reads, makes and may be told."""
 
+from typing import Literal
+
 from stages.contract import Params, Stage, setting
 
 
 class MergeParams(Params):
     """How the merged model is compared with base and adapter before it is published."""
 
+    unmergeable: Literal["serve", "refuse"] = setting(
+        "serve",
+        "What becomes of an adapter that cannot be part of the weights (prefix, prompt, p_tuning, bottleneck): base and adapter "
+        "side by side in one folder, which only these stages load, or an error",
+    )
     max_logit_difference: float = setting(
         1e-4,
         "Refuses a merge whose logits differ by more from base and adapter; times the largest logit where that is above 1, "

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from stages.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BOTTLENECK, QUANTISATION
 from stages.bottleneck import add_bottlenecks, bottleneck_weights
 from stages.errors import ConfigError
-from stages.models import add_token_rows, load_model, quiet_peft, save_model
+from stages.models import BESIDE, add_token_rows, load_model, quiet_peft, save_model, weights_folder
 from stages.nf4 import BLOCK, SCALE_BLOCK, NF4Linear, quantise_layers
 from stages.prompted import PromptedDecoder
 from stages.train.adapter_settings import adapter_settings, linear_layers
@@ -39,6 +39,10 @@ def load_trainable(
 
     Raises ConfigError when the tokenizer has tokens that the base has no weights for and the method would not train them.
     """
+    if weights_folder(base) != base:
+        raise ConfigError(
+            f"{base} is an adapter that stands beside its base; train that base ({BESIDE}), or a merged model"
+        )
     tokens = len(tokenizer)
     if params.method == "full":
         model = load(base, torch.float32)

@@ -1,0 +1,130 @@
+"""What an adapter makes of one tensor of its base, block of rows by block of rows, in float32."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+BLOCK_ELEMENTS = 2**20  # 4 MiB in float32: small enough for the caches, large enough for matrix products
+
+ReadRows = Callable[[int, int], Tensor]  # rows of the base's tensor, as stored
+
+
+class Change(Protocol):
+    """Rows are those of the tensor as the base stores it."""
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether a block must hold all rows."""
+        ...
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the merged tensor; ValueError says why the base's does not fit."""
+        ...
+
+    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
+        """The merged rows in float32."""
+        ...
+
+
+class LowRank(NamedTuple):
+    """W + scaling * up @ down, and with `magnitude` each output's weights then have that length (DoRA)."""
+
+    down: Tensor  # rank x in
+    up: Tensor  # out x rank
+    scaling: float
+    is_transposed: bool  # the base stores in x out
+    magnitude: Tensor | None = None  # out
+
+    @property
+    def needs_whole(self) -> bool:
+        return self.magnitude is not None and self.is_transposed
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        shape = (self.up.shape[0], self.down.shape[1])
+        return _fitting(shape[::-1] if self.is_transposed else shape, before)
+
+    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
+        weight = base(start, stop).float()
+        left, right = (self.down.T, self.up.T) if self.is_transposed else (self.up, self.down)
+        weight.addmm_(left[start:stop].float(), right.float(), alpha=self.scaling)
+        if self.magnitude is None:
+            return weight
+        magnitude = self.magnitude.float().flatten()
+        if self.is_transposed:
+            return weight.mul_(magnitude / torch.linalg.vector_norm(weight, dim=0))
+        return weight.mul_((magnitude[start:stop] / torch.linalg.vector_norm(weight, dim=1))[:, None])
+
+
+class Scaled(NamedTuple):
+    """Each input or output of a layer times a number (IA3)."""
+
+    scales: Tensor  # 1 x columns or rows x 1 of the tensor as stored; one dimension for a bias
+    needs_whole: bool = False
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        if len(before) != self.scales.ndim or any(
+            s not in (1, b) for s, b in zip(self.scales.shape, before, strict=True)
+        ):
+            raise ValueError(f"scales of {list(self.scales.shape)}")
+        return before
+
+    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
+        scales = self.scales[start:stop] if self.scales.shape[0] > 1 else self.scales
+        return base(start, stop).float() * scales.float()
+
+
+class Shifted(NamedTuple):
+    """A bias plus a trained one."""
+
+    added: Tensor
+    scaling: float
+    needs_whole: bool = False
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        return _fitting(tuple(self.added.shape), before)
+
+    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
+        return base(start, stop).float() + self.scaling * self.added[start:stop].float()
+
+
+class Replaced(NamedTuple):
+    """Another tensor altogether, trained beside; it may have more rows."""
+
+    shape: tuple[int, ...]
+    read: ReadRows
+    needs_whole: bool = False
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        return _fitting(self.shape[1:], before[1:], whole=self.shape)
+
+    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
+        return self.read(start, stop).float()
+
+
+class TrainedRows(NamedTuple):
+    """Some rows replaced, the others as they are (PEFT's trainable tokens)."""
+
+    places: Tensor  # rows of the tensor, each once
+    values: Tensor  # the rows themselves
+    needs_whole: bool = False
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        if int(self.places.max()) >= before[0]:
+            raise ValueError(f"a row {int(self.places.max())}")
+        return _fitting(tuple(self.values.shape[1:]), before[1:], whole=before)
+
+    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
+        rows = base(start, stop).float()
+        is_here = (self.places >= start) & (self.places < stop)
+        rows[self.places[is_here] - start] = self.values[is_here].float()
+        return rows
+
+
+def _fitting(
+    found: tuple[int, ...], expected: tuple[int, ...], whole: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
+    if tuple(found) != tuple(expected):
+        raise ValueError(f"a matrix of {list(whole or found)}")
+    return tuple(whole or found)

@@ -1,0 +1,285 @@
+"""Merges of every kind of adapter and of several architectures, against PEFT's own merge."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import IA3Config, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    GemmaConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    MixtralConfig,
+    OPTConfig,
+    Phi3Config,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from stages.adapters import load_adapted
+from stages.errors import ConfigError, DataError
+from stages.evaluate.answers import answer_prompts, greedy
+from stages.models import load_config, load_model, quiet_peft, weight_files
+from stages.tensor_files import TensorFile, TensorFolder, copied, write_tensors
+from tiny_merge import LINEAR, TOKENS, make_adapter, merge
+from tiny_methods import SMALL
+from tiny_model import make_config, make_model, save_model
+from tiny_tokenizer import make_tokenizer
+from tiny_training import digests, random_examples, train
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": TOKENS, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "initializer_range": 0.1,
+}  # fmt: skip
+GPT2 = GPT2Config(
+    vocab_size=TOKENS, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0, initializer_range=0.1
+)
+ARCHITECTURES: dict[str, tuple[PreTrainedConfig, list[str]]] = {
+    "gpt2": (GPT2, ["c_attn", "c_proj", "c_fc"]),
+    "qwen2": (Qwen2Config(**SHAPE, num_key_value_heads=2), list(LINEAR)),
+    "qwen3": (Qwen3Config(**SHAPE, num_key_value_heads=2, head_dim=16), list(LINEAR)),
+    "gemma": (GemmaConfig(**SHAPE, num_key_value_heads=2, head_dim=16), list(LINEAR)),
+    "phi3": (Phi3Config(**SHAPE, num_key_value_heads=2), ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]),
+    "gpt_neox": (GPTNeoXConfig(**SHAPE), ["query_key_value", "dense", "dense_h_to_4h"]),
+    "opt": (
+        OPTConfig(vocab_size=TOKENS, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
+                  max_position_embeddings=64, word_embed_proj_dim=32),
+        ["q_proj", "fc1", "fc2"],
+    ),
+    "mixtral": (MixtralConfig(**SHAPE, num_key_value_heads=2, num_local_experts=2), ["q_proj", "o_proj"]),
+}  # fmt: skip
+
+
+def save(config: PreTrainedConfig, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    """With random biases and norms too, which new models have at 0 and 1."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+        for weight in model.parameters():
+            if weight.ndim == 1:
+                weight.add_(torch.randn_like(weight) * 0.1)
+        model.to(dtype).save_pretrained(folder)
+    return folder
+
+
+def merged_by_peft(base: Path, adapter: Path) -> dict[str, Tensor]:
+    with quiet_peft():
+        adapted = PeftModel.from_pretrained(load_model(base, torch.float32), str(adapter))
+        return dict(adapted.merge_and_unload().state_dict())
+
+
+def assert_equals_peft(model: Path, base: Path, adapter: Path) -> None:
+    expected, found = merged_by_peft(base, adapter), load_model(model).state_dict()
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=2e-6, msg=name)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(make_config(TOKENS, attention_bias=True, mlp_bias=True), tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "ia3"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_merges_as_peft_merges_it(tmp_path: Path, name: str, kind: str) -> None:
+    config, targets = ARCHITECTURES[name]
+    base = save(config, tmp_path / "base")
+    if kind == "ia3":
+        adapter = make_scales(tmp_path / "adapter", load_model(base), targets, targets[-1:])
+    else:
+        adapter = make_adapter(
+            tmp_path / "adapter", load_model(base), targets, use_dora=kind == "dora", fan_in_fan_out=name == "gpt2"
+        )
+    assert_equals_peft(merge(tmp_path, base, adapter), base, adapter)
+
+
+def make_scales(folder: Path, model: PreTrainedModel, targets: list[str], feedforward: list[str]) -> Path:
+    with quiet_peft():
+        fan_in_fan_out = model.config.model_type == "gpt2"
+        adapted = get_peft_model(
+            model,
+            IA3Config(
+                task_type="CAUSAL_LM", target_modules=targets, feedforward_modules=feedforward,
+                fan_in_fan_out=fan_in_fan_out,
+            ),
+        )  # fmt: skip
+        torch.manual_seed(1)
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.data += torch.randn_like(weight) * 0.1
+        adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"rank_pattern": {"q_proj": 2, "layers.1.mlp.down_proj": 6}},
+        {"alpha_pattern": {"q_proj": 1, ".*mlp.*": 30}, "rank_pattern": {"k_proj": 3}},
+        {"use_rslora": True, "alpha_pattern": {"v_proj": 3}},
+        {"bias": "all"},
+        {"bias": "lora_only"},
+        {"lora_bias": True, "target_modules": ["q_proj", "v_proj"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"trainable_token_indices": [3, 50]},
+        {"trainable_token_indices": {"embed_tokens": [3, 50], "lm_head": [4]}},
+        {"use_dora": True, "use_rslora": True, "target_modules": [*LINEAR, "lm_head"]},
+    ],
+    ids=lambda config: " ".join(config),
+)
+def test_every_setting_merges_as_peft_merges_it(base: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+    adapter = make_adapter(tmp_path / "adapter", load_model(base), **config)
+    assert_equals_peft(merge(tmp_path, base, adapter), base, adapter)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_rounding_takes_from_each_change_is_told(base: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+    stored = tmp_path / "stored"
+    load_model(base, dtype).save_pretrained(stored)
+    adapter = make_adapter(tmp_path / "adapter", load_model(stored, torch.float32), ["q_proj"])
+    model = merge(tmp_path, stored, adapter)
+    told = json.loads((model / "merge_certificate.json").read_text())["rounding"]
+    if dtype == torch.float32:
+        assert told == {}
+        return
+    exact, name = merged_by_peft(stored, adapter), "model.layers.1.self_attn.q_proj.weight"
+    before, after = load_file(stored / "model.safetensors")[name].float(), load_file(model / "model.safetensors")[name]
+    assert sorted(told) == [name.replace("layers.1", "layers.0"), name]
+    assert told[name]["change"] == pytest.approx(float((exact[name] - before).norm()), rel=1e-4)
+    assert told[name]["lost"] == pytest.approx(float((exact[name] - after.float()).norm()), rel=1e-2)
+    assert 0 < told[name]["share"] < 0.05
+
+
+def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:
+    base = save(ARCHITECTURES["qwen2"][0], tmp_path / "base", torch.bfloat16)
+    adapter = make_adapter(tmp_path / "adapter", load_model(base, torch.float32), LINEAR)
+    one, four = (merge(tmp_path / str(n), base, adapter, cpu_threads=n) for n in (1, 4))
+    assert digests(one)["model.safetensors"] == digests(four)["model.safetensors"]
+
+
+def test_blocks_of_any_size_give_the_same(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = make_adapter(tmp_path / "adapter", load_model(base), use_dora=True)
+    whole = load_file(merge(tmp_path / "whole", base, adapter) / "model.safetensors")
+    monkeypatch.setattr("stages.merge.shards.BLOCK_ELEMENTS", 33)
+    for name, tensor in load_file(merge(tmp_path / "rows", base, adapter) / "model.safetensors").items():
+        torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-7)
+
+
+# ---- what cannot be merged
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt", "p_tuning", "bottleneck"])
+def test_what_cannot_be_merged_is_served_beside_its_base(tmp_path: Path, method: str) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    base = make_model(tmp_path / "base", tokenizer)
+    trained = train(tmp_path / "run", base, random_examples(10), method=method, max_steps=3, **SMALL[method])
+    model = merge(tmp_path, base, trained.adapter)
+    stated = json.loads((model / "merge_certificate.json").read_text())
+    assert (stated["merged"], len(stated["why_not"]) > 10) == (False, True)
+    ids = torch.arange(10, 30)[None]
+    with torch.no_grad():
+        expected = load_adapted(base, trained.adapter)(input_ids=ids).logits
+        assert torch.equal(load_model(model)(input_ids=ids).logits, expected)
+        assert not torch.equal(load_model(base)(input_ids=ids).logits, expected)
+    assert load_config(model).vocab_size == load_config(base).vocab_size
+    answers = answer_prompts(load_model(model), [[5, 6, 7], [8, 9]], greedy([2], 4), batch_tokens=100, progress=_silent)
+    assert len(answers) == 2
+    with pytest.raises(OSError, match=r"couldn't find them|not a valid"):
+        AutoModelForCausalLM.from_pretrained(model, local_files_only=True)
+    with pytest.raises(ConfigError, match="stands beside its base"):
+        train(tmp_path / "again", model, random_examples(10), method="lora")
+
+
+def _silent(*_: Any, **__: Any) -> None:
+    pass
+
+
+# ---- a model that was tuned is a base
+
+
+def test_an_adapter_on_a_merged_model_with_new_tokens_merges_again(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    bigger = make_tokenizer(tmp_path / "bigger", special_tokens=["<|endoftext|>", "<|x|>", "<|y|>"], vocab_size=403)
+    base = make_model(tmp_path / "base", tokenizer, tie_word_embeddings=True)
+    rows = random_examples(10)
+    first = train(tmp_path / "1", base, rows, tokenizer=bigger, method="lora", max_steps=2)
+    tuned = merge(tmp_path / "m1", base, first.adapter)
+    second = train(tmp_path / "2", tuned, rows, method="dora", max_steps=2)
+    config = json.loads((second.adapter / "adapter_config.json").read_text())
+    assert not config["modules_to_save"]  # the tokens are not new any more
+    assert_equals_peft(merge(tmp_path / "m2", tuned, second.adapter), tuned, second.adapter)
+
+
+# ---- files
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_the_library_reads_what_was_written_and_the_other_way_round(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    kinds = [torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]
+    shapes = data.draw(st.lists(st.lists(st.integers(0, 5), max_size=3), min_size=1, max_size=6))
+    tensors = {
+        f"é{number}": torch.from_numpy(np.arange(int(np.prod(shape))).reshape(shape)).to(
+            data.draw(st.sampled_from(kinds))
+        )
+        for number, shape in enumerate(shapes)
+    }
+    save_file(tensors, folder / "a.safetensors", {"format": "pt"})
+    file = TensorFile(folder / "a.safetensors")
+    write_tensors(folder / "b.safetensors", {n: copied(file, n) for n in file.places}, file.metadata, threads=2)
+    for path in (folder / "a.safetensors", folder / "b.safetensors"):
+        ours, theirs = TensorFile(path), load_file(path)
+        assert ours.places.keys() == theirs.keys() == tensors.keys()
+        for name, tensor in tensors.items():
+            assert torch.equal(theirs[name], tensor)
+            assert torch.equal(ours.rows(name), tensor)
+
+
+@pytest.mark.parametrize("size", [4, 20, 3000])
+def test_a_cut_file_is_refused(base: Path, tmp_path: Path, size: int) -> None:
+    (path,) = weight_files(base)
+    (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DataError, match="is damaged"):
+        TensorFolder([tmp_path / "cut.safetensors"])
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_blocks_not_of_the_model(tmp_path: Path) -> None:
+    """In a process of its own, what writing the merge adds to the memory that it had before."""
+    config = make_config(20_000, hidden=512, layers=8)
+    base = save_model(config, tmp_path / "base")
+    load_model(base, torch.bfloat16).save_pretrained(tmp_path / "half")
+    adapter = make_adapter(tmp_path / "adapter", load_model(tmp_path / "half", torch.float32))
+    size = (tmp_path / "half" / "model.safetensors").stat().st_size
+    code = f"""
+import sys; sys.path.insert(0, {str(Path.cwd())!r})
+import resource
+from pathlib import Path
+from stages.merge.deltas import read_adapter
+from stages.merge.shards import match_names, write_merged
+from stages.tensor_files import TensorFolder
+base = TensorFolder.of_model(Path({str(tmp_path / "half")!r}))
+adapter = match_names(read_adapter(Path({str(adapter)!r}), ()), set(base.file_of), "model", set())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+write_merged(base, adapter, Path({str(tmp_path)!r}))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert size > 70_000_000
+    assert int(found.stdout) * 1024 < 35_000_000
