@@ -150,3 +150,39 @@ def test_examples_that_break_the_promise_of_the_mask_fail_the_run(
     broken = pl.DataFrame([made.examples.to_dicts()[0] | {"loss_mask": mask}], schema=made.examples.schema)
     with pytest.raises(DataError, match=told):
         certify(Tokenized(broken, made.refused), params, tmp_path)
+
+
+def test_what_max_tokens_costs_is_told_for_each_source(base: Path, tmp_path: Path) -> None:
+    whole, first = (
+        transform(mixture(talk("x", *turns)), params=TokenizeParams(tokenizer=str(base), template="chatml"))
+        .examples["input_ids"].list.len().item()
+        for turns in (("Hi", "Hello there", "More?", "No."), ("Hi", "Hello there"))
+    )  # fmt: skip
+    params = TokenizeParams(tokenizer=str(base), template="chatml", max_tokens=first)
+    rows = [
+        talk("cut", "Hi", "Hello there", "More?", "No.", source="a"),
+        talk("fits", "Hi", "Hello there", source="b"),
+        talk("lost", "Name three colours.", "Red, green and blue, that is three.", source="c"),
+    ]
+    made = transform(mixture(*rows), params=params)
+    output, certificate, facts = certify(made, params, tmp_path)
+    lost = int(made.refused["detail"][0].split()[-1])
+    assert certificate["truncation"] == {
+        "a": {"rows_shortened": 1, "rows_lost": 0, "answers": 1, "tokens": whole - first, "end_tokens": 1},
+        "b": {"rows_shortened": 0, "rows_lost": 0, "answers": 0, "tokens": 0, "end_tokens": 0},
+        "c": {"rows_shortened": 0, "rows_lost": 1, "answers": 1, "tokens": lost, "end_tokens": 1},
+    }
+    assert facts["max_tokens"] == first
+    assert facts["truncation"] == {source: certificate["truncation"][source] for source in ("a", "c")}
+    assert (output / "mask_certificate.html").is_file()
+
+
+def test_the_page_colours_what_counts_and_escapes_what_is_quoted(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    row = talk("html", "<script>alert(1)</script>", "<b>No</b>")
+    output, _, _ = certify(transform(mixture(row), params=params), params, tmp_path)
+    page = (output / "mask_certificate.html").read_text()
+    assert "<mark>&lt;b&gt;No&lt;/b&gt;&lt;|im_end|&gt;</mark>" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")

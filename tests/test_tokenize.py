@@ -183,7 +183,8 @@ def test_a_first_exchange_that_does_not_fit_is_refused_and_never_cut(tokenizer: 
     limit = tokens_of(tokenizer, "Hi", "Hello there")
     made = tokenize(tokenizer, GREETING, template="chatml", max_tokens=limit - 1)
     assert made.examples.height == 0
-    detail = f"the first exchange has {limit} tokens, more than max_tokens={limit - 1}"
+    whole = tokens_of(tokenizer, "Hi", "Hello there", "More?", "No.")
+    detail = f"the first exchange has {limit} tokens, more than max_tokens={limit - 1}; all have {whole}"
     assert made.refused.select("reason", "detail").rows() == [("too_long", detail)]
 
 
@@ -230,3 +231,41 @@ def test_a_tokenizer_that_is_replaced_in_its_folder_is_read_again(tmp_path: Path
     make_tokenizer(tmp_path, vocab_size=300)
     after = tokenize(tmp_path, GREETING, template="chatml").examples["input_ids"][0].to_list()
     assert len(after) > len(before)
+
+
+def test_a_row_says_itself_which_of_its_answers_count(tokenizer: Path) -> None:
+    turns = ("Hi", "Hello there", "More?", "No.", "Sure?", "Yes.")
+    rows = [
+        talk("first and last", *turns, supervised=[True, False, True]),
+        talk("middle", *turns, supervised=[False, True, False]),
+        talk("as set", *turns),
+        talk("none", *turns, supervised=[False, False, False]),
+        talk("too few", *turns, supervised=[True]),
+    ]
+    made = tokenize(tokenizer, *rows, template="chatml")
+    end = "<|im_end|>"
+    assert learned(made, chat_of(tokenizer, template="chatml")) == [
+        ("first and last", 0, [f"Hello there{end}", f"Yes.{end}"]),
+        ("middle", 0, [f"No.{end}"]),
+        ("as set", 0, [f"Hello there{end}", f"No.{end}", f"Yes.{end}"]),
+    ]
+    assert reasons(made) == {"none": "nothing_counts", "too few": "supervised_mismatch"}
+    opted = tokenize(tokenizer, *rows, template="chatml", supervise="none")
+    assert [name for name, _, _ in learned(opted, chat_of(tokenizer, template="chatml"))] == [
+        "first and last",
+        "middle",
+    ]
+    assert reasons(opted)["as set"] == "nothing_counts"
+
+
+def test_an_example_weighs_what_its_row_does(tokenizer: Path) -> None:
+    made = tokenize(tokenizer, talk("half", "Hi", "Hello", weight=0.5), talk("whole", "Hi", "Hello"), template="chatml")
+    assert made.examples["weight"].to_list() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("supervise", ["all", "last"])
+def test_the_tokens_that_are_left_out_are_counted(supervise: str, tokenizer: Path) -> None:
+    turns = ["Hi", "Hello there", "More?", "No.", "Sure?", "Yes."]
+    limit, whole = tokens_of(tokenizer, *turns[:2]), tokens_of(tokenizer, *turns)
+    made = tokenize(tokenizer, talk("long", *turns), template="chatml", max_tokens=limit, supervise=supervise)
+    assert made.examples.select("answers_dropped", "tokens_dropped").rows() == [(2, whole - limit)]

@@ -48,7 +48,14 @@ def tool(name: str, *arguments: str) -> str:
 
 def mixture(*rows: dict[str, Any]) -> pl.DataFrame:
     """The columns of `mixture` that this stage reads or passes on."""
-    return table("conversations", rows).with_columns(split=pl.lit("train"), repeats=pl.lit(1, pl.Int32))
+    told = {name: [row.get(name) for row in rows] for name in ("weight", "supervised")}
+    plain = [{name: value for name, value in row.items() if name not in told} for row in rows]
+    return table("conversations", plain).with_columns(
+        split=pl.lit("train"),
+        repeats=pl.lit(1, pl.Int32),
+        weight=pl.Series(told["weight"], dtype=pl.Float64).fill_null(1.0),
+        supervised=pl.Series(told["supervised"], dtype=pl.List(pl.Boolean)),
+    )
 
 
 def tokenize(tokenizer: Path, *rows: dict[str, Any], **params: Any) -> Tokenized:

@@ -51,7 +51,9 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
         ]
     )
     return Mixed(
-        mixture=clean.join(chosen.lazy(), on="row_id", how="inner"),
+        mixture=clean.join(chosen.lazy(), on="row_id", how="inner").with_columns(
+            weight=pl.lit(1.0), supervised=pl.lit(None, pl.List(pl.Boolean))
+        ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
         mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested),
     )

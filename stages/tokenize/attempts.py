@@ -21,17 +21,23 @@ class Attempt(NamedTuple):
 
     row: int
     conversation: Conversation
-    answers: list[int]  # positions of the answers that are still in play
-    turns: list[Turn]  # those of them that count
+    in_play: list[int]  # positions of the answers that may count
+    turns: list[Turn]  # the answers that count: all in play, or the last of them
     served: bool
-
-    @property
-    def answers_dropped(self) -> int:
-        return len(self.conversation.answers) - len(self.answers)
+    answers_dropped: int = 0  # answers that were in play before, and the tokens that went with them
+    tokens: int = 0  # of the longest attempt at the row
 
 
 Outcome = list[Example] | Refusal
-Row = tuple[int, list[Mapping[str, Any]], str | None]  # position in the batch, messages, tools
+
+
+class Row(NamedTuple):
+    """What the stage reads of one row."""
+
+    row: int  # position in the batch
+    messages: list[Mapping[str, Any]]
+    tools: str | None
+    supervised: list[bool] | None  # for each answer whether it counts; None = as the setting says
 
 
 def tokenize_conversations(rows: Sequence[Row], prepared: Preparation, params: TokenizeParams) -> dict[int, Outcome]:
@@ -39,12 +45,12 @@ def tokenize_conversations(rows: Sequence[Row], prepared: Preparation, params: T
     outcomes: dict[int, Outcome] = {}
     pending: list[Attempt] = []
     ids: dict[str, Ids] = {}
-    for row, messages, tools in rows:
+    for row in rows:
         try:
-            conversation = read_conversation(messages, tools, prepared.chat.control_pattern, prepared.tags)
-            pending.append(_attempt(row, conversation, conversation.answers, prepared, params))
+            conversation = read_conversation(row.messages, row.tools, prepared.chat.control_pattern, prepared.tags)
+            pending.append(_attempt(row.row, conversation, _in_play(conversation, row, params), prepared, params))
         except Refusal as refusal:
-            outcomes[row] = refusal
+            outcomes[row.row] = refusal
     while pending:
         encode_new(prepared.chat, (text for attempt in pending for text in _texts(attempt, prepared)), ids)
         settled = [(attempt.row, _settle_or_refuse(attempt, ids, prepared, params)) for attempt in pending]
@@ -53,12 +59,24 @@ def tokenize_conversations(rows: Sequence[Row], prepared: Preparation, params: T
     return outcomes
 
 
+def _in_play(conversation: Conversation, row: Row, params: TokenizeParams) -> list[int]:
+    """The answers that are to count. Raises Refusal where none is."""
+    if row.supervised is None:
+        answers = [] if params.supervise == "none" else conversation.answers
+    elif len(row.supervised) != len(conversation.answers):
+        raise Refusal("supervised_mismatch", f"{len(row.supervised)} entries for {len(conversation.answers)} answers")
+    else:
+        answers = [answer for answer, counts in zip(conversation.answers, row.supervised, strict=True) if counts]
+    if not answers:
+        raise Refusal("nothing_counts", "no answer is to count")
+    return answers
+
+
 def _attempt(
-    row: int, conversation: Conversation, answers: list[int], prepared: Preparation, params: TokenizeParams
+    row: int, conversation: Conversation, in_play: list[int], prepared: Preparation, params: TokenizeParams
 ) -> Attempt:
-    counted = answers[-1:] if params.supervise == "last" else answers
-    turns = read_turns(prepared.chat, conversation, counted)
-    return Attempt(row, conversation, answers, turns, served=not is_one_sequence(turns))
+    turns = read_turns(prepared.chat, conversation, in_play[-1:] if params.supervise == "last" else in_play)
+    return Attempt(row, conversation, in_play, turns, served=not is_one_sequence(turns))
 
 
 def _texts(attempt: Attempt, prepared: Preparation) -> Iterator[str]:
@@ -86,13 +104,24 @@ def _settle(
             return attempt._replace(served=True)
     _refuse_bad_beginning(turns[0], prepared.chat)
     _refuse_unended(attempt.turns, turns, prepared.chat)
+    attempt = attempt._replace(tokens=max(attempt.tokens, _tokens(turns, served=attempt.served)))
     fitting = (_fitting_served if attempt.served else _fitting_sequence)(attempt, turns, params.max_tokens)
     if fitting:
         return fitting
-    if params.supervise == "last" and len(attempt.answers) > 1:
-        return _attempt(attempt.row, attempt.conversation, attempt.answers[:-1], prepared, params)
-    needed = len(turns[0].context) + len(turns[0].answer) + len(turns[0].trailer)
-    raise Refusal("too_long", f"the first exchange has {needed} tokens, more than max_tokens={params.max_tokens}")
+    if params.supervise == "last" and len(attempt.in_play) > 1:
+        shorter = _attempt(attempt.row, attempt.conversation, attempt.in_play[:-1], prepared, params)
+        return shorter._replace(answers_dropped=attempt.answers_dropped + 1, tokens=attempt.tokens)
+    needed = sum(map(len, turns[0]))
+    raise Refusal(
+        "too_long",
+        f"the first exchange has {needed} tokens, more than max_tokens={params.max_tokens}; all have {attempt.tokens}",
+    )
+
+
+def _tokens(turns: Sequence[TurnIds], *, served: bool) -> int:
+    """Tokens of the examples that the turns would make."""
+    trailers = [turn.trailer for turn in turns] if served else [turns[-1].trailer]
+    return sum(len(turn.context) + len(turn.answer) for turn in turns) + sum(map(len, trailers))
 
 
 def _fitting_sequence(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: int) -> list[Example]:
@@ -102,25 +131,25 @@ def _fitting_sequence(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: in
     kept = fits.index(False) if False in fits else len(turns)
     if not kept:
         return []
-    parts = [part for turn in turns[:kept] for part in (turn.context, turn.answer)]
+    parts = [*(part for turn in turns[:kept] for part in (turn.context, turn.answer)), turns[kept - 1].trailer]
     dropped = attempt.answers_dropped + len(turns) - kept
-    settings = _stated(attempt.turns[0])
-    return [Example(attempt.row, 0, "conversation", dropped, [*parts, turns[kept - 1].trailer], settings)]
+    tokens = attempt.tokens - sum(map(len, parts)) if dropped else 0
+    return [Example(attempt.row, 0, "conversation", dropped, parts, tokens, _stated(attempt.turns[0]))]
 
 
 def _fitting_served(attempt: Attempt, turns: Sequence[TurnIds], max_tokens: int) -> list[Example]:
     """An example for each answer that fits behind its prompt; the first also says how many were left out."""
-    first = len(attempt.answers) - len(turns)
+    answers = attempt.conversation.answers
+    counted = attempt.in_play[len(attempt.in_play) - len(turns) :]
     fitting = [
-        (first + number, list(ids), _stated(turn))
-        for number, (ids, turn) in enumerate(zip(turns, attempt.turns, strict=True))
+        Example(attempt.row, answers.index(position), "unrolled", 0, list(ids), 0, _stated(turn))
+        for position, ids, turn in zip(counted, turns, attempt.turns, strict=True)
         if sum(map(len, ids)) <= max_tokens
     ]
-    dropped = attempt.answers_dropped + len(turns) - len(fitting)
-    return [
-        Example(attempt.row, number, "unrolled", 0 if place else dropped, parts, settings)
-        for place, (number, parts, settings) in enumerate(fitting)
-    ]
+    if dropped := attempt.answers_dropped + len(turns) - len(fitting):
+        tokens = attempt.tokens - sum(len(part) for example in fitting for part in example.parts)
+        fitting[:1] = [first._replace(answers_dropped=dropped, tokens_dropped=tokens) for first in fitting[:1]]
+    return fitting
 
 
 def _stated(turn: Turn) -> str | None:

@@ -26,6 +26,7 @@ class Count:
     answers: Counter[str] = field(default_factory=Counter)  # by form
     answers_dropped: int = 0
     ends: Counter[int] = field(default_factory=Counter)
+    settings: Counter[str] = field(default_factory=Counter)  # examples by what a server has to be told
     tokens: int = 0
     supervised_tokens: int = 0
 
@@ -36,6 +37,8 @@ def count_examples(parts: list[Path]) -> Count:
     for part in parts:
         examples = pl.read_parquet(part)
         count.answers_dropped += int(examples["answers_dropped"].sum())
+        told = examples["prompt_settings"].fill_null("{}").value_counts()
+        count.settings.update(dict(told.iter_rows()))
         for (form,), group in examples.group_by("form"):
             count.examples[str(form)] += group.height
             _add_masks(count, str(form), group)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-KEPT_COLUMNS = ("row_id", "source", "split", "repeats")
+KEPT_COLUMNS = ("row_id", "source", "split", "repeats", "weight")
 
 
 class Example(NamedTuple):
@@ -20,6 +20,7 @@ class Example(NamedTuple):
     form: str  # conversation | unrolled | document
     answers_dropped: int
     parts: Sequence[Sequence[int]]
+    tokens_dropped: int = 0
     settings: str | None = None  # JSON of what a server must be told with the request
 
 
@@ -29,15 +30,18 @@ def example_table(mixture: pl.DataFrame, examples: Sequence[Example]) -> pl.Data
     counts = np.array([place % 2 for example in examples for place in range(len(example.parts))], dtype=np.int8)
     lengths = np.array([sum(map(len, example.parts)) for example in examples], dtype=np.int64)
     ids = chain.from_iterable(part for example in examples for part in example.parts)
-    rows = mixture.select(KEPT_COLUMNS)[[example.row for example in examples]]
+    told = mixture if "weight" in mixture.columns else mixture.with_columns(weight=pl.lit(1.0))
+    rows = told.select(KEPT_COLUMNS)[[example.row for example in examples]]
     return rows.select(
         "row_id",
         pl.Series("turn", [example.turn for example in examples], dtype=pl.Int32),
         "source",
         "split",
         "repeats",
+        "weight",
         pl.Series("form", [example.form for example in examples], dtype=pl.String),
         pl.Series("answers_dropped", [example.answers_dropped for example in examples], dtype=pl.Int32),
+        pl.Series("tokens_dropped", [example.tokens_dropped for example in examples], dtype=pl.Int32),
         pl.Series("prompt_settings", [example.settings for example in examples], dtype=pl.String),
         _lists("input_ids", np.fromiter(ids, dtype=np.int32, count=int(lengths.sum())), lengths),
         _lists("loss_mask", np.repeat(counts, part_lengths), lengths),

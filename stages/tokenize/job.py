@@ -7,34 +7,40 @@ from typing import Any
 from stages.chat_template import TODAY
 from stages.contract import Workbench
 from stages.tokenize.certificate import Count, count_examples, count_refused, refuse_unended, show_masks
+from stages.tokenize.certificate_page import certificate_page
 from stages.tokenize.preparation import Preparation, prepare
 from stages.tokenize.stage import TokenizeParams
+from stages.tokenize.truncation import truncation_ledger
 
 CERTIFICATE = "mask_certificate.json"
+PAGE = "mask_certificate.html"
 
 
 def run(
     examples: Path, refused: Path, *, tokenizer: Path, params: TokenizeParams, workbench: Workbench
 ) -> dict[str, object]:
-    """Writes the tokenizer folder: template, end token as eos_token, padding token, and mask_certificate.json.
+    """Writes the tokenizer folder: template, end token as eos_token, padding token, and the certificate as JSON and as a page.
 
     Raises DataError when the examples, counted again, break a promise of the mask.
     """
     prepared = prepare(params)
-    parts = sorted(examples.glob("*.parquet"))
-    count, refusals = count_examples(parts), count_refused(sorted(refused.glob("*.parquet")))
+    parts, refused_parts = sorted(examples.glob("*.parquet")), sorted(refused.glob("*.parquet"))
+    count, refusals = count_examples(parts), count_refused(refused_parts)
     certificate = _describe(prepared, params) | {
         "rows": {"tokenized": count.rows, "refused": sum(found["rows"] for found in refusals.values())},
         "examples": dict(sorted(count.examples.items())),
         "answers": _answers(count),
         "refused": refusals,
         "tokens": _tokens(count),
+        "truncation": truncation_ledger(parts, refused_parts),
+        "examples_by_prompt_settings": dict(sorted(count.settings.items())),
         "answers_by_end_token": refuse_unended(count.ends, prepared.chat),
         "first_examples": show_masks(parts, prepared.chat),
     }
     prepared.chat.tokenizer.save_pretrained(tokenizer)
     text = json.dumps(certificate, indent=2, ensure_ascii=False)
     (tokenizer / CERTIFICATE).write_text(text + "\n", encoding="utf-8")
+    (tokenizer / PAGE).write_text(certificate_page(certificate), encoding="utf-8")
     return _facts(certificate)
 
 
@@ -84,4 +90,6 @@ def _facts(certificate: dict[str, Any]) -> dict[str, object]:
         "refused_rows": refused,
         "tokens": certificate["tokens"],
         "vocabulary": certificate["vocabulary"],
+        "max_tokens": certificate["max_tokens"],
+        "truncation": {source: lost for source, lost in certificate["truncation"].items() if any(lost.values())},
     }

@@ -1,6 +1,8 @@
 """Why a conversation is not tokenized. Each reason is the name of a check that every row goes through."""
 
 REASONS = {
+    "nothing_counts": "no answer of the conversation is to count",
+    "supervised_mismatch": "the row's `supervised` has not one entry for each answer",
     "empty_answer": "an answer that counts has neither text nor a tool call",
     "empty_text": "a document has no text",
     "no_prompt": "an answer that counts stands before any question, so no server could ask for it",

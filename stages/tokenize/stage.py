@@ -26,7 +26,10 @@ class TokenizeParams(Params):
         unit="tokens",
         ge=2,
     )
-    supervise: Literal["all", "last"] = setting("all", "Which answers of a conversation count towards the loss")
+    supervise: Literal["all", "last", "none"] = setting(
+        "all",
+        "Which answers of a conversation count towards the loss, where the row's `supervised` does not say so itself",
+    )
 
 
 STAGE = Stage(

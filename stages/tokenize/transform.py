@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.tokenize.attempts import tokenize_conversations
+from stages.tokenize.attempts import Row, tokenize_conversations
 from stages.tokenize.conversation import is_document
 from stages.tokenize.documents import tokenize_documents
 from stages.tokenize.example_table import Example, example_table
@@ -31,7 +31,10 @@ def transform(mixture: pl.DataFrame, *, params: TokenizeParams) -> Tokenized:
     tools = mixture["tools"].to_list()
     documents = [(row, turns[0]["content"]) for row, turns in enumerate(messages) if is_document(turns)]
     texts = {row for row, _ in documents}
-    conversations = [(row, turns, tools[row]) for row, turns in enumerate(messages) if row not in texts]
+    supervised = mixture["supervised"].to_list() if "supervised" in mixture.columns else [None] * mixture.height
+    conversations = [
+        Row(row, turns, tools[row], supervised[row]) for row, turns in enumerate(messages) if row not in texts
+    ]
     outcomes = tokenize_conversations(conversations, prepared, params)
     outcomes |= tokenize_documents(documents, prepared, params.max_tokens)
     in_order = [outcomes[row] for row in range(mixture.height)]
