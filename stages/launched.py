@@ -1,0 +1,34 @@
+"""One command started as several processes by `accelerate launch` or `torchrun`: the first runs it, the others help it train."""
+
+import os
+
+
+def size() -> int:
+    """How many processes were started together; 1 = this one, alone."""
+    is_launched = all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))
+    return int(os.environ["WORLD_SIZE"]) if is_launched else 1
+
+
+def is_helper() -> bool:
+    """Whether the command belongs to another of these processes."""
+    return size() > 1 and int(os.environ["RANK"]) > 0
+
+
+def is_sharded() -> bool:
+    """Whether `accelerate launch --use_fsdp` was asked for."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+
+
+def help_others() -> None:
+    """Does its part of each training that the first process starts, until that one has finished its command."""
+    from stages.train.follow import follow_launched
+
+    follow_launched()
+
+
+def send_helpers_home() -> None:
+    """Said by the first process when its command is done; without it they would wait for a training that never comes."""
+    if size() > 1:
+        from stages.train.follow import dismiss
+
+        dismiss()
