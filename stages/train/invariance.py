@@ -20,6 +20,7 @@ from stages.train.batches import Batch, lay_out, padded
 from stages.train.examples import Examples
 from stages.train.gradients import Gradients
 from stages.train.packing import Pack
+from stages.train.sharding import own_part
 from stages.train.stage import TrainParams
 from stages.train.team import alone
 
@@ -117,7 +118,7 @@ def _full_logit_loss(model: PreTrainedModel, ids: Tensor, counts: Tensor) -> Ten
 
 def _outcome(few: Gradients, loss: float) -> Outcome:
     gradient = {
-        name: weight.grad.flatten()[:: max(1, weight.grad.numel() // SAMPLED)].detach().clone()
+        name: own_part(weight.grad).flatten()[:: max(1, weight.numel() // SAMPLED)].detach().clone()
         for name, weight in few.weights.items()
         if weight.grad is not None
     }

@@ -1,5 +1,6 @@
 """Trains: a base and examples in, an adapter or a model and the log of the training out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import polars as pl
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from stages.contract import Workbench
+from stages.contract import Progress, Workbench
 from stages.errors import ConfigError, DataError
 from stages.models import copy_tokenizer, embedding_rows, load_config, repeatable, set_stop_ids
 from stages.schema import load_schema
@@ -15,7 +16,8 @@ from stages.tokenizer_files import open_tokenizer
 from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
-from stages.train.loop import Plan, Run
+from stages.train.launch import gather_team
+from stages.train.loop import MetricsLog, Plan, Run
 from stages.train.methods import (
     Trainable,
     causal_model,
@@ -25,8 +27,19 @@ from stages.train.methods import (
     save_full,
     trained_weights,
 )
+from stages.train.sharding import copy_into
 from stages.train.stage import TrainParams
-from stages.train.team import alone
+from stages.train.team import Team
+
+
+class Work(NamedTuple):
+    """What every process of a team needs to know."""
+
+    base: Path
+    examples: Path
+    tokenizer: Path | None
+    params: TrainParams
+    checkpoints: Path
 
 
 class Splits(NamedTuple):
@@ -54,26 +67,46 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
     folder = adapter or model
     if folder is None:
         raise ConfigError(f"method={params.method} has no output folder; run it by python -m stages run train")
-    with repeatable(params.cpu_threads):
-        stored = base_dtype(base)
-        splits = read_splits(examples, params)
-        words = open_tokenizer(tokenizer or base)
-        team = alone(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        arithmetic = choose_arithmetic(team.device, params)
-        text = splits.train.input_ids[: params.virtual_token_count].tolist()
-        trained = load_trainable(base, words, params, arithmetic.dtype, text=text)
-        refuse_unfit_splits(splits, trained, params.virtual_token_count)
-        stop_ids = find_stop_ids(splits.train, words)
-        with run_log(
-            workbench.tracking_uri, "train", f"train-{workbench.key[:12]}", params.model_dump(), key=workbench.key
-        ) as log:
-            plan = Plan(params, *splits, arithmetic, workbench.scratch / "checkpoints", workbench.progress, log)
-            training = Run(team, trained, plan)
-            training.finish()
+    work = Work(base, examples, tokenizer, params, workbench.scratch / "checkpoints")
+    name = f"train-{workbench.key[:12]}"
+    with (
+        repeatable(params.cpu_threads),
+        gather_team(params) as team,
+        run_log(workbench.tracking_uri, "train", name, params.model_dump(), key=workbench.key) as log,
+    ):
+        training = set_up(team, team.agree(work), workbench.progress, log)
+        training.finish()
         save_log(training, training_log)
-        save_trained(trained, folder, stop_ids, stored, workbench.input_digests.get("base", "base"))
+        stop_ids = find_stop_ids(training.plan.train, open_tokenizer(tokenizer or base))
+        digest = workbench.input_digests.get("base", "base")
+        save_trained(trained_model(training, work), folder, stop_ids, base_dtype(base), digest)
         copy_tokenizer(tokenizer or base, folder)
-        return facts(training, splits, trained) | {"stop_ids": ", ".join(map(str, stop_ids))}
+        return facts(training) | {"stop_ids": ", ".join(map(str, stop_ids))}
+
+
+def set_up(team: Team, work: "Work", progress: Progress, log: MetricsLog) -> Run:
+    """A training that is ready to start, the same in every process of the team."""
+    params = work.params
+    splits = read_splits(work.examples, params)
+    plan = Plan(params, *splits, choose_arithmetic(team.device, params), work.checkpoints, progress, log)
+    trained = _load(work, plan)
+    refuse_unfit_splits(splits, trained, params.virtual_token_count)
+    return Run(replace(team, is_sharded=params.parallelism == "fsdp2"), trained, plan)
+
+
+def _load(work: "Work", plan: Plan) -> Trainable:
+    text = plan.train.input_ids[: work.params.virtual_token_count].tolist()
+    words = open_tokenizer(work.tokenizer or work.base)
+    return load_trainable(work.base, words, work.params, plan.arithmetic.dtype, text=text)
+
+
+def trained_model(training: Run, work: "Work") -> Trainable:
+    """The model as it was trained; where processes hold shares of it, loaded once more and given the trained weights."""
+    if not training.team.is_sharded:
+        return training.model
+    model = _load(work, training.plan)
+    copy_into(trained_weights(model), training.final)
+    return model
 
 
 def read_splits(folder: Path, params: TrainParams) -> Splits:
@@ -135,24 +168,25 @@ def save_trained(trained: Trainable, folder: Path, stop_ids: list[int], dtype: t
         save_full(model, folder, dtype)
 
 
-def facts(training: Run, splits: Splits, trained: Trainable) -> dict[str, object]:
+def facts(training: Run) -> dict[str, object]:
     """What the receipt says of the training."""
-    position, params, order = training.position, training.plan.params, training.order
-    tokens = int((splits.train.lengths * splits.train.repeats).sum())
+    position, plan, order = training.position, training.plan, training.order
+    tokens = int((plan.train.lengths * plan.train.repeats).sum())
     return {
         "steps": position.step,
         "epochs": round(position.step / order.steps_per_epoch, 3),
-        "train_examples": len(splits.train),
-        "validation_examples": len(splits.validation),
+        "train_examples": len(plan.train),
+        "validation_examples": len(plan.validation),
         "supervised_tokens": position.supervised_tokens,
         "total_tokens": position.total_tokens,
-        "pack_fill": round(tokens / (order.packs_per_epoch * params.pack_tokens), 4),
-        "trained_weights": sum(weight.numel() for weight in trained_weights(trained).values()),
-        "all_weights": sum(weight.numel() for weight in trained.parameters()),
+        "pack_fill": round(tokens / (order.packs_per_epoch * plan.params.pack_tokens), 4),
+        "trained_weights": sum(weight.numel() for weight in training.weights.values()),
+        "all_weights": sum(weight.numel() for weight in training.model.parameters()),
         "train_loss": position.rows[-1]["loss"],
         "validation_loss": position.rows[-1]["validation_loss"],
         "best_validation_step": position.best_step,
-        "device": str(training.plan.arithmetic.device),
-        "precision": str(training.plan.arithmetic.dtype).removeprefix("torch."),
+        "processes": training.team.size,
+        "device": str(plan.arithmetic.device),
+        "precision": str(plan.arithmetic.dtype).removeprefix("torch."),
         "supervised_tokens_per_second": round(training.supervised_tokens_per_second),
     } | {f"checked_{name}": float(f"{difference:.2g}") for name, difference in training.checked.items()}

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from stages.contract import Progress
-from stages.errors import DataError
+from stages.errors import ConfigError, DataError
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch, lay_out
 from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
@@ -24,6 +24,7 @@ from stages.train.methods import Trainable, causal_model, trained_weights
 from stages.train.optimizer import learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
 from stages.train.packing import Pack, StepOrder, best_fit_decreasing
 from stages.train.position import Position, StepFacts
+from stages.train.sharding import copy_into, in_one_piece, placed_like, shard, whole
 from stages.train.stage import TrainParams
 from stages.train.team import Team
 
@@ -52,16 +53,19 @@ class Run:
 
     def __init__(self, team: Team, model: Trainable, plan: Plan) -> None:
         self.team, self.plan, self.position = team, plan, Position()
-        self.model = model.to(team.device)
+        self.model = model if team.is_sharded else model.to(team.device)
         if plan.params.gradient_checkpointing:
             causal_model(self.model).activation_checkpointing_enable({"use_reentrant": False})
         self.forward = Forward(self.model, plan.arithmetic)
+        if team.is_sharded:
+            shard(self.forward, causal_model(self.model), team)
         self.weights = trained_weights(self.model)
         self.optimizer = make_optimizer(self.weights.values(), plan.params)
         self.gradients = Gradients(self.forward, self.weights, plan.train, team)
         self.checked: dict[str, float] = {}  # check -> largest relative difference
         self.order = StepOrder(plan.train.lengths, plan.train.repeats, plan.params)
         self.steps = plan.params.max_steps or plan.params.epochs * self.order.steps_per_epoch
+        self.final: dict[str, Tensor] = {}  # trained weights in one piece, where no process holds them so
         self.best: dict[str, Tensor] = {}  # weights at the best validation, when stopping early is on
         self.started, self.supervised_before = time.monotonic(), 0
 
@@ -74,7 +78,9 @@ class Run:
             self._record(self._take_step())
             if self.position.step % self.plan.params.checkpoint_every_steps == 0:
                 self._checkpoint()
-        _copy_into(self.weights, self.best)
+        copy_into(self.weights, self.best)
+        if self.team.is_sharded:
+            self.final = whole(self.weights, self.team)
         self.model.eval()
         self.optimizer.zero_grad()
         return self.position
@@ -99,6 +105,7 @@ class Run:
         losses = self.gradients.add_up(batches, self._seed(step))
         longest = self.plan.params.max_grad_norm
         grad_norm = clip_grad_norm_(self.weights.values(), float("inf") if longest is None else longest)
+        grad_norm = in_one_piece(grad_norm)
         self._refuse_nan(losses, grad_norm, batches)
         rate = learning_rate(step, self.steps, self.plan.params)
         for group in self.optimizer.param_groups:
@@ -154,7 +161,8 @@ class Run:
         if not np.isfinite(loss):
             raise DataError(f"the validation loss after step {self.position.step} is no number; lower learning_rate")
         if self.position.validated(loss) and self.plan.params.early_stopping_patience is not None:
-            self.best = {name: weight.detach().cpu().clone() for name, weight in self.weights.items()}
+            where = self.team.device if self.team.is_sharded else torch.device("cpu")
+            self.best = {name: weight.detach().to(where, copy=True) for name, weight in self.weights.items()}
         return loss
 
     def _is_patience_lost(self) -> bool:
@@ -162,24 +170,24 @@ class Run:
         return patience is not None and self.position.validations_without_better >= patience
 
     def _checkpoint(self) -> None:
-        tensors: dict[str, Mapping[str, Tensor]] = {
-            "weights": self.weights,
-            "optimizer": optimizer_tensors(self.optimizer),
-            "best": self.best,
-        }
-        save_checkpoint(self.plan.checkpoints, Checkpoint(self.position.step, asdict(self.position), tensors))
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "weights": self.weights, "optimizer": optimizer_tensors(self.optimizer), "best": self.best,
+        }  # fmt: skip
+        tensors = {name: whole(group, self.team) for name, group in groups.items()}
+        if self.team.is_main:
+            save_checkpoint(self.plan.checkpoints, Checkpoint(self.position.step, asdict(self.position), tensors))
 
     def _resume(self) -> None:
         checkpoint = newest_checkpoint(self.plan.checkpoints)
+        step = checkpoint.step if checkpoint else 0
+        if (common := self.team.agree(step)) != step:
+            raise ConfigError(
+                f"process {self.team.rank} finds a checkpoint of step {step} in {self.plan.checkpoints}, and the main process "
+                f"one of step {common}; let all machines share that folder"
+            )
         if checkpoint is None:
             return
         self.position = Position(**checkpoint.progress)
-        _copy_into(self.weights, checkpoint.tensors["weights"])
+        copy_into(self.weights, checkpoint.tensors["weights"])
         restore_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
-        self.best = dict(checkpoint.tensors["best"])
-
-
-@torch.no_grad()
-def _copy_into(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, value in values.items():
-        weights[name].copy_(value)
+        self.best = {name: placed_like(best, self.weights[name]) for name, best in checkpoint.tensors["best"].items()}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from stages.train.sharding import placed_like
 from stages.train.stage import TrainParams
 
 
@@ -21,6 +22,7 @@ def make_optimizer(weights: Iterable[nn.Parameter], params: TrainParams) -> Adam
 
 def learning_rate(step: int, steps: int, params: TrainParams) -> float:
     """Rate of `step`, counted from 0, of `steps`: rises from the first step, is highest after the warm-up, falls towards 0.
+    A range test rises exponentially from first to last.
 
     A pure function, so that a resumed run needs no scheduler state.
     """
@@ -41,8 +43,9 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Puts back what `optimizer_tensors` gave."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = tensor
+        state.setdefault(int(number), {})[name] = placed_like(tensor, weights[int(number)])
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})

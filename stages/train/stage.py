@@ -1,9 +1,10 @@
 """What the train stage reads, makes and may be told. Defaults are published practice, with the source on the line."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from stages import launched
 from stages.contract import Params, Stage, setting
 
 # PEFT's benchmark: Llama-3.2-3B on MetaMathQA, measured on GSM8K (method_comparison/MetaMathQA in its repository).
@@ -111,9 +112,26 @@ class TrainParams(Params):
     cpu_threads: int = setting(
         2, "Threads of arithmetic on a CPU; results differ in the last bits between counts", ge=1
     )
+    # So is the order in which they do.
+    processes: int = setting(
+        1,
+        "Processes that share each step, one per GPU or so many on a CPU; as many as accelerate launch has started",
+        ge=1,
+    )
+    parallelism: Literal["ddp", "fsdp2"] = setting(
+        "ddp", "With several processes: ddp keeps the whole model in each, fsdp2 a share of it"
+    )
     checkpoint_every_steps: int = setting(
         200, "A killed run repeats at most so many steps", unit="steps", ge=1, execution_only=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_were_started(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Its own settings, of `accelerate launch`, stand where none are given here."""
+        if launched.size() == 1:
+            return given
+        return {"processes": launched.size(), "parallelism": "fsdp2" if launched.is_sharded() else "ddp"} | given
 
     @model_validator(mode="after")
     def _values_agree(self) -> Self:
@@ -121,6 +139,8 @@ class TrainParams(Params):
             raise ValueError("early_stopping_patience counts validations; set validate_every_steps as well")
         if self.method == "prefix" and self.gradient_checkpointing:
             raise ValueError("method=prefix lives in the cache, which gradient_checkpointing drops; use one of the two")
+        if self.parallelism == "fsdp2" and self.processes == 1:
+            raise ValueError("parallelism=fsdp2 divides the model among processes; set processes as well")
         if self.virtual_tokens is not None and self.method not in VIRTUAL_TOKENS:
             raise ValueError(f"virtual_tokens are of {', '.join(VIRTUAL_TOKENS)}; method={self.method} has none")
         if self.target_modules is not None and self.method not in (*LOW_RANK, "ia3"):
