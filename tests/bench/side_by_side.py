@@ -13,14 +13,14 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SAMPLE_EVERY_SECONDS = 0.1
+SAMPLE_EVERY_SECONDS = 0.5
 Found = dict[str, Any]
 
 
 def run_alone(command: Sequence[str | Path], *, cores: int, environment: Mapping[str, str] | None = None) -> Found:
     """What the command prints as JSON in its last line, with `peak_mib` and `cpu_seconds` of its processes together.
 
-    `peak_mib` counts a page that processes share once (PSS, looked at ten times a second); of one process it is exact.
+    `peak_mib` counts a page that processes share once (PSS, looked at twice a second); of one process it is exact.
     `failed` says why where the command did not end well.
     """
     threads = {f"{name}_NUM_THREADS": str(cores) for name in ("OMP", "MKL", "RAYON")} | {
