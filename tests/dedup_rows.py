@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from rows import conversation, table
+from stages.dedup.comparison import Comparison
 from stages.dedup.corpus import corpus_of
-from stages.dedup.decisions import decide
+from stages.dedup.decisions import comparison_of, decide, matches_of
 from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
@@ -37,12 +38,18 @@ def dedup(rows: Iterable[dict[str, Any]], **params: Any) -> tuple[pl.DataFrame, 
 
 def divide(conversations: pl.DataFrame, params: DedupParams) -> Verdicts:
     """The verdict on every row, in memory and with nothing kept."""
+    comparison = compared(conversations, params)
+    return tables_of(comparison.corpus, decide(comparison.corpus, matches_of(comparison)), params)
+
+
+def compared(conversations: pl.DataFrame, params: DedupParams) -> Comparison:
+    """What has to be compared of some rows, in memory."""
     sketches = sketch(conversations, params)
     shingles = ShingleChunks([Chunk(sketches.shingles.counts, sketches.shingles.hashes)])
     fields = (sketches.text, sketches.opening, sketches.question)
     places = np.arange(conversations.height)
     corpus = corpus_of(light_rows(conversations), places, fields, sketches.answer_bytes, shingles, params)
-    return tables_of(corpus, decide(corpus, params), params)
+    return comparison_of(corpus, params)
 
 
 def verdicts(rows: list[dict[str, Any]], **params: Any) -> dict[str, tuple[str, str, float]]:

@@ -54,6 +54,37 @@ def test_a_row_goes_only_for_a_row_that_stays() -> None:
     }
 
 
+def test_a_row_goes_for_the_best_row_that_it_matches_even_where_that_stays_for_reasons_of_its_own() -> None:
+    rows, expected = [], {}
+    for n in range(20):
+        words = [f"w{n}x{i}" for i in range(25)]
+        texts = {
+            "first": words[:9] + words[20:],  # shares a key with `better`, and is not like it
+            "better": words[:14],
+            "worse": words[6:20],
+            "goes": words[:20],
+        }
+        rows += [row(f"{name} {n}", "", " ".join(text), source=name) for name, text in texts.items()]
+        expected[f"goes {n}"] = f"better {n}"
+    found = verdicts(
+        rows, min_similarity=0.7, group_similarity=None, shingle_words=1, prefer_sources=["first", "better", "worse"]
+    )
+    assert {name: survivor for name, (survivor, _, _) in found.items()} == expected
+
+
+@pytest.mark.parametrize("key", ["response", "conversation"])
+def test_answers_without_words_compete_for_their_question_too(key: str) -> None:
+    rows = [row("a", "Who was it?", "A goat."), row("b", "Who was it?", "?!"), row("c", "Who was it?", "...!")]
+    found = verdicts(rows, key=key, conflicting_answers="keep_best")
+    assert {name: verdict[:2] for name, verdict in found.items()} == {
+        "b": ("a", "conflicting_answer"),
+        "c": ("a", "conflicting_answer"),
+    }
+    silent = [row("b", "?", "?!"), row("c", "?", "...!"), row("d", "!", "-")]
+    [(gone, (survivor, reason, similarity))] = verdicts(silent, key=key, conflicting_answers="keep_best").items()
+    assert ({gone, survivor}, reason, similarity) == ({"b", "c"}, "conflicting_answer", 0.0)
+
+
 def test_a_copy_of_a_row_that_goes_has_that_rows_survivor() -> None:
     changed = with_changed_words(STORY, 0)
     rows = [row("best", STORY, "a long answer"), row("near", changed, "answer"), row("copy", changed, "answer")]

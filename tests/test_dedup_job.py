@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dedup_rows import STORY, planted, random_text, row, with_changed_words
 from rows import table
-from stages.dedup import job, sketch_book
+from stages.dedup import job, sketch_book, update
+from stages.dedup.comparison import Comparison
 from stages.dedup.stage import DedupParams
 from workbench import lend
 
@@ -82,14 +83,59 @@ MANY = with_content(planted(45, seed=8)[0])
 )
 @given(st.lists(st.sets(st.integers(0, len(MANY) - 1)), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_whatever_came_and_went_before_the_result_is_that_of_a_full_rebuild(
-    tmp_path_factory: pytest.TempPathFactory, arrivals: list[set[int]], order: random.Random
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    arrivals: list[set[int]],
+    order: random.Random,
 ) -> None:
+    monkeypatch.setattr(update, "MOST_NEW", 1.0)
     kept = tmp_path_factory.mktemp("kept")
     for number, arrived in enumerate(arrivals):
         rows = [MANY[i] for i in order.sample(sorted(arrived), len(arrived))]
+        spoil(kept / "bench" / "cache", order)
         grown, _ = run(kept / f"run-{number}", rows)
         fresh, _ = run(tmp_path_factory.mktemp("fresh") / "run", rows)
         assert all(grown[name].equals(fresh[name]) for name in grown)
+
+
+def spoil(cache: Path, draw: random.Random) -> None:
+    """In every second call, damages a file of the cache or removes it."""
+    files = sorted(path for path in cache.rglob("*") if path.is_file())
+    if not files or draw.random() < 0.5:
+        return
+    chosen = draw.choice(files)
+    spoiled = bytearray(chosen.read_bytes())
+    if spoiled and draw.random() < 0.7:
+        spoiled[draw.randrange(len(spoiled))] ^= 1 << draw.randrange(8)
+        chosen.write_bytes(spoiled)
+    else:
+        chosen.unlink()
+
+
+def test_only_what_new_rows_touch_is_compared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = planted(100, seed=6)
+    rows = with_content(rows)
+    expected, facts = run(tmp_path / "all" / "run", rows)
+    assert not facts["updated"]
+    run(tmp_path / "first", rows[:-5])
+    compared = []
+    among = Comparison.match_among
+    monkeypatch.setattr(
+        Comparison, "match_among", lambda self, rows: compared.append(int(rows.sum())) or among(self, rows)
+    )
+    tables, facts = run(tmp_path / "second", rows)
+    assert facts["updated"]
+    assert sum(compared) <= 10
+    assert all(tables[name].equals(expected[name]) for name in expected)
+
+
+def test_what_was_found_with_other_values_is_not_carried_over(tmp_path: Path) -> None:
+    rows = with_content(planted(60, seed=6)[0])
+    run(tmp_path / "first", rows)
+    tables, facts = run(tmp_path / "second", rows, min_similarity=0.95)
+    assert not facts["updated"]
+    expected, _ = run(tmp_path / "fresh" / "run", rows, min_similarity=0.95)
+    assert all(tables[name].equals(expected[name]) for name in expected)
 
 
 def test_rows_without_content_id_are_never_taken_for_known_ones(tmp_path: Path) -> None:

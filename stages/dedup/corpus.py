@@ -10,7 +10,7 @@ from stages.dedup.shingle_chunks import ShingleChunks
 from stages.dedup.sketches import NO_TEXT
 from stages.dedup.sorting import rising_order, starts_group
 from stages.dedup.stage import DedupParams
-from stages.word_bytes import Booleans, Hashes, Ints
+from stages.word_bytes import Booleans, Hashes, Ints, scattered
 
 
 class Corpus(NamedTuple):
@@ -24,10 +24,17 @@ class Corpus(NamedTuple):
     sketch: Ints  # the row's place in `shingles`
     shingles: ShingleChunks
     id_order: Ints  # place of each row among all row ids, rising
+    identity: Hashes  # of the row's id and of what it is preferred by, but for its text
 
     @property
     def rows(self) -> int:
         return len(self.source)
+
+    def by_sketch(self, rows: Booleans) -> Booleans:
+        """For each sketch whether one of these rows has it."""
+        chosen = np.zeros(len(self.shingles.counts), dtype=np.bool_)
+        chosen[self.sketch[rows]] = True
+        return chosen
 
 
 class Rows(NamedTuple):
@@ -59,7 +66,15 @@ def corpus_of(
     text, opening, question = (field[order] for field in fields)
     source = rows.source.rank("dense").to_numpy().astype(np.int64) - 1
     ids = rows.row_id.gather(order)
-    return Corpus(ids, source[order], text, opening, question, sketch[order], shingles, _id_order(ids))
+    return Corpus(
+        ids, source[order], text, opening, question, sketch[order], shingles, _id_order(ids), identities(rows)[order]
+    )
+
+
+def identities(rows: Rows) -> Hashes:
+    """A number for each row that only the same row_id with the same source and as many repairs has again."""
+    named = rows.row_id.hash().to_numpy() ^ scattered(rows.source.hash().to_numpy())
+    return scattered(named + rows.repairs.to_numpy().astype(np.uint64))
 
 
 def _id_order(row_id: pl.Series) -> Ints:

@@ -10,12 +10,14 @@ import polars as pl
 
 from stages.contract import Workbench
 from stages.dedup.corpus import Corpus, Rows, corpus_of
-from stages.dedup.decisions import decide
+from stages.dedup.decisions import comparison_of, decide, matches_of
 from stages.dedup.differing_words import compared_text, first_differing_words
 from stages.dedup.probes import certify
+from stages.dedup.settled import keep, settled_of
 from stages.dedup.sketch_book import UNKNOWN, Book, content_keys, write_page
 from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
+from stages.dedup.update import updated
 from stages.dedup.verdicts import Verdicts, light_rows, verdicts
 from stages.engine import worker_pool
 from stages.locks import lock
@@ -54,13 +56,14 @@ def divide(
         book, numbers, sketched = _sketch_unknown(parts, folder, params, workbench)
         corpus = _corpus(parts, book, numbers, params)
         workbench.progress(corpus.rows, corpus.rows, "rows", sketched=sketched)
-        decisions = decide(corpus, params)
-        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched}
-        facts |= certify(corpus, decisions.templates, params)
-        used = np.zeros(len(corpus.shingles.counts), dtype=np.bool_)
-        used[numbers] = True
-        book.drop_unused(used)
-        return verdicts(corpus, decisions, params), facts
+        comparison = comparison_of(corpus, params)
+        settled = settled_of(folder, book.pages, comparison)
+        found = updated(comparison, settled) if settled else None
+        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched, "updated": found is not None}
+        found = found or matches_of(comparison)
+        keep(folder, book.pages, comparison, found)
+        book.drop_unused(corpus.by_sketch(np.ones(corpus.rows, dtype=np.bool_)))
+        return verdicts(corpus, decide(corpus, found), params), facts | certify(comparison)
 
 
 def _part(path: Path) -> Part:

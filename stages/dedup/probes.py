@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from stages.dedup.corpus import Corpus
-from stages.dedup.decisions import thresholds_of
+from stages.dedup.comparison import Comparison
 from stages.dedup.minhash import band_keys, bands_for, without
 from stages.dedup.stage import DedupParams
+from stages.dedup.survivors import Thresholds
 from stages.word_bytes import Hashes
 from stages.word_runs import Runs, starts_of
 
@@ -13,14 +13,15 @@ PROBES = 1000
 LEAST_SHINGLES = 20  # a shorter row cannot be changed to just above the threshold
 
 
-def certify(corpus: Corpus, templates: Hashes, params: DedupParams) -> dict[str, object]:
+def certify(comparison: Comparison) -> dict[str, object]:
     """Facts: the recall of candidates at the threshold by the curve of the bands, and by probes.
 
     A probe is a row of the corpus without its template, of which as many shingles were replaced as leave it at least
     `min_similarity` like itself, and not much more: the hardest near-duplicate that still has to be found.
     """
-    bands = bands_for(min(thresholds_of(params)))
-    rows = _probed_rows(corpus, templates, params)
+    params = comparison.params
+    bands = bands_for(min(Thresholds.of(params)))
+    rows = _probed_rows(comparison)
     facts: dict[str, object] = {
         "bands": bands.bands,
         "rows_per_band": bands.rows,
@@ -34,16 +35,17 @@ def certify(corpus: Corpus, templates: Hashes, params: DedupParams) -> dict[str,
     return facts
 
 
-def _probed_rows(corpus: Corpus, templates: Hashes, params: DedupParams) -> Runs:
+def _probed_rows(comparison: Comparison) -> Runs:
     """Distinct shingles, as the bands see them, of rows drawn from all that are long enough."""
+    corpus = comparison.corpus
     long_enough = np.flatnonzero(corpus.shingles.counts[corpus.sketch] >= LEAST_SHINGLES)
-    draw = np.random.Generator(np.random.PCG64(params.seed))
+    draw = np.random.Generator(np.random.PCG64(comparison.params.seed))
     chosen = draw.permutation(long_enough)[:PROBES]
     gathered = corpus.shingles.gather(corpus.sketch[chosen])
     order = np.lexsort((gathered.hashes, gathered.places))
     places, hashes = gathered.places[order], gathered.hashes[order]
     new = np.append(True, (places[1:] != places[:-1]) | (hashes[1:] != hashes[:-1]))[: len(places)]
-    rows = without(Runs(hashes[new], np.bincount(places[new], minlength=len(chosen))), templates)
+    rows = without(Runs(hashes[new], np.bincount(places[new], minlength=len(chosen))), comparison.templates)
     return rows.of_texts(rows.counts >= LEAST_SHINGLES)
 
 

@@ -1,4 +1,4 @@
-"""Finds the rows that can have a near-duplicate at all, in memory that does not hold the corpus."""
+"""Finds the rows that can be like others at all, in memory that does not hold the corpus."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ ROUNDING = 1e-9  # a share that is exactly the least one is enough
 
 
 class Occurrences:
-    """Whether a shingle was added twice or more, for shingles of which `expected` will be added; never a false no."""
+    """Whether a shingle was added, and whether twice or more; `expected` will be added. Never a false no."""
 
     def __init__(self, expected: int) -> None:
         self._bits = min(max((SLOTS_PER_SHINGLE * expected - 1).bit_length(), LEAST_BITS), MOST_BITS)
@@ -28,23 +28,25 @@ class Occurrences:
         slots = slots[first]
         self._seen[slots] = np.where(several, 2, np.minimum(self._seen[slots] + 1, 2))
 
-    def shared(self, shingles: Hashes) -> Booleans:
-        found: Booleans = self._seen[self._slots(shingles)] > 1
+    def at_least(self, times: int, shingles: Hashes) -> Booleans:
+        """Whether each was added so often, `times` being 1 or 2."""
+        found: Booleans = self._seen[self._slots(shingles)] >= times
         return found
 
     def _slots(self, shingles: Hashes) -> npt.NDArray[np.uint32]:
         return (shingles >> np.uint64(64 - self._bits)).astype(np.uint32)
 
 
-def likely_rows(shingles: Runs, occurrences: Occurrences, least_similarity: float) -> Booleans:
-    """The rows of which at least this share of shingles is shared: no other can be that similar to another row.
+def likely_rows(shingles: Runs, occurrences: Occurrences, times: int, least_similarity: float) -> Booleans:
+    """The rows of which at least this share of shingles was added so often: no other can be that similar to what was.
 
-    A row's repeats count as shared, which keeps a row too many but never loses one.
+    Rows that were added themselves are asked for 2 times. A row's repeats count as shared, which keeps a row too many
+    but never loses one.
     """
     likely = np.zeros(len(shingles.counts), dtype=np.bool_)
     rows = np.flatnonzero(shingles.counts)
     if len(rows):
         counts = shingles.counts[rows]
-        sharing = np.add.reduceat(occurrences.shared(shingles.hashes), starts_of(counts), dtype=np.int64)
+        sharing = np.add.reduceat(occurrences.at_least(times, shingles.hashes), starts_of(counts), dtype=np.int64)
         likely[rows] = sharing >= least_similarity * counts - ROUNDING
     return likely

@@ -12,6 +12,8 @@ import numpy as np
 from stages.word_bytes import Booleans, Hashes, Ints
 from stages.word_runs import Runs, ranges, starts_of
 
+FEW = 0.1  # a file of which a smaller share is wanted is not read as a whole
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -25,6 +27,15 @@ class Chunk:
         if isinstance(self.hashes, Path):
             return Runs(np.fromfile(self.hashes, dtype=np.uint64), self.counts)
         return Runs(self.hashes, self.counts)
+
+    def of_rows(self, chosen: Booleans) -> Runs:
+        """Those of some of the rows; of a file no more is read than is worth it."""
+        if chosen.all():
+            return self.load()
+        if chosen.mean() > FEW:
+            return self.load().of_texts(chosen)
+        counts = self.counts[chosen]
+        return Runs(self.opened[ranges(starts_of(self.counts)[chosen], counts)], counts)
 
     @cached_property
     def opened(self) -> Hashes:
@@ -57,8 +68,11 @@ class ShingleChunks:
         for chunk, (first, end) in zip(self._chunks, pairwise(self._edges), strict=True):
             chosen = wanted[first:end]
             if chosen.any():
-                loaded = chunk.load()
-                yield np.flatnonzero(chosen) + first, loaded if chosen.all() else loaded.of_texts(chosen)
+                yield np.flatnonzero(chosen) + first, chunk.of_rows(chosen)
+
+    def runs(self, rows: Ints) -> Runs:
+        """The shingles of rows in rising order."""
+        return Runs(self.gather(rows).hashes, self.counts[rows])
 
     def gather(self, rows: Ints) -> Gathered:
         """The shingles of single rows, in no particular order."""

@@ -38,13 +38,13 @@ class Similarity:
         both = rising(np.concatenate([one, other]))
         common = both[:-1][both[1:] == both[:-1]]
         sizes = [np.bincount(_pair(keys), minlength=len(left)) for keys in (one, other, common)]
-        every = _jaccard(*sizes)
+        every = _jaccard(*sizes, of_none=0)  # a row without words is like none
         if not len(self._templates):
             return every, every
         template = [
             np.bincount(_pair(keys[self._is_template(keys)]), minlength=len(left)) for keys in (one, other, common)
         ]
-        own = _jaccard(*(total - known for total, known in zip(sizes, template, strict=True)))
+        own = _jaccard(*(total - known for total, known in zip(sizes, template, strict=True)), of_none=1)
         return every, np.minimum(every, own)
 
     def _is_template(self, keys: Hashes) -> npt.NDArray[np.bool_]:
@@ -61,7 +61,7 @@ def _pair(keys: Hashes) -> Ints:
     return (keys >> SHINGLE_BITS).astype(np.int64)
 
 
-def _jaccard(one: Ints, other: Ints, common: Ints) -> Floats:
-    """|A and B| / |A or B|; 1 where both are empty."""
+def _jaccard(one: Ints, other: Ints, common: Ints, *, of_none: int) -> Floats:
+    """|A and B| / |A or B|; `of_none` where both are empty."""
     union = one + other - common
-    return np.where(union > 0, common / np.maximum(union, 1), 1.0)
+    return np.where(union > 0, common / np.maximum(union, 1), of_none)

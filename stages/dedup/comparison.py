@@ -1,0 +1,98 @@
+"""Compares the distinct texts of a corpus with each other: finds candidates, and verifies every one of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stages.dedup.corpus import Corpus, first_alike
+from stages.dedup.minhash import BandKeys, band_keys, bands_for, without
+from stages.dedup.sharing import Occurrences, likely_rows
+from stages.dedup.similarity import Floats, Similarity
+from stages.dedup.stage import DedupParams
+from stages.dedup.survivors import Matches, Thresholds, match
+from stages.dedup.templates import sampled_rows, template_shingles
+from stages.word_bytes import Booleans, Hashes, Ints
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The texts that are compared, each by the best row that has it, and how. Rows are those of the corpus, best first."""
+
+    corpus: Corpus
+    compared: Booleans  # rows that stand for their text
+    templates: Hashes  # shingles that are left out
+    params: DedupParams
+
+    @cached_property
+    def with_words(self) -> Booleans:
+        """Rows that can be like others; those without words can only answer the same question."""
+        return self.compared & (self.corpus.shingles.counts[self.corpus.sketch] > 0)
+
+    @cached_property
+    def question(self) -> Ints | None:
+        """A number that rows with the same question share, where only the best answer to a question stays."""
+        return first_alike(self.corpus.question) if self.params.conflicting_answers == "keep_best" else None
+
+    def shingles_of(self, rows: Booleans) -> Occurrences:
+        """Which shingles occur in some rows."""
+        wanted = self.corpus.by_sketch(rows)
+        occurrences = Occurrences(int(self.corpus.shingles.counts[wanted].sum()))
+        for _, shingles in self.corpus.shingles.of(wanted):
+            occurrences.add(shingles.hashes)
+        return occurrences
+
+    def can_be_like(self, others: Occurrences, times: int) -> Booleans:
+        """The rows with as many of the others' shingles as a row needs to match one of them; see `likely_rows`."""
+        place = self._places(self.with_words)
+        likely = np.zeros(self.corpus.rows, dtype=np.bool_)
+        least = min(Thresholds.of(self.params))
+        for numbers, shingles in self.corpus.shingles.of(place >= 0):
+            likely[place[numbers]] = likely_rows(shingles, others, times, least)
+        return likely
+
+    def match_among(self, rows: Booleans) -> Matches:
+        """Who of some rows goes for whom. With `keep_best` an equal question is a match too."""
+        chosen = np.flatnonzero(rows)
+        similarity, sketch = Similarity(self.corpus.shingles, self.templates), self.corpus.sketch[chosen]
+        keys, question = self._keys(chosen), None if self.question is None else self.question[chosen]
+        if question is not None:
+            keys = np.vstack([keys, question.astype(np.uint32)[None, :]])
+
+        def compare(left: Ints, right: Ints) -> tuple[Floats, Floats]:
+            every, alike = similarity.compare(sketch[left], sketch[right])
+            return every, alike if question is None else np.where(question[left] == question[right], 1.0, alike)
+
+        found = match(keys, compare, Thresholds.of(self.params))
+        if question is not None:
+            alike = similarity.compare(sketch[found.removed], sketch[found.survivor])[1]
+            found = found._replace(by_question=alike < self.params.min_similarity)
+        return found.at(chosen)
+
+    def _keys(self, rows: Ints) -> BandKeys:
+        """A column for each row; one without words shares its keys with none."""
+        bands = bands_for(min(Thresholds.of(self.params)))
+        keys = np.tile(np.arange(len(rows), dtype=np.uint32), (bands.bands, 1))
+        column = self._places(self.with_words)
+        column[column >= 0] = np.searchsorted(rows, column[column >= 0])
+        wanted = np.zeros(self.corpus.rows, dtype=np.bool_)
+        wanted[rows] = True
+        for numbers, shingles in self.corpus.shingles.of(self.corpus.by_sketch(wanted & self.with_words)):
+            keys[:, column[numbers]] = band_keys(without(shingles, self.templates), bands, self.params.seed)
+        return keys
+
+    def _places(self, rows: Booleans) -> Ints:
+        """For each sketch the row that has it, -1 for none of these."""
+        place = np.full(len(self.corpus.shingles.counts), -1)
+        place[self.corpus.sketch[rows]] = np.flatnonzero(rows)
+        return place
+
+
+def template_of(corpus: Corpus, compared: Booleans, params: DedupParams) -> Hashes:
+    """The shingles that are template, by a sample of the rows that stand for their text."""
+    rows = np.flatnonzero(compared)
+    if params.max_row_share is None or not len(rows):
+        return np.zeros(0, dtype=np.uint64)
+    sampled = rows[sampled_rows(corpus.text[rows, 0], corpus.source[rows])]
+    sampled = sampled[np.argsort(corpus.sketch[sampled])]
+    return template_shingles(corpus.shingles.runs(corpus.sketch[sampled]), corpus.source[sampled], params.max_row_share)
