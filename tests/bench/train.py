@@ -6,7 +6,7 @@
 A Llama of hidden size 256 with 4 layers and 50,260 tokens, random weights, tied output matrix, float32, AdamW, gradients
 cut at 1, a learning rate of 1e-3 that falls linearly, LoRA of rank 16 on all linear layers. TRL has its best settings on
 a CPU: packs without padding, its loss that makes logits in chunks, no gradient checkpointing, fused AdamW, no logging and
-no saving. `--logits all` gives TRL every logit at once instead. Each is a process of its own, in turns; the first
+no saving. Each is a process of its own, in turns; the first
 two steps of each are not timed, and neither are preparation, loading and saving. Temper is the train stage's own job, with its
 proofs before the first step and its checkpoints. `loss apart` is the largest relative difference of a step's loss: the
 same for full training but for rounding; adapters start from other random numbers. Prints one Markdown table with
@@ -42,7 +42,6 @@ def main() -> None:
     parser.add_argument("--pack-tokens", type=int, default=1024)
     parser.add_argument("--packs-per-step", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--logits", choices=["chunked", "all"], default="chunked", help="how TRL makes them")
     parser.add_argument("--folder", type=Path, default=Path("work/bench"))
     asked = parser.parse_args()
     folder = asked.folder.absolute() / "train"
@@ -80,8 +79,8 @@ def settings(method: str, asked: argparse.Namespace) -> dict[str, object]:
 
 def measure(tool: str, method: str, asked: argparse.Namespace, folder: Path) -> Found:
     python = environment_of("trl", asked.folder) if tool == "trl" else sys.executable
-    told = settings(method, asked) | {"logits": asked.logits}
-    return run_alone([python, HERE / "peers" / f"train_{tool}.py", folder, json.dumps(told)], cores=asked.threads)
+    told = json.dumps(settings(method, asked))
+    return run_alone([python, HERE / "peers" / f"train_{tool}.py", folder, told], cores=asked.threads)
 
 
 def line(method: str, tool: str, found: Found, ours: Found | None) -> list[str]:

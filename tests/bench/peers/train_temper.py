@@ -16,8 +16,7 @@ from stages.train.stage import TrainParams
 
 
 def main() -> None:
-    told = {name: value for name, value in settings().items() if name != "logits"}
-    params, clock, scratch = TrainParams(**told), StepClock(), Path(tempfile.mkdtemp())
+    params, clock, scratch = TrainParams(**settings()), StepClock(), Path(tempfile.mkdtemp())
     made, log = scratch / "made", scratch / "log"
     made.mkdir(), log.mkdir()
     bench = Workbench(scratch, scratch, 1, "", lambda done, *_, **__: clock() if done else None, "", {})
