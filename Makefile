@@ -31,6 +31,9 @@ demo: setup ## five dialects of generated raw data to a registered model, throug
 run: setup base ## curate and tune your own data: make run SOURCE=<file, folder> PROFILE=<name>
 	$(STAGES) pipeline all --profile $(PROFILE) $(foreach source,$(SOURCE),--source raw=$(source))
 
+sweep: setup base ## learning rate, data size, mask and consistency tried out, through Airflow: TEMPER_SWEEP=<name|file> make sweep
+	.venv/bin/python -m infra.sweep
+
 base: setup ## the tiny base model of the demo (cached)
 	.venv/bin/python -m infra.demo base
 
@@ -67,4 +70,4 @@ lock: $(UV) ## resolve containers/requirements/*.in again
 clean: ## remove environments, caches and results
 	rm -rf .venv .venv-airflow .uv work .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-.PHONY: help setup demo run base test check docs up down image container-test lock clean
+.PHONY: help setup demo run sweep base test check docs up down image container-test lock clean

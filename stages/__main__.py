@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages import commands, describe, launched, plan_command, what_if_command
+from stages import commands, describe, launched, plan_command, sweep_command, what_if_command
 from stages.errors import TemperError, UsageError
 from stages.pipeline import ALL, PIPELINES, STAGES
 
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_diff(verbs)
     _add_what_if(verbs)
     _add_plan(verbs)
+    _add_sweep(verbs)
     return parser
 
 
@@ -159,6 +160,11 @@ def _add_plan(verbs: "Verbs") -> None:
     one = verbs.add_parser("plan", help="tokens, steps, memory and time of a training run, before any weight is read")
     one.set_defaults(command=plan_command.plan)
     plan_command.add_options(one)
+
+
+def _add_sweep(verbs: "Verbs") -> None:
+    told = "experiments: a grid of settings, a run for each, one comparison"
+    sweep_command.add_options(verbs.add_parser("sweep", help=told))
 
 
 def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:

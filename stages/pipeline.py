@@ -53,6 +53,12 @@ ALL = Pipeline(
     sources=("raw", "evals", "base", "plain_text"),
     stages=CURATION + TUNING,
 )
+TRIAL = Pipeline(
+    name="trial",
+    purpose="Raw files to a measured model that nobody registers: one point of a sweep",
+    sources=("raw", "evals", "base", "plain_text"),
+    stages=(*CURATION, TRAIN, MERGE, EVALUATE),
+)
 
-PIPELINES: dict[str, Pipeline] = {pipeline.name: pipeline for pipeline in (CURATE, TUNE, ALL)}
+PIPELINES: dict[str, Pipeline] = {pipeline.name: pipeline for pipeline in (CURATE, TUNE, ALL, TRIAL)}
 STAGES: dict[str, Stage] = {stage.name: stage for stage in ALL.stages}

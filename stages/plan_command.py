@@ -40,8 +40,8 @@ def plan(options: argparse.Namespace) -> str:
     methods = _methods(options.methods)
     planner: Any = importlib.import_module(f"stages.{TRAIN.name}.plan")
     made = []
-    for method in methods or [None]:
-        params = _params(options.profile, settings | ({} if method is None else {"method": method}))
+    for chosen in [{"method": method} for method in methods] or [{}]:
+        params = _params(options.profile, settings | chosen)
         made.append(planner.facts(_with_inputs(planner, inputs, params, with_time=not options.no_time)))
     if options.json:
         return json.dumps(made if methods else made[0], indent=2)

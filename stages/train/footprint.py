@@ -6,7 +6,7 @@ a layer is, and whatever the loop learns to save is saved here too.
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +76,10 @@ class Shape:
     def build(self, device: torch.device, layers: int | None = None) -> Trainable:
         """The trainable model with weights that are nobody's: random, or none at all on the device `meta`."""
         with device:
-            return load_trainable(self.base, self.tokenizer, self.params, self.arithmetic.dtype, load=_builder(layers))
+            built = load_trainable(self.base, self.tokenizer, self.params, self.arithmetic.dtype, load=_builder(layers))
+        if self.params.gradient_checkpointing:
+            causal_model(built).activation_checkpointing_enable({"use_reentrant": False})
+        return built
 
 
 def _builder(layers: int | None) -> Callable[[Path, torch.dtype | None], PreTrainedModel]:
@@ -126,7 +129,7 @@ def find_footprint(
             ledger.peak = entered = 0
             for batch in steps if packs_per_step == 1 else [*steps, *steps]:
                 loss = forward.loss_sum(batch)
-                loss.backward()
+                torch.autograd.backward(loss)
                 del loss
             optimizer.step()
             optimizer.zero_grad()
@@ -157,24 +160,24 @@ def _by_part(held: int, gradients: int, moments: int, seen: tuple[int, int], wha
     entered, peak = seen[0] or seen[1], seen[1]  # the output matrix may be used without being called
     waiting = held + gradients + moments
     trained, flops = what
-    counts = [
+    trainable, every = (
         sum(weight.numel() for weight in group) for group in (trained_weights(trained).values(), trained.parameters())
-    ]
-    return Footprint(held, gradients, moments, max(entered - waiting, 0), peak - max(entered, waiting), *counts, flops)
+    )
+    activations, rest = max(entered - waiting, 0), peak - max(entered, waiting)
+    return Footprint(held, gradients, moments, activations, rest, trainable, every, flops)
 
 
 def _on_shapes(batch: Batch, fake: FakeTensorMode) -> Batch:
-    tensors: Mapping[str, Tensor] = {
-        name: value for name, value in batch._asdict().items() if isinstance(value, Tensor)
-    }
-    return batch._replace(**{name: fake.from_tensor(value) for name, value in tensors.items()})
+    tensors: dict[str, Any] = {name: value for name, value in batch._asdict().items() if isinstance(value, Tensor)}
+    faked: dict[str, Any] = {name: fake.from_tensor(value) for name, value in tensors.items()}
+    return batch._replace(**faked)
 
 
-class _Ledger(TorchDispatchMode):
+class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that live, each storage once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._seen: set[int] = set()
 

@@ -16,6 +16,7 @@ from stages.tokenizer_files import open_tokenizer
 from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
+from stages.train.experiments import as_experiment
 from stages.train.launch import gather_team
 from stages.train.loop import MetricsLog, Plan, Run
 from stages.train.methods import (
@@ -117,6 +118,7 @@ def read_splits(folder: Path, params: TrainParams) -> Splits:
             f"examples: none of split train has a token to learn with objective={params.objective}; "
             f"look at what tokenize refused, or at the splits that mix made"
         )
+    splits = splits._replace(train=as_experiment(splits.train, params))
     if params.early_stopping_patience is not None and not len(splits.validation):
         raise ConfigError(
             "early_stopping_patience is set, and no example is of split validation; let mix make one, or unset it"

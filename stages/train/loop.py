@@ -74,7 +74,7 @@ class Run:
         self._check_model()
         self._resume()
         self.started, self.supervised_before = time.monotonic(), self.position.supervised_tokens
-        while self.position.step < self.steps and not self._is_patience_lost():
+        while self.position.step < self.steps and not self._is_over():
             self._record(self._take_step())
             if self.position.step % self.plan.params.checkpoint_every_steps == 0:
                 self._checkpoint()
@@ -164,6 +164,11 @@ class Run:
             where = self.team.device if self.team.is_sharded else torch.device("cpu")
             self.best = {name: weight.detach().to(where, copy=True) for name, weight in self.weights.items()}
         return loss
+
+    def _is_over(self) -> bool:
+        """Before the last step: because it gets no better, or, in a range test, because the rate is too high."""
+        is_range_test = self.plan.params.schedule == "range_test"
+        return self._is_patience_lost() or (is_range_test and self.position.has_diverged())
 
     def _is_patience_lost(self) -> bool:
         patience = self.plan.params.early_stopping_patience

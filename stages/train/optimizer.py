@@ -9,6 +9,8 @@ from torch.optim import AdamW, Optimizer
 from stages.train.sharding import placed_like
 from stages.train.stage import TrainParams
 
+RANGE_TEST_START = 1e-5  # of the highest rate: five decades hold every rate that anybody trains with
+
 
 def make_optimizer(weights: Iterable[nn.Parameter], params: TrainParams) -> AdamW:
     """AdamW that decays matrices and leaves norms and biases alone."""
@@ -27,6 +29,8 @@ def learning_rate(step: int, steps: int, params: TrainParams) -> float:
     A pure function, so that a resumed run needs no scheduler state.
     """
     highest = params.highest_learning_rate
+    if params.schedule == "range_test":
+        return float(highest * RANGE_TEST_START ** (1 - step / max(steps - 1, 1)))
     warmup = math.ceil(params.warmup_share * steps)
     if step < warmup:
         return highest * (step + 1) / warmup

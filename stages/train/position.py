@@ -42,6 +42,11 @@ class Position:
         """Weighted mean over the supervised tokens since the last row."""
         return self.loss_since_row / (self.weight_since_row or 1.0)
 
+    def has_diverged(self) -> bool:
+        """Whether the loss is four times the lowest so far. Source: fastai's learning-rate finder, where it stops."""
+        losses = [row["loss"] for row in self.rows]
+        return bool(losses) and losses[-1] > 4 * min(losses)
+
     def validated(self, loss: float) -> bool:
         """Notes a validation loss; whether it is the best so far."""
         if self.best_loss is None or loss < self.best_loss:

@@ -63,7 +63,7 @@ def _timed(shape: Shape, batches: Sequence[Batch], layers: int | None) -> tuple[
     forward = Forward(trained.train(), shape.arithmetic)
 
     def learn(batch: Batch) -> None:
-        (forward.loss_sum(batch) / batch.weight).backward()
+        torch.autograd.backward(forward.loss_sum(batch) / batch.weight)
 
     def update() -> None:
         optimizer.step()

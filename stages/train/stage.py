@@ -45,6 +45,13 @@ class TrainParams(Params):
     epochs: int = setting(
         3, "Times that each example is seen, unless max_steps says otherwise", ge=1
     )  # Stanford Alpaca
+    examples_share: float = setting(
+        1.0, "Share of the training examples that is learned from; for learning curves", unit="share", gt=0, le=1
+    )
+    inconsistent_share: float = setting(
+        0.0, "Share of them that gets another one's last answer; an experiment, never for a model that is to serve",
+        unit="share", ge=0, le=1,
+    )  # fmt: skip
     max_steps: int | None = setting(
         None, "Trains exactly so many optimizer steps, whatever epochs says", unit="steps", ge=1
     )
@@ -64,7 +71,11 @@ class TrainParams(Params):
     warmup_share: float = setting(
         0.03, "Share of the steps in which the rate rises", unit="share", ge=0, le=1
     )  # Alpaca
-    schedule: Literal["cosine", "linear", "constant"] = setting("cosine", "How the rate falls to 0 after the warm-up")
+    schedule: Literal["cosine", "linear", "constant", "range_test"] = setting(
+        "cosine",
+        "How the rate falls to 0 after the warm-up; range_test raises it instead, a hundred-thousandfold up to learning_rate "
+        "(1 if not given), and stops once the loss has diverged",
+    )
     weight_decay: float = setting(0.0, "AdamW's decay, of matrices only", ge=0)  # Stanford Alpaca
     max_grad_norm: float | None = setting(1.0, "Longer gradients are shortened to it", gt=0)
 
@@ -137,6 +148,8 @@ class TrainParams(Params):
     def _values_agree(self) -> Self:
         if self.early_stopping_patience is not None and self.validate_every_steps is None:
             raise ValueError("early_stopping_patience counts validations; set validate_every_steps as well")
+        if self.inconsistent_share and self.objective == "text":
+            raise ValueError("inconsistent_share moves answers, and objective=text has none; set objective=sft")
         if self.method == "prefix" and self.gradient_checkpointing:
             raise ValueError("method=prefix lives in the cache, which gradient_checkpointing drops; use one of the two")
         if self.parallelism == "fsdp2" and self.processes == 1:
@@ -153,7 +166,8 @@ class TrainParams(Params):
 
     @property
     def highest_learning_rate(self) -> float:
-        return self.learning_rate if self.learning_rate is not None else LEARNING_RATES[self.method]
+        default = 1.0 if self.schedule == "range_test" else LEARNING_RATES[self.method]
+        return self.learning_rate if self.learning_rate is not None else default
 
     @property
     def virtual_token_count(self) -> int:

@@ -1,0 +1,144 @@
+"""What the trials of a sweep measured, and a short reading of it that claims no more than their intervals allow."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from stages.pipeline import STAGES
+from stages.runs import Run, finished, load_run, stage_outputs
+from stages.storage import RECEIPT, read_json
+from stages.sweep import Experiment, Planned, Point
+from stages.tables import read_table
+
+SMOOTHING = 0.9  # of the loss, from step to step: packs differ more than neighbouring rates do
+
+
+class Found(NamedTuple):
+    """One point of an experiment with what its trial measured."""
+
+    trial: str
+    varied: Mapping[str, Any]
+    value: float | None  # None in a range test
+    low: float | None
+    high: float | None
+    metrics: Mapping[str, float]  # every metric of the tuned model over all slices, and the last training loss
+    log: tuple[tuple[float, float], ...]  # (learning rate, loss) of each row of the training log
+
+    @property
+    def name(self) -> str:
+        return (
+            ", ".join(f"{setting.rpartition('.')[2]} {value}" for setting, value in self.varied.items()) or self.trial
+        )
+
+
+class RangeTest(NamedTuple):
+    """The smoothed curve of a range test."""
+
+    curve: tuple[tuple[float, float], ...]  # (learning rate, smoothed loss)
+    steepest: float  # where the loss falls fastest per factor of the rate
+    highest: float | None  # where the smoothed loss is twice its lowest or more; None = nowhere
+
+    @property
+    def suggestion(self) -> float:
+        """Source: L. Smith, "Cyclical Learning Rates", 2017, section 3.3, and fastai's finder: the steepest place, and
+        never more than a tenth of the rate at which the loss diverges."""
+        return self.steepest if self.highest is None else min(self.steepest, self.highest / 10)
+
+
+class Result(NamedTuple):
+    """One experiment: what was asked, what was found, and what that says."""
+
+    title: str
+    experiment: Experiment
+    found: tuple[Found, ...]  # of the trials that finished
+    range_test: RangeTest | None
+    reading: str
+
+
+def results_of(planned: Planned) -> list[Result]:
+    """Every experiment of the sweep, with the trials that have finished."""
+    return [_result(planned, title, points) for title, points in planned.experiments.items()]
+
+
+def _result(planned: Planned, title: str, points: Sequence[Point]) -> Result:
+    experiment = planned.sweep.experiments[title]
+    every = [_found(planned, point, measured=not experiment.is_range_test) for point in points]
+    found = tuple(one for one in every if one is not None)
+    range_test = read_range_test(found[0].log) if found and experiment.is_range_test else None
+    reading = _reading_of_range(range_test) if range_test else reading_of(found, planned.sweep.measure)
+    return Result(title, experiment, found, range_test, reading)
+
+
+def _found(planned: Planned, point: Point, *, measured: bool) -> Found | None:
+    run = load_run(planned.store.run_folder(point.trial))
+    made = stage_outputs(run)
+    if finished(run, STAGES["train"]) is None or (measured and "evaluation" not in made):
+        return None
+    log = read_table(made["training_log"][0]).sort("step").select("learning_rate", "loss").collect()
+    metrics = {"train_loss": float(log["loss"][-1]), **_facts(run)}
+    if not measured:
+        return Found(point.trial, point.varied, None, None, None, metrics, tuple(log.rows()))
+    rows = read_table(made["evaluation"][0]).filter(model="tuned", slice="all").collect()
+    metrics |= dict(rows.select("metric", "value").rows())
+    mine = rows.filter(pl.col("metric") == planned.sweep.measure).to_dicts()
+    value = mine[0] if mine else {"value": None, "low": None, "high": None}
+    return Found(point.trial, point.varied, value["value"], value["low"], value["high"], metrics, tuple(log.rows()))
+
+
+def _facts(run: Run) -> dict[str, float]:
+    """What the training cost."""
+    note = finished(run, STAGES["train"])
+    receipt = read_json(run.store.root / Path(note["result"]) / RECEIPT) if note and note["result"] else {}
+    facts, cost = receipt.get("facts", {}), receipt.get("cost", {})
+    return {name: float(facts[name]) for name in ("steps", "supervised_tokens") if name in facts} | {
+        name: float(cost[name]) for name in ("cpu_seconds", "peak_memory_bytes") if name in cost
+    }
+
+
+def read_range_test(log: Sequence[tuple[float, float]]) -> RangeTest:
+    """Smooths the loss over the steps, without the pull of the start, and looks for the steepest fall and the divergence."""
+    smooth, mean = [], 0.0
+    for number, (rate, loss) in enumerate(log, start=1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        smooth.append((rate, mean / (1 - SMOOTHING**number)))
+    lowest = min(range(len(smooth)), key=lambda place: smooth[place][1])
+    falls = [
+        ((after[1] - before[1]) / (math.log(after[0]) - math.log(before[0])), after[0])
+        for before, after in pairwise(smooth[: lowest + 1])
+    ]
+    steepest = min(falls)[1] if falls else smooth[0][0]
+    beyond = [rate for rate, loss in smooth[lowest:] if loss >= 2 * smooth[lowest][1]]
+    return RangeTest(tuple(smooth), steepest, beyond[0] if beyond else None)
+
+
+def _reading_of_range(test: RangeTest) -> str:
+    end = "the loss did not double up to the highest rate"
+    if test.highest is not None:
+        end = f"it has doubled from its lowest at {test.highest:.2g}"
+    return f"the loss falls fastest at a rate of {test.steepest:.2g}, and {end}; try {test.suggestion:.2g}"
+
+
+def reading_of(found: Sequence[Found], measure: str) -> str:
+    known = [one for one in found if one.value is not None]
+    if not known:
+        return "no trial has a result"
+    is_better = max if measure.endswith(("stop_rate", "match_rate")) else min
+    best = is_better(known, key=lambda one: one.value or 0.0)
+    others = [one for one in known if one is not best]
+    alike = [one.name for one in others if _overlap(one, best)]
+    worse = [f"{one.name} ({one.value:.4g})" for one in others if not _overlap(one, best)]
+    said = [f"best {measure.replace('_', ' ')} {best.value:.4g} with {best.name}"]
+    said += [f"not told apart from it, as their intervals overlap: {'; '.join(alike)}"] * bool(alike)
+    said += [f"worse beyond the intervals: {'; '.join(worse)}"] * bool(worse)
+    return ". ".join(said)
+
+
+def _overlap(one: Found, other: Found) -> bool:
+    """Also where an interval is missing: then nothing can be told apart."""
+    if None in (one.low, one.high, other.low, other.high):
+        return True
+    return bool(one.low <= other.high and other.low <= one.high)  # type: ignore[operator]

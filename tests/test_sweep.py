@@ -1,0 +1,177 @@
+"""Given a description of experiments -> which runs are planned, what their results say, and what MLflow holds."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.errors import ConfigError, UsageError
+from stages.storage import LocalStore
+from stages.sweep import Experiment, Planned, Sweep, load_sweep, start_sweep
+from stages.sweep_log import log_sweep
+from stages.sweep_page import sweep_page
+from stages.sweep_results import Found, Result, read_range_test, reading_of
+from stages.tracking import open_client
+
+pytest_plugins = ["mlflow_database"]
+
+VARY = {"train.learning_rate": [0.1, 0.2]}
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    """A profile whose sources exist."""
+    (tmp_path / "source").mkdir()
+    sources = dict.fromkeys(("raw", "evals", "base", "plain_text"), str(tmp_path / "source"))
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"sources": sources}))
+    return path
+
+
+def described(folder: Path, profile: Path, experiments: Mapping[str, Any], **more: Any) -> str:
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"description": "d", "profile": str(profile), "experiments": experiments, **more}, sort_keys=False))  # fmt: skip
+    return str(path)
+
+
+def found(value: float, around: float = 0.0, **varied: Any) -> Found:
+    return Found(f"trial-{value}", varied, value, value - around, value + around, {"held_out_loss": value}, ((0.1, 3.0), (0.1, 2.0)))  # fmt: skip
+
+
+def test_every_combination_of_a_grid_is_a_trial(tmp_path: Path, profile: Path) -> None:
+    grid = {"question": "?", "vary": VARY | {"train.seed": [1, 2, 3]}}
+    planned = start_sweep(described(tmp_path, profile, {"grid": grid}), LocalStore(tmp_path / "store"))
+    assert len(planned.trials) == 6
+    assert planned.experiments["grid"][1].varied == {"train.learning_rate": 0.1, "train.seed": 2}
+
+
+def test_equal_settings_are_one_trial_however_they_are_written(tmp_path: Path, profile: Path) -> None:
+    experiments = {
+        "z_first": {"question": "?", "vary": {"train.schedule": ["cosine", "linear"]}},
+        "a_second": {
+            "question": "?",
+            "vary": {"train.inconsistent_share": [0.0, 0.5]},
+        },  # 0 and cosine are the defaults
+    }
+    planned = start_sweep(described(tmp_path, profile, experiments), LocalStore(tmp_path / "store"))
+    assert len(planned.trials) == 3
+    assert list(planned.experiments) == ["z_first", "a_second"], "in the order of the file"
+
+
+def test_a_wrong_value_in_any_trial_stops_the_sweep_before_its_first_run(tmp_path: Path, profile: Path) -> None:
+    name = described(tmp_path, profile, {"one": {"question": "?", "vary": {"train.learning_rate": [0.1, -1]}}})
+    with pytest.raises(ConfigError, match="learning_rate"):
+        start_sweep(name, LocalStore(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"experiments": {"a": {"question": "?", "vary": {"learning_rate": [1]}}}}, "say which stage's parameter"),
+        ({"experiments": {}}, "at least 1"),
+        ({"experiments": {"a": {"question": "?", "grid": {}}}}, "grid"),
+    ],
+)
+def test_a_description_that_is_wrong_says_where(
+    tmp_path: Path, profile: Path, content: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_sweep(described(tmp_path, profile, content["experiments"]))
+
+
+def test_an_experiment_that_is_not_there_is_named(tmp_path: Path, profile: Path) -> None:
+    name = described(tmp_path, profile, {"one": {"question": "?", "vary": VARY}})
+    with pytest.raises(UsageError, match="no experiment two; it has one"):
+        start_sweep(name, LocalStore(tmp_path / "store"), only=["two"])
+
+
+def test_the_sweeps_that_come_with_the_project_name_settings_that_exist() -> None:
+    from stages.sweep import PIPELINE, STAGES, load_profile, resolve_params, sweep_names
+
+    for name in sweep_names():
+        sweep = load_sweep(name)[1]
+        for experiment in sweep.experiments.values():
+            for point in experiment.points():
+                overrides = {stage: dict(values) for stage, values in sweep.stages.items()}
+                for setting, value in {**experiment.set, **point}.items():
+                    overrides.setdefault(setting.split(".")[0], {})[setting.split(".")[1]] = value
+                resolve_params(PIPELINE.stages, load_profile(sweep.profile), overrides, list(STAGES))
+
+
+def test_trials_whose_intervals_overlap_are_not_told_apart() -> None:
+    said = reading_of([found(1.0, 0.1, seed=1), found(1.15, 0.1, seed=2), found(2.0, 0.1, seed=3)], "held_out_loss")
+    assert said == (
+        "best held out loss 1 with seed 1. not told apart from it, as their intervals overlap: seed 2. "
+        "worse beyond the intervals: seed 3 (2)"
+    )
+
+
+def test_of_a_share_of_right_answers_more_is_better() -> None:
+    assert "with seed 2" in reading_of([found(0.2, seed=1), found(0.9, seed=2)], "exact_match_rate")
+
+
+def test_a_range_test_suggests_where_the_loss_falls_fastest_and_stays_below_divergence() -> None:
+    rates = [10 ** (-5 + 5 * step / 199) for step in range(200)]
+    falling = [2 + 2 / (1 + (rate / 1e-3) ** 2) for rate in rates]
+    log = [(rate, loss if rate < 0.1 else loss + 400 * rate) for rate, loss in zip(rates, falling, strict=True)]
+    test = read_range_test(log)
+    assert 5e-4 < test.steepest < 5e-3
+    assert test.highest is not None
+    assert 0.1 <= test.highest < 0.2
+    assert test.suggestion == min(test.steepest, test.highest / 10)
+
+
+def test_a_range_test_without_divergence_or_fall_still_answers() -> None:
+    test = read_range_test([(1e-5, 1.0), (1e-4, 1.0), (1e-3, 1.0)])
+    assert test.highest is None
+    assert math.isfinite(test.suggestion)
+
+
+def results() -> list[Result]:
+    experiment = Experiment(question="How high?", vary=VARY)
+    points = tuple(found(value, **{"train.learning_rate": rate}) for value, rate in ((1.0, 0.1), (2.0, 0.2)))
+    ranged = Experiment(question="Which?", set={"train.schedule": "range_test"})
+    log = Found("trial-r", {}, None, None, None, {"train_loss": 1.0}, ((1e-5, 3.0), (1e-3, 2.0), (1.0, 9.0)))
+    return [
+        Result("rates", experiment, points, None, "the first is better"),
+        Result("range_test", ranged, (log,), read_range_test(log.log), "try <it>"),
+    ]
+
+
+def planned_of(folder: Path) -> Planned:
+    sweep = Sweep(description="d", profile="p", experiments={r.title: r.experiment for r in results()})
+    return Planned(folder / "sweeps" / "mine", sweep, (), {r.title: [0] * len(r.found) for r in results()})  # type: ignore[dict-item]
+
+
+def test_the_page_has_a_chart_for_each_experiment_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    page = sweep_page("mine", planned_of(tmp_path).sweep, results())
+    assert page.count('class="chart"') == 2
+    assert "try &lt;it&gt;" in page
+    assert "<script" not in page
+
+
+@pytest.mark.slow
+def test_each_experiment_is_a_parent_run_with_its_trials_below_it_however_often_it_is_logged(
+    tmp_path: Path, database: str
+) -> None:
+    for _ in range(2):
+        log_sweep(database, planned_of(tmp_path), results())
+
+    client = open_client(database)
+    home = client.get_experiment_by_name("sweeps")
+    assert home is not None
+    runs = {run.info.run_id: run for run in client.search_runs([home.experiment_id])}
+    nested = {run.info.run_name: run.data.tags.get("mlflow.parentRunId") for run in runs.values()}
+    parents = {name: runs[parent].info.run_name for name, parent in nested.items() if parent}
+    assert parents == {
+        "learning_rate 0.1": "mine/rates",
+        "learning_rate 0.2": "mine/rates",
+        "trial-r": "mine/range_test",
+    }
+    child = next(run for run in runs.values() if run.info.run_name == "learning_rate 0.2")
+    assert (child.data.params, child.data.metrics["held_out_loss"]) == ({"train.learning_rate": "0.2"}, 2.0)
+    assert [m.value for m in client.get_metric_history(child.info.run_id, "loss")] == [3.0, 2.0]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
