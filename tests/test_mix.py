@@ -72,6 +72,17 @@ def test_training_rows_are_repeated_as_their_source_says_and_others_never() -> N
     assert mixture.schema["repeats"] == pl.Int32
 
 
+def test_what_tokens_weigh_is_told_by_source() -> None:
+    mixture = mix([*many(3), *many(3, "small")], loss_weights={"small": 0.25}).mixture
+    assert set(mixture.select("source", "weight").rows()) == {("test", 1.0), ("small", 0.25)}
+    assert mix(many(3)).mixture["weight"].to_list() == [1.0] * 3
+
+
+def test_weights_of_a_source_that_is_not_there_are_refused() -> None:
+    with pytest.raises(ConfigError, match="loss_weights names smal, and no row is from there"):
+        mix([*many(3), *many(3, "small")], loss_weights={"smal": 2})
+
+
 def test_repeats_of_a_source_that_is_not_there_are_refused() -> None:
     with pytest.raises(ConfigError, match="repeats names smal, and no row is from there; the sources are small, test"):
         mix([*many(3), *many(3, "small")], repeats={"smal": 2})

@@ -57,6 +57,9 @@ class MixParams(Params):
     repeats: dict[str, Annotated[int, Field(ge=1, le=100)]] = setting(
         {}, "how often the training rows of a source are seen in an epoch, by source; 1 where none is given"
     )
+    loss_weights: dict[str, Annotated[float, Field(ge=0)]] = setting(
+        {}, "what each token that counts weighs in the loss, by source; 1 where none is given, 0 teaches nothing"
+    )
     seed: int = setting(0, "of the choice of rows and of the split", ge=0, lt=2**32)
 
     @property

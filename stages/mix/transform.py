@@ -1,5 +1,6 @@
 """Chooses the rows of the mixture, their split and how often they are seen."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
@@ -35,7 +36,8 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     """
     rows = with_groups(_read(clean))
     capped = _capped(rows, params)
-    _check_repeats(rows["source"].unique().to_list(), params)
+    for name in ("repeats", "loss_weights"):
+        _check_sources(rows["source"].unique().to_list(), name, getattr(params, name))
     taken = capped.filter(pl.col("reason").is_null())
     split = taken.join(split_groups(taken, params), on="group")
     check_no_leak(split)
@@ -52,7 +54,8 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     )
     return Mixed(
         mixture=clean.join(chosen.lazy(), on="row_id", how="inner").with_columns(
-            weight=pl.lit(1.0), supervised=pl.lit(None, pl.List(pl.Boolean))
+            weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64),
+            supervised=pl.lit(None, pl.List(pl.Boolean)),
         ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
         mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested),
@@ -125,9 +128,9 @@ def _shared(rows: pl.DataFrame, params: MixParams) -> tuple[pl.DataFrame, dict[t
     return shares.seen, {(params.part, name): share for name, share in shares.requested.items()}
 
 
-def _check_repeats(sources: list[str], params: MixParams) -> None:
-    if unknown := sorted(set(params.repeats) - set(sources)):
+def _check_sources(sources: list[str], setting: str, named: Mapping[str, object]) -> None:
+    if unknown := sorted(set(named) - set(sources)):
         raise ConfigError(
-            f"mix: repeats names {', '.join(unknown)}, and no row is from there; the sources are "
+            f"mix: {setting} names {', '.join(unknown)}, and no row is from there; the sources are "
             f"{', '.join(sorted(sources)) or 'none: there are no rows'}; correct the names in the profile"
         )
