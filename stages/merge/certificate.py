@@ -1,5 +1,6 @@
 """Compares the merged model, as it lies on disk, with base and adapter, and says in numbers how equal they are."""
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from stages.models import load_model, quiet_peft
 from stages.streamed_model import build_streamed, sources, stream
 from stages.tensor_files import TensorFolder
 
-LOGITS_AT_ONCE = 2**23  # numbers; both models' are in memory at once
+LOGITS_AT_ONCE = 2**22  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16
 SPLITS = ("validation", "test", "train")  # in this order: better what was not trained on
 
@@ -91,14 +92,30 @@ def merged_logits(folder: Path, prompts: Sequence[Tensor], tokens: int) -> Itera
 
 @torch.no_grad()
 def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor], tokens: int) -> Iterator[Tensor]:
-    """Group by group, the logits of the group's prompts end to end. What fills up a row stands after the prompt."""
+    """Logits of some positions after the other of all prompts. The layers run once, for all positions.
+
+    What fills up a row stands after the prompt, so no position sees it.
+    """
     width = max(map(len, prompts))
-    rows = max(1, LOGITS_AT_ONCE // (width * tokens))
-    for start in range(0, len(prompts), rows):
-        group = prompts[start : start + rows]
-        ids = torch.stack([pad(prompt, (0, width - len(prompt))) for prompt in group])
-        logits = model(input_ids=ids, use_cache=False).logits.float()
-        yield torch.cat([row[: len(prompt)] for row, prompt in zip(logits, group, strict=True)])
+    ids = torch.stack([pad(prompt, (0, width - len(prompt))) for prompt in prompts])
+    causal = model.get_base_model() if isinstance(model, PeftModel) else model
+    if "logits_to_keep" not in inspect.signature(causal.forward).parameters:
+        yield from _rows_of(model(input_ids=ids, use_cache=False).logits, prompts, 0)
+        return
+    decoder = causal.get_decoder()
+    states = decoder(input_ids=ids, use_cache=False)
+    decoder.__dict__["forward"] = lambda *_, **__: states  # the rest of the model is still to come, in pieces
+    columns = max(1, LOGITS_AT_ONCE // (len(prompts) * tokens))
+    for start in range(0, width, columns):
+        kept = torch.arange(start, min(start + columns, width))
+        yield from _rows_of(model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits, prompts, start)
+
+
+def _rows_of(logits: Tensor, prompts: Sequence[Tensor], start: int) -> Iterator[Tensor]:
+    """Of each prompt, the logits of its own tokens; `logits` begin at position `start`."""
+    for row, prompt in zip(logits, prompts, strict=True):
+        if len(prompt) > start:
+            yield row[: len(prompt) - start].float()
 
 
 def compare(expected: Iterable[Tensor], found: Iterable[Tensor]) -> Comparison:

@@ -6,8 +6,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-BLOCK_ELEMENTS = 2**20  # 4 MiB in float32: small enough for the caches, large enough for matrix products
+BLOCK_ELEMENTS = 2**19  # 2 MiB in float32: small enough for the caches, large enough for matrix products
 
+Read = Callable[[], Tensor]  # a small tensor of the adapter
 ReadRows = Callable[[int, int], Tensor]  # rows of the base's tensor, as stored
 
 
@@ -31,27 +32,28 @@ class Change(Protocol):
 class LowRank(NamedTuple):
     """W + scaling * up @ down, and with `magnitude` each output's weights then have that length (DoRA)."""
 
-    down: Tensor  # rank x in
-    up: Tensor  # out x rank
+    down: Read  # rank x in
+    up: Read  # out x rank
+    shape: tuple[int, int]  # out, in
     scaling: float
     is_transposed: bool  # the base stores in x out
-    magnitude: Tensor | None = None  # out
+    magnitude: Read | None = None  # out
 
     @property
     def needs_whole(self) -> bool:
         return self.magnitude is not None and self.is_transposed
 
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
-        shape = (self.up.shape[0], self.down.shape[1])
-        return _fitting(shape[::-1] if self.is_transposed else shape, before)
+        return _fitting(self.shape[::-1] if self.is_transposed else self.shape, before)
 
     def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
         weight = base(start, stop).float()
-        left, right = (self.down.T, self.up.T) if self.is_transposed else (self.up, self.down)
-        weight.addmm_(left[start:stop].float(), right.float(), alpha=self.scaling)
+        down, up = self.down().float(), self.up().float()
+        left, right = (down.T, up.T) if self.is_transposed else (up, down)
+        weight.addmm_(left[start:stop], right, alpha=self.scaling)
         if self.magnitude is None:
             return weight
-        magnitude = self.magnitude.float().flatten()
+        magnitude = self.magnitude().float().flatten()
         if self.is_transposed:
             return weight.mul_(magnitude / torch.linalg.vector_norm(weight, dim=0))
         return weight.mul_((magnitude[start:stop] / torch.linalg.vector_norm(weight, dim=1))[:, None])

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,10 +96,13 @@ def _change(
     weight, bias, stem = f"{module}.weight", f"{module}.bias", key.removesuffix(kind)
     if kind in ("lora_A.weight", "lora_embedding_A"):
         other = "lora_B.weight" if kind == "lora_A.weight" else "lora_embedding_B"
-        down, up = file.rows(key), _other_half(file, stem + other)
-        magnitude = next((file.rows(stem + n) for n in MAGNITUDES if stem + n in file.places), None)
+        if stem + other not in file.places:
+            raise DataError(f"{file.path} lacks {stem + other}, the other half of an update; train the adapter again")
+        magnitude = next((partial(file.rows, stem + n) for n in MAGNITUDES if stem + n in file.places), None)
         is_transposed = weight in transposed or kind == "lora_embedding_A"
-        return {weight: LowRank(down, up, _scaling(module, down.shape[0], config), is_transposed, magnitude)}
+        (rank, inputs), outputs = file.places[key].shape, file.places[stem + other].shape[0]
+        halves = partial(file.rows, key), partial(file.rows, stem + other)
+        return {weight: LowRank(*halves, (outputs, inputs), _scaling(module, rank, config), is_transposed, magnitude)}
     if kind == "lora_B.bias":
         rank = file.places[stem + "lora_A.weight"].shape[0]
         return {bias: Shifted(file.rows(key), _scaling(module, rank, config))}
@@ -152,9 +156,3 @@ def _refuse_unknown(path: Path, config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"{path}: {what} is not known to merge; merge with the tool that trained it, or train plain LoRA"
         )
-
-
-def _other_half(file: TensorFile, key: str) -> torch.Tensor:
-    if key not in file.places:
-        raise DataError(f"{file.path} lacks {key}, the other half of an update; train the adapter again")
-    return file.rows(key)

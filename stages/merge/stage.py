@@ -19,7 +19,7 @@ class MergeParams(Params):
         "and more for 16-bit weights, as rounding needs it",
         ge=0,
     )
-    check_prompts: int = setting(16, "Prompts on which the logits are compared", unit="prompts", ge=1)
+    check_prompts: int = setting(8, "Prompts on which the logits are compared", unit="prompts", ge=1)
     check_tokens: int = setting(32, "Longest prompt; the rest of an example is left out", unit="tokens", ge=1)
     cpu_threads: int = setting(
         2, "Threads of arithmetic on a CPU; results differ in the last bits between counts", ge=1
