@@ -15,10 +15,13 @@ from stages.train.plan import facts, make_plan
 from stages.train.stage import TrainParams
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
-from tiny_training import TINY, random_examples, train
+from tiny_training import TINY, example, random_examples, train
 
 ROOT = Path(__file__).resolve().parent.parent
-ROWS = random_examples(60, tokens=200)
+REPLAY = [
+    example(f"text-{n}", range(3, 40 + n), [0] + [1] * (36 + n)) for n in range(4)
+]  # plain text learns every token
+ROWS = random_examples(60, tokens=200) + REPLAY
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def test_longer_packs_take_more_activations_and_no_more_weights(tmp_path: Path, 
 
 def test_the_plan_says_everything_in_words(tmp_path: Path, base: Path) -> None:
     text = text_of(planned(tmp_path, base, with_time=True, method="full"))
-    for word in ("54 examples", "supervised", "steps", "packs", "weights", "optimizer", "activations", "tokens/s"):
+    for word in ("58 examples", "supervised", "steps", "packs", "weights", "optimizer", "activations", "tokens/s"):
         assert word in text
 
 

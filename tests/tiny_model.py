@@ -18,7 +18,8 @@ def make_model(folder: Path, tokenizer_folder: Path, hidden: int = 32, layers: i
     the tokenizer has).
     """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    made = make_config(len(tokenizer), hidden, layers, **({"eos_token_id": tokenizer.eos_token_id} | config))
+    tokens = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
+    made = make_config(hidden=hidden, layers=layers, **(tokens | config))
     save_model(made, folder)
     for name in TOKENIZER_FILES:
         if (tokenizer_folder / name).exists():

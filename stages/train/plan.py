@@ -13,14 +13,11 @@ from stages.models import load_config
 from stages.tokenizer_files import open_tokenizer
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.footprint import Footprint, Shape, find_footprint
+from stages.train.foresight import KEPT_SHARE
 from stages.train.job import read_splits
 from stages.train.rehearsal import TIMED_STEPS, Pace, rehearse
 from stages.train.stage import TrainParams
 from stages.train.workload import Workload, count_work
-
-# Memory beyond the tensors, as a share of those that come and go: freed blocks that the allocator keeps, matrices packed
-# anew inside products. Where nothing was rehearsed; on the bench models it was 0.3 with full and 0.6 with lora.
-KEPT_SHARE = 0.45
 
 
 class TrainingPlan(NamedTuple):
