@@ -35,6 +35,9 @@ class Foresight(NamedTuple):
         return {"measured_memory_bytes": measured, "expected_memory_bytes": self.expected_bytes, "expectation_error": error}  # fmt: skip
 
 
+NOTHING_FORESEEN = Foresight(None)
+
+
 def foresee(shape: Shape, train: Examples) -> Foresight:
     """Looks at the fullest pack of the first epoch; called before the weights are read."""
     order = StepOrder(train.lengths, train.repeats, shape.params)
