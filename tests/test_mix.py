@@ -73,9 +73,9 @@ def test_training_rows_are_repeated_as_their_source_says_and_others_never() -> N
 
 
 def test_what_tokens_weigh_is_told_by_source() -> None:
-    mixture = mix([*many(3), *many(3, "small")], loss_weights={"small": 0.25}).mixture
+    mixture, _ = mix([*many(3), *many(3, "small")], loss_weights={"small": 0.25})
     assert set(mixture.select("source", "weight").rows()) == {("test", 1.0), ("small", 0.25)}
-    assert mix(many(3)).mixture["weight"].to_list() == [1.0] * 3
+    assert mix(many(3))[0]["weight"].to_list() == [1.0] * 3
 
 
 def test_weights_of_a_source_that_is_not_there_are_refused() -> None:
