@@ -15,14 +15,17 @@ class ProgressLine:
         self.stage, self.form = stage, form
         self.stream = stream or sys.stderr
         self.started = self.last = time.monotonic()
+        self.first: tuple[float, int, str] | None = None  # when it was first told how far it is, how far, of what
 
     def __call__(self, done: int, total: int | None, unit: str, **facts: Any) -> None:
         now = time.monotonic()
+        if self.first is None or self.first[2] != unit or self.first[1] > done:
+            self.first = (now, done, unit)
         finished = total is not None and done >= total
         if self.form == "off" or (now - self.last < SECONDS_BETWEEN_LINES and not finished):
             return
         self.last = now
-        rate = done / max(now - self.started, 1e-9)
+        rate = self._rate(now, done)
         eta = (total - done) / rate if total is not None and rate else None
         if self.form == "json":
             line = json.dumps({"stage": self.stage, "done": done, "total": total, "unit": unit, "per_second": round(rate, 2),
@@ -31,6 +34,13 @@ class ProgressLine:
             of = "" if total is None else f" of {total:,}"
             line = f"[{self.stage}] {done:,}{of} {unit}  {_pace(rate)} {unit}/s{_left(eta)}{_told(facts)}"
         print(line, file=self.stream, flush=True)
+
+    def _rate(self, now: float, done: int) -> float:
+        """Per second since the first word: what came before was preparation, or the work of an attempt that was killed."""
+        then, before, _ = self.first or (self.started, 0, "")
+        if done > before and now > then:
+            return (done - before) / (now - then)
+        return done / max(now - self.started, 1e-9)
 
 
 def _pace(rate: float) -> str:

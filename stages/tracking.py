@@ -175,6 +175,7 @@ class RunLog:
         self._address = (tracking_uri, experiment, run_name, key)
         self._params = {name: _shorten(value) for name, value in params.items()}
         self._tags: dict[str, str] = {}
+        self._texts: dict[str, str] = {}  # artifact -> content
         self._metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds since 1970, step
         self._client: MlflowClient | None = None
         self._run_id = ""
@@ -200,6 +201,10 @@ class RunLog:
         """Sets tags on the run with the next values."""
         self._tags |= {name: _shorten(value) for name, value in values.items()}
 
+    def text(self, name: str, content: str) -> None:
+        """Adds an artifact with the next values."""
+        self._texts[name] = content
+
     def close(self, status: str) -> None:
         """Sends what waits and ends the run as FINISHED or FAILED."""
         self._send(status)
@@ -215,6 +220,9 @@ class RunLog:
                 self._send_all()
                 if status and self._client:
                     self._client.set_terminated(self._run_id, status)
+                while self._texts and self._client:  # last, as artifacts may lie where numbers do not
+                    name = next(iter(self._texts))
+                    self._client.log_text(self._run_id, self._texts.pop(name), name)
             self._pause = SEND_SECONDS
         except Exception as error:  # noqa: BLE001 - whatever MLflow or its libraries raise, training goes on
             self._warn(error)

@@ -52,7 +52,8 @@ def _end_with_parent() -> None:
     """A main process that was killed cannot say goodbye, but its end of our input closes."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock would be held when this process ends by itself
+            pass
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -17,8 +17,10 @@ from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
 from stages.train.experiments import as_experiment
+from stages.train.footprint import Shape
+from stages.train.foresight import foresee
 from stages.train.launch import gather_team
-from stages.train.loop import MetricsLog, Plan, Run
+from stages.train.loop import Plan, Run
 from stages.train.methods import (
     Trainable,
     causal_model,
@@ -28,9 +30,11 @@ from stages.train.methods import (
     save_full,
     trained_weights,
 )
+from stages.train.samples import shortened
 from stages.train.sharding import copy_into
 from stages.train.stage import TrainParams
 from stages.train.team import Team
+from stages.train.telling import MetricsLog
 
 
 class Work(NamedTuple):
@@ -78,7 +82,7 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
         training = set_up(team, team.agree(work), workbench.progress, log)
         training.finish()
         save_log(training, training_log)
-        stop_ids = find_stop_ids(training.plan.train, open_tokenizer(tokenizer or base))
+        stop_ids = find_stop_ids(training.plan.train, training.plan.words)
         digest = workbench.input_digests.get("base", "base")
         save_trained(trained_model(training, work), folder, stop_ids, base_dtype(base), digest)
         copy_tokenizer(tokenizer or base, folder)
@@ -89,7 +93,10 @@ def set_up(team: Team, work: "Work", progress: Progress, log: MetricsLog) -> Run
     """A training that is ready to start, the same in every process of the team."""
     params = work.params
     splits = read_splits(work.examples, params)
-    plan = Plan(params, *splits, choose_arithmetic(team.device, params), work.checkpoints, progress, log)
+    words = open_tokenizer(work.tokenizer or work.base)
+    arithmetic = choose_arithmetic(team.device, params)
+    foreseen = foresee(Shape(work.base, words, params, arithmetic), splits.train)
+    plan = Plan(params, *splits, arithmetic, work.checkpoints, progress, log, words, foreseen)
     trained = _load(work, plan)
     refuse_unfit_splits(splits, trained, params.virtual_token_count)
     return Run(replace(team, is_sharded=params.parallelism == "fsdp2"), trained, plan)
@@ -97,8 +104,7 @@ def set_up(team: Team, work: "Work", progress: Progress, log: MetricsLog) -> Run
 
 def _load(work: "Work", plan: Plan) -> Trainable:
     text = plan.train.input_ids[: work.params.virtual_token_count].tolist()
-    words = open_tokenizer(work.tokenizer or work.base)
-    return load_trainable(work.base, words, work.params, plan.arithmetic.dtype, text=text)
+    return load_trainable(work.base, plan.words, work.params, plan.arithmetic.dtype, text=text)
 
 
 def trained_model(training: Run, work: "Work") -> Trainable:
@@ -176,6 +182,7 @@ def facts(training: Run) -> dict[str, object]:
     tokens = int((plan.train.lengths * plan.train.repeats).sum())
     return {
         "steps": position.step,
+        "resumed_at_step": training.resumed_at,
         "epochs": round(position.step / order.steps_per_epoch, 3),
         "train_examples": len(plan.train),
         "validation_examples": len(plan.validation),
@@ -190,5 +197,10 @@ def facts(training: Run) -> dict[str, object]:
         "processes": training.team.size,
         "device": str(plan.arithmetic.device),
         "precision": str(plan.arithmetic.dtype).removeprefix("torch."),
-        "supervised_tokens_per_second": round(training.supervised_tokens_per_second),
+        "supervised_tokens_per_second": round(
+            training.teller.rate(position.supervised_tokens - training.teller.supervised_before)
+        ),
+        **plan.foreseen.told(plan.arithmetic.device),
+        "out_of_memory_halvings": training.gradients.halvings,
+        "told": shortened(training.teller.samples),
     } | {f"checked_{name}": float(f"{difference:.2g}") for name, difference in training.checked.items()}

@@ -21,7 +21,7 @@ from stages.train.team import Team, alone
 
 HOST = "127.0.0.1"
 PATIENCE = timedelta(minutes=30)  # for one another, while one loads a model or saves a checkpoint
-SECONDS_BETWEEN_LOOKS, SECONDS_TO_DIE = 0.05, 1.0
+SECONDS_BETWEEN_LOOKS, SECONDS_TO_DIE = 0.05, 20.0
 ROOT = Path(stages.__file__).resolve().parent.parent
 
 
@@ -83,8 +83,7 @@ def _started(size: int) -> Iterator[Team]:
         yield team
         team.agree(None)  # there is nothing more to train
     except RuntimeError as error:  # what gloo and NCCL raise when a connection breaks
-        time.sleep(SECONDS_TO_DIE)  # a connection breaks a moment before its process is known to have ended
-        if dead := _dead(others):
+        if dead := _dying(others):
             raise TryAgain(f"{_told(dead)}; run the same command again to go on from the last checkpoint") from error
         raise
     finally:
@@ -119,6 +118,14 @@ def _wait_until_here(store: TCPStore, others: "list[subprocess.Popen[bytes]]") -
 def _dead(others: "list[subprocess.Popen[bytes]]") -> list[int]:
     """Ranks of the processes that have ended."""
     return [rank for rank, process in enumerate(others, start=1) if process.poll() is not None]
+
+
+def _dying(others: "list[subprocess.Popen[bytes]]") -> list[int]:
+    """The same after a connection broke, which happens before its process has ended."""
+    deadline = time.monotonic() + SECONDS_TO_DIE
+    while not (dead := _dead(others)) and time.monotonic() < deadline:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return dead
 
 
 def _told(dead: list[int]) -> str:

@@ -1,15 +1,14 @@
 """The training loop: steps, validation, early stopping, log and checkpoints; to the bit the same however often it is killed."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from transformers import PreTrainedTokenizerBase
 
 from stages.contract import Progress
 from stages.errors import ConfigError, DataError
@@ -17,6 +16,7 @@ from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch, lay_out
 from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from stages.train.examples import Examples
+from stages.train.foresight import NOTHING_FORESEEN, Foresight
 from stages.train.gradients import Forward, Gradients
 from stages.train.invariance import check_invariance
 from stages.train.isolation import check_isolation, check_loss_path
@@ -27,12 +27,7 @@ from stages.train.position import Position, StepFacts
 from stages.train.sharding import copy_into, in_one_piece, placed_like, shard, whole
 from stages.train.stage import TrainParams
 from stages.train.team import Team
-
-
-class MetricsLog(Protocol):
-    """Where numbers go beside training_log; never raises."""
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None: ...
+from stages.train.telling import MetricsLog, Teller
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,8 @@ class Plan:
     checkpoints: Path
     progress: Progress
     log: MetricsLog
+    words: PreTrainedTokenizerBase  # to read what the model answers meanwhile
+    foreseen: Foresight = NOTHING_FORESEEN  # what memory was expected
 
 
 class Run:
@@ -65,15 +62,18 @@ class Run:
         self.checked: dict[str, float] = {}  # check -> largest relative difference
         self.order = StepOrder(plan.train.lengths, plan.train.repeats, plan.params)
         self.steps = plan.params.max_steps or plan.params.epochs * self.order.steps_per_epoch
+        self.resumed_at = 0
         self.final: dict[str, Tensor] = {}  # trained weights in one piece, where no process holds them so
         self.best: dict[str, Tensor] = {}  # weights at the best validation, when stopping early is on
-        self.started, self.supervised_before = time.monotonic(), 0
+        self.teller = Teller(team, self.forward, plan.train, plan.progress, plan.log)
+        if plan.params.sample_every_steps is not None:
+            self.teller.sample_from(plan.validation if len(plan.validation) else plan.train, plan.words)
 
     def finish(self) -> Position:
         """Takes every step that is left; the model then holds the last weights, or the best when stopping early is on."""
         self._check_model()
         self._resume()
-        self.started, self.supervised_before = time.monotonic(), self.position.supervised_tokens
+        self.teller.begin(self.position)
         while self.position.step < self.steps and not self._is_over():
             self._record(self._take_step())
             if self.position.step % self.plan.params.checkpoint_every_steps == 0:
@@ -84,11 +84,6 @@ class Run:
         self.model.eval()
         self.optimizer.zero_grad()
         return self.position
-
-    @property
-    def supervised_tokens_per_second(self) -> float:
-        """Since this attempt started."""
-        return (self.position.supervised_tokens - self.supervised_before) / max(time.monotonic() - self.started, 1e-9)
 
     def _check_model(self) -> None:
         self.model.eval()
@@ -107,6 +102,7 @@ class Run:
         grad_norm = clip_grad_norm_(self.weights.values(), float("inf") if longest is None else longest)
         grad_norm = in_one_piece(grad_norm)
         self._refuse_nan(losses, grad_norm, batches)
+        self.teller.losses(step + 1, batches, losses)
         rate = learning_rate(step, self.steps, self.plan.params)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -145,12 +141,10 @@ class Run:
         is_validated = len(self.plan.validation) > 0 and (is_last or (every is not None and position.step % every == 0))
         validation_loss = self._validate() if is_validated else None
         if is_last or is_validated or position.step % params.log_every_steps == 0:
-            row = position.write_row(facts, validation_loss)
-            self.plan.log.metrics(position.step, {name: value for name, value in row.items() if value is not None})
-        self.plan.progress(
-            position.step, self.steps, "steps", loss=loss, lr=facts.learning_rate, grad_norm=facts.grad_norm,
-            supervised_tokens_per_second=round(self.supervised_tokens_per_second),
-        )  # fmt: skip
+            self.teller.row(position.step, position.write_row(facts, validation_loss))
+        self.teller.step(position, self.steps, facts, loss)
+        if params.sample_every_steps is not None and (is_last or position.step % params.sample_every_steps == 0):
+            self.teller.answers(position.step)
 
     def _validate(self) -> float:
         """Mean loss of the validation split's supervised tokens; keeps the weights if it is the best and that matters."""
@@ -193,6 +187,7 @@ class Run:
         if checkpoint is None:
             return
         self.position = Position(**checkpoint.progress)
+        self.resumed_at = checkpoint.step
         copy_into(self.weights, checkpoint.tensors["weights"])
         restore_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
         self.best = {name: placed_like(best, self.weights[name]) for name, best in checkpoint.tensors["best"].items()}

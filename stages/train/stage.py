@@ -132,6 +132,10 @@ class TrainParams(Params):
     parallelism: Literal["ddp", "fsdp2"] = setting(
         "ddp", "With several processes: ddp keeps the whole model in each, fsdp2 a share of it"
     )
+    sample_every_steps: int | None = setting(
+        None, "Answers three prompts, of validation if there are any, so often and at the end; they go to MLflow, the last are told",
+        unit="steps", ge=1, execution_only=True,
+    )  # fmt: skip
     checkpoint_every_steps: int = setting(
         200, "A killed run repeats at most so many steps", unit="steps", ge=1, execution_only=True
     )
@@ -154,6 +158,10 @@ class TrainParams(Params):
             raise ValueError("method=prefix lives in the cache, which gradient_checkpointing drops; use one of the two")
         if self.parallelism == "fsdp2" and self.processes == 1:
             raise ValueError("parallelism=fsdp2 divides the model among processes; set processes as well")
+        if self.parallelism == "fsdp2" and self.sample_every_steps is not None:
+            raise ValueError(
+                "answers need a whole model, and parallelism=fsdp2 divides it; leave sample_every_steps out"
+            )
         if self.virtual_tokens is not None and self.method not in VIRTUAL_TOKENS:
             raise ValueError(f"virtual_tokens are of {', '.join(VIRTUAL_TOKENS)}; method={self.method} has none")
         if self.target_modules is not None and self.method not in (*LOW_RANK, "ia3"):

@@ -1,0 +1,83 @@
+"""What a training says while it runs: a line, metrics, rows with unusual losses, and answers to a few prompts."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from stages.contract import Progress
+from stages.memory import resident_bytes
+from stages.train.batches import Batch
+from stages.train.examples import Examples
+from stages.train.gradients import Forward
+from stages.train.machine import Machine
+from stages.train.position import Position, StepFacts
+from stages.train.samples import Sample, Sampler, told
+from stages.train.spikes import SpikeWatch
+from stages.train.team import Team
+
+
+class MetricsLog(Protocol):
+    """Where numbers and texts go beside training_log; never raises."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def text(self, name: str, content: str) -> None: ...
+
+
+class Teller:
+    """Speaks in the main process only. Nothing that it does changes what comes out."""
+
+    def __init__(self, team: Team, forward: Forward, examples: Examples, progress: Progress, log: MetricsLog) -> None:
+        self.team, self.progress, self.log = team, progress, log
+        self.spikes = SpikeWatch(forward, examples, is_alone=not team.is_sharded)
+        self.machine, self.samples = Machine(), list[Sample]()
+        self.sampler: Sampler | None = None
+        self.began = self.supervised_before = self.total_before = 0.0
+
+    def sample_from(self, examples: Examples, words: PreTrainedTokenizerBase) -> None:
+        """From here on `answers` takes its prompts from the first of `examples`."""
+        self.sampler = Sampler(self.spikes.forward, examples, words)
+
+    def begin(self, position: Position) -> None:
+        """From here on tokens are counted against the clock."""
+        self.began = time.monotonic()
+        self.supervised_before, self.total_before = position.supervised_tokens, position.total_tokens
+
+    def losses(self, step: int, batches: Sequence[Batch], losses: Tensor) -> None:
+        """Looks at the loss sums of a step's batches."""
+        if self.team.is_main:
+            self.spikes.look(step, batches, losses)
+
+    def row(self, step: int, row: Mapping[str, float | None]) -> None:
+        """A row of training_log, and what the machine does."""
+        if self.team.is_main:
+            known = {name: value for name, value in row.items() if value is not None}
+            self.log.metrics(step, known | self.machine.look())
+
+    def step(self, position: Position, steps: int, facts: StepFacts, loss: float) -> None:
+        """One dense line."""
+        self.progress(
+            position.step, steps, "steps", loss=loss, lr=facts.learning_rate, grad_norm=facts.grad_norm,
+            supervised_tokens_per_second=round(self.rate(position.supervised_tokens - self.supervised_before)),
+            total_tokens_per_second=round(self.rate(position.total_tokens - self.total_before)),
+            memory_mib=self.memory_mib(),
+        )  # fmt: skip
+
+    def answers(self, step: int) -> None:
+        """What the model says now to the prompts."""
+        if self.team.is_main and self.sampler is not None:
+            self.samples = self.sampler.answer(step)
+            self.log.text(f"samples/step-{step:08d}.txt", told(self.samples))
+
+    def rate(self, tokens: float) -> float:
+        """Tokens per second of this attempt."""
+        return tokens / max(time.monotonic() - self.began, 1e-9)
+
+    def memory_mib(self) -> int:
+        """Held by this process: on the GPU at most so far, on the CPU now."""
+        is_gpu = self.team.device.type == "cuda"
+        return (torch.cuda.max_memory_allocated(self.team.device) if is_gpu else resident_bytes()) >> 20
