@@ -112,17 +112,21 @@ class ChatTemplate:
     @cached_property
     def variants(self) -> tuple[Settings, ...]:
         """What a server may be told with a request: nothing, or, where the template asks, to think or not to."""
-        tree = self._compiled.environment.parse(self.text)
-        asked = {node.name for node in tree.find_all(nodes.Name)}
+        asked = {node.name for node in self.tree.find_all(nodes.Name)}
         stated = [{name: value} for name in THINKING if name in asked for value in (False, True)]
         return (DEFAULT, *stated)
 
     @property
     def literals(self) -> set[str]:
         """The texts that the template writes by itself, that is those that come from no message."""
-        tree = self._compiled.environment.parse(self.text)
-        written = {node.data for node in tree.find_all(nodes.TemplateData)}
-        return written | {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
+        written = {node.data for node in self.tree.find_all(nodes.TemplateData)}
+        return written | {node.value for node in self.tree.find_all(nodes.Const) if isinstance(node.value, str)}
+
+    @cached_property
+    def tree(self) -> nodes.Template:
+        """What the source says, parsed."""
+        parsed: nodes.Template = self._compiled.environment.parse(self.text)
+        return parsed
 
     @property
     def asks_for_the_date(self) -> bool:
@@ -157,6 +161,11 @@ class ChatTokenizer:
     def control_pattern(self) -> re.Pattern[str]:
         """Matches any control token, the longest first; matches nothing where there is none."""
         return match_any(self.control_tokens)
+
+    @cached_property
+    def bos_id(self) -> int | None:
+        found: int | None = self.tokenizer.bos_token_id
+        return found
 
     def token_id(self, token: str) -> int:
         """The id of a token that the tokenizer has."""

@@ -12,7 +12,16 @@ from stages.tokenize.preparation import Preparation
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.stage import TokenizeParams
-from stages.tokenize.turn_ids import Ids, TurnIds, encode_new, sequence_ids, served_ids, texts_to_encode
+from stages.tokenize.turn_ids import (
+    Ids,
+    Piece,
+    TurnIds,
+    cut_pieces,
+    encode_new,
+    sequence_ids,
+    served_ids,
+    texts_to_encode,
+)
 from stages.tokenize.turns import is_one_sequence, read_turns
 
 
@@ -23,6 +32,7 @@ class Attempt(NamedTuple):
     conversation: Conversation
     in_play: list[int]  # positions of the answers that may count
     turns: list[Turn]  # the answers that count: all in play, or the last of them
+    pieces: list[Piece]  # what is fed before each, ready to be encoded
     served: bool
     answers_dropped: int = 0  # answers that were in play before, and the tokens that went with them
     tokens: int = 0  # of the longest attempt at the row
@@ -75,12 +85,14 @@ def _in_play(conversation: Conversation, row: Row, params: TokenizeParams) -> li
 def _attempt(
     row: int, conversation: Conversation, in_play: list[int], prepared: Preparation, params: TokenizeParams
 ) -> Attempt:
-    turns = read_turns(prepared.chat, conversation, in_play[-1:] if params.supervise == "last" else in_play)
-    return Attempt(row, conversation, in_play, turns, served=not is_one_sequence(turns))
+    counted = in_play[-1:] if params.supervise == "last" else in_play
+    turns = read_turns(prepared.chat, prepared.outlines, conversation, counted)
+    served = not is_one_sequence(turns)
+    return Attempt(row, conversation, in_play, turns, cut_pieces(turns, prepared.splitters, apart=served), served)
 
 
 def _texts(attempt: Attempt, prepared: Preparation) -> Iterator[str]:
-    return texts_to_encode(attempt.turns, prepared.splitters, served=attempt.served)
+    return texts_to_encode(attempt.turns, attempt.pieces, prepared.splitters, served=attempt.served)
 
 
 def _settle_or_refuse(
@@ -97,11 +109,15 @@ def _settle(
 ) -> list[Example] | Attempt:
     """The examples of an attempt, or the attempt to be made next. Raises Refusal."""
     if attempt.served:
-        turns = [served_ids(turn, ids, prepared.splitters, prepared.chat) for turn in attempt.turns]
+        turns = [
+            served_ids(turn, piece, ids, prepared.splitters, prepared.chat)
+            for turn, piece in zip(attempt.turns, attempt.pieces, strict=True)
+        ]
     else:
-        turns = sequence_ids(attempt.turns, ids, prepared.splitters) or []
+        turns = sequence_ids(attempt.turns, attempt.pieces, ids, prepared.splitters) or []
         if not turns:
-            return attempt._replace(served=True)
+            pieces = cut_pieces(attempt.turns, prepared.splitters, apart=True)
+            return attempt._replace(pieces=pieces, served=True)
     _refuse_bad_beginning(turns[0], prepared.chat)
     _refuse_unended(attempt.turns, turns, prepared.chat)
     attempt = attempt._replace(tokens=max(attempt.tokens, _tokens(turns, served=attempt.served)))
@@ -157,7 +173,7 @@ def _stated(turn: Turn) -> str | None:
 
 
 def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:
-    bos = chat.tokenizer.bos_token_id
+    bos = chat.bos_id
     if bos is not None and first.context[:2] == [bos, bos]:
         raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")
     if not first.context:

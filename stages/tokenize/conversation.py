@@ -1,6 +1,7 @@
 """One row of the mixture as the template sees it, and what of it must be found again in the rendered text."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ class Conversation:
 
     messages: list[Message]
     tools: Tools | None
-    tags: Pattern[str]  # what the template may look for inside a text
+    tags: Pattern[str] = re.compile(r"(?!)")  # what the template may look for inside a text
 
     @cached_property
     def _marked(self) -> Marked:

@@ -21,6 +21,7 @@ from stages.chat_template import (
 )
 from stages.errors import ConfigError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.outlines import Outlines
 from stages.tokenize.splitters import find_splitters
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenizer_files import open_tokenizer, tokenizer_folder
@@ -44,6 +45,7 @@ class Preparation:
     tokens_before: int
     splitters: re.Pattern[str]  # the control tokens at which texts may be cut before they are encoded
     tags: re.Pattern[str]  # what the template may look for inside a message
+    outlines: Outlines
 
     @property
     def template_sha256(self) -> str:
@@ -89,7 +91,9 @@ def _prepare(folder: str, template: str, versions: object) -> Preparation:
     chat = ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
     splitters = match_any(find_splitters(chat))
-    return Preparation(chat, name, text != given, document_end, tokens_before, splitters, _tags(chat.template))
+    return Preparation(
+        chat, name, text != given, document_end, tokens_before, splitters, _tags(chat.template), Outlines(chat)
+    )
 
 
 def _tags(template: ChatTemplate) -> re.Pattern[str]:

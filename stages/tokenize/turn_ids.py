@@ -14,6 +14,7 @@ from stages.chat_template import ChatTokenizer
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 
+NEAR = 64  # characters from the end of what is fed in which its last control token mostly stands
 Ids = list[int]
 
 
@@ -39,20 +40,24 @@ def encode_new(chat: ChatTokenizer, texts: Iterable[str], ids: dict[str, Ids]) -
     ids.update(zip(new, chat.encode(new), strict=True))
 
 
-def texts_to_encode(turns: Sequence[Turn], splitters: Pattern[str], *, served: bool) -> Iterator[str]:
+def texts_to_encode(
+    turns: Sequence[Turn], pieces: Sequence[Piece], splitters: Pattern[str], *, served: bool
+) -> Iterator[str]:
     """The texts whose ids `sequence_ids` asks for, or `served_ids` for each of the turns."""
-    for turn, piece in zip(turns, _pieces(turns, splitters, apart=served), strict=True):
+    for turn, piece in zip(turns, pieces, strict=True):
         yield from (piece.head, piece.opener, piece.opener + turn.answer, _trailer(turn, splitters))
         if served:
             yield turn.end + turn.answer
 
 
-def sequence_ids(turns: Sequence[Turn], ids: Mapping[str, Ids], splitters: Pattern[str]) -> list[TurnIds] | None:
+def sequence_ids(
+    turns: Sequence[Turn], pieces: Sequence[Piece], ids: Mapping[str, Ids], splitters: Pattern[str]
+) -> list[TurnIds] | None:
     """The turns of one text; None where a token would lie across the place at which some answer begins."""
     if not all(splitters.fullmatch(turn.end) for turn in turns[:-1]):
         return None
     made = []
-    for turn, piece in zip(turns, _pieces(turns, splitters, apart=False), strict=True):
+    for turn, piece in zip(turns, pieces, strict=True):
         opener, whole = ids[piece.opener], ids[piece.opener + turn.answer]
         if whole[: len(opener)] != opener:
             return None
@@ -61,32 +66,44 @@ def sequence_ids(turns: Sequence[Turn], ids: Mapping[str, Ids], splitters: Patte
     return made
 
 
-def served_ids(turn: Turn, ids: Mapping[str, Ids], splitters: Pattern[str], chat: ChatTokenizer) -> TurnIds:
+def served_ids(
+    turn: Turn, piece: Piece, ids: Mapping[str, Ids], splitters: Pattern[str], chat: ChatTokenizer
+) -> TurnIds:
     """One turn as it is served: the prompt's own ids, then the answer's.
 
     Where the two would share a token in one text, as `\\n\\n` and a letter do in GPT-2, the answer is encoded apart,
     which is what a model that was fed the prompt says. Raises Refusal when that gives another text.
     """
-    if as_sequence := sequence_ids([turn], ids, splitters):
+    if as_sequence := sequence_ids([turn], [piece], ids, splitters):
         return as_sequence[0]
-    piece = _piece(turn.prompt, splitters, known=0)
     opener, answer = ids[piece.opener], ids[turn.end + turn.answer][1:]
     if chat.decode(opener + answer) != chat.decode(opener) + turn.answer:
         raise Refusal("prompt_not_a_prefix", "a token lies across the place at which the answer begins")
     return TurnIds(ids[piece.head] + opener, answer, ids[_trailer(turn, splitters)][1:])
 
 
-def _pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> Iterator[Piece]:
+def cut_pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> list[Piece]:
     """What is fed before each answer: all of it where turns stand apart, else what follows the answer before."""
-    for turn in turns if apart else turns[:1]:
-        yield _piece(turn.prompt, splitters, known=0)
-    for before, turn in () if apart else pairwise(turns):
-        yield _piece(before.end + turn.prompt[len(before.prompt) + len(before.answer) :], splitters, known=1)
+    if apart:
+        return [_piece(turn.prompt, splitters, known=0) for turn in turns]
+    between = [
+        _piece(before.end + turn.prompt[len(before.prompt) + len(before.answer) :], splitters, known=1)
+        for before, turn in pairwise(turns)
+    ]
+    return [_piece(turns[0].prompt, splitters, known=0), *between]
 
 
 def _piece(fed: str, splitters: Pattern[str], *, known: int) -> Piece:
-    cut = max((found.start() for found in splitters.finditer(fed)), default=0)
+    """`fed` cut before its last splitter, which is mostly right at its end."""
+    cut = _last_start(splitters, fed, max(0, len(fed) - NEAR)) or _last_start(splitters, fed, 0)
     return Piece(fed[:cut], fed[cut:], known)
+
+
+def _last_start(splitters: Pattern[str], fed: str, begin: int) -> int:
+    start = 0
+    for found in splitters.finditer(fed, begin):
+        start = found.start()
+    return start
 
 
 def _trailer(turn: Turn, splitters: Pattern[str]) -> str:

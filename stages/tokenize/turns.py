@@ -5,15 +5,20 @@ from itertools import pairwise
 
 from stages.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, refuse_dropped_tools
+from stages.tokenize.outlines import Outlines
 from stages.tokenize.reading import Turn, read_turn
 from stages.tokenize.refusal import Refusal
 
 
-def read_turns(chat: ChatTokenizer, conversation: Conversation, positions: Sequence[int]) -> list[Turn]:
+def read_turns(
+    chat: ChatTokenizer, outlines: Outlines, conversation: Conversation, positions: Sequence[int]
+) -> list[Turn]:
     """The answers at `positions` of the conversation. Raises Refusal, for the first of them that cannot be proven."""
     for position in positions:
         _refuse_empty(conversation, position)
-    turns = [_read_turn(chat, conversation, position) for position in positions]
+    turns = [
+        outlines.turn(conversation, position) or _read_turn(chat, conversation, position) for position in positions
+    ]
     refuse_dropped_tools(conversation.tools, turns[-1].prompt)
     return turns
 
