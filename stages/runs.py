@@ -21,6 +21,7 @@ from stages.storage import LocalStore, digest_of, read_json, setting, write_json
 
 PUBLISHED = "dataset"  # the ref that names the newest curated data set
 PLAN = "run.json"
+TRIAL_PREFIX = "trial-"  # runs of a sweep: they are many, and nobody means one by `latest`
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def find_run_folder(store: LocalStore, name: str) -> Path:
     """The folder of a run, by its name, its folder, or `latest`."""
     if (Path(name) / PLAN).is_file():
         return Path(name)
-    plans = sorted(store.root.glob(f"runs/*/{PLAN}"), key=lambda path: path.stat().st_mtime_ns)
+    runs = (path for path in store.root.glob(f"runs/*/{PLAN}") if not path.parent.name.startswith(TRIAL_PREFIX))
+    plans = sorted(runs, key=lambda path: path.stat().st_mtime_ns)
     if name == "latest" and plans:
         return plans[-1].parent
     if (store.root / "runs" / name / PLAN).is_file():
@@ -218,7 +220,8 @@ def curated_datasets(run: Run) -> dict[str, str]:
 
 def publish(run: Run) -> str | None:
     """Moves the data set's ref to what this run curated; returns its version, or None for a run that curates nothing."""
-    if not {stage.name for stage in CURATION} <= {stage.name for stage in run.pipeline.stages}:
+    is_trial = run.pipeline == PIPELINES["trial"]  # its curation may be worse on purpose
+    if is_trial or not {stage.name for stage in CURATION} <= {stage.name for stage in run.pipeline.stages}:
         return None
     datasets = curated_datasets(run)
     if "examples" not in datasets:

@@ -15,7 +15,7 @@ from stages.contract import Declaration, Params, Pipeline
 from stages.errors import ConfigError, UsageError
 from stages.pipeline import PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params
-from stages.runs import start_run
+from stages.runs import TRIAL_PREFIX, start_run
 from stages.storage import LocalStore, digest_of, read_json, write_json
 
 FOLDER = Path(__file__).resolve().parent.parent / "dags" / "sweeps"
@@ -137,7 +137,7 @@ def _start_trial(
         stage, _, param = setting.partition(".")
         overrides.setdefault(stage, {})[param] = value
     params = resolve_params(PIPELINE.stages, load_profile(sweep.profile), overrides, list(STAGES))
-    name = f"trial-{_digest(params, sweep)[:12]}"
+    name = f"{TRIAL_PREFIX}{_digest(params, sweep)[:12]}"
     if name not in trials:
         start_run(PIPELINE, store, profile=sweep.profile, overrides=overrides, sources=sweep.sources, name=name)
         trials[name] = Trial(name, "train" if experiment.is_range_test else "evaluate")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from stages.errors import ConfigError, UsageError
+from stages.runs import find_run, publish
 from stages.storage import LocalStore
 from stages.sweep import Experiment, Planned, Sweep, load_sweep, start_sweep
 from stages.sweep_log import log_sweep
@@ -65,6 +66,14 @@ def test_a_wrong_value_in_any_trial_stops_the_sweep_before_its_first_run(tmp_pat
     name = described(tmp_path, profile, {"one": {"question": "?", "vary": {"train.learning_rate": [0.1, -1]}}})
     with pytest.raises(ConfigError, match="learning_rate"):
         start_sweep(name, LocalStore(tmp_path / "store"))
+
+
+def test_a_trial_is_neither_the_latest_run_nor_ever_published(tmp_path: Path, profile: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    planned = start_sweep(described(tmp_path, profile, {"one": {"question": "?", "vary": VARY}}), store)
+    with pytest.raises(UsageError, match="no run 'latest'"):
+        find_run(store, "latest")
+    assert publish(find_run(store, planned.trials[0].name)) is None
 
 
 @pytest.mark.parametrize(
