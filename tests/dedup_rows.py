@@ -39,7 +39,7 @@ def dedup(rows: Iterable[dict[str, Any]], **params: Any) -> tuple[pl.DataFrame, 
 def divide(conversations: pl.DataFrame, params: DedupParams) -> Verdicts:
     """The verdict on every row, in memory and with nothing kept."""
     comparison = compared(conversations, params)
-    return tables_of(comparison.corpus, decide(comparison.corpus, matches_of(comparison)), params)
+    return tables_of(comparison.corpus, decide(comparison, matches_of(comparison)), params)
 
 
 def compared(conversations: pl.DataFrame, params: DedupParams) -> Comparison:

@@ -157,6 +157,7 @@ def test_pages_that_nothing_uses_any_more_are_dropped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["fields.npz", "shingles.u64", "manifest.json"])
 def test_a_page_with_a_flipped_byte_is_made_again(tmp_path: Path, name: str) -> None:
     rows = with_content(planted(10, seed=4)[0])
+    run(tmp_path / "some", rows[:5])
     expected, _ = run(tmp_path / "first", rows)
     damaged = min((tmp_path / "bench" / "cache").rglob(f"page-*/{name}"))
     spoiled = bytearray(damaged.read_bytes())

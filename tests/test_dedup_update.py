@@ -61,7 +61,7 @@ def test_verdicts_carried_over_are_those_of_comparing_everything_anew(
         anew = matches_of(now)
         found = updated(now, settled(*before, now)) if before else anew
         assert found is not None
-        expected, got = decide(now.corpus, anew), decide(now.corpus, found)
+        expected, got = decide(now, anew), decide(now, found)
         assert all(np.array_equal(a, b) for a, b in zip(expected, got, strict=True))
         before = now, found
 
@@ -79,7 +79,7 @@ def test_a_row_comes_back_when_its_survivor_goes_for_a_new_one_that_is_not_like_
     found = matches_of(before)
     assert len(found.removed) == 1
     now = compared(table("conversations", [new, survivor, goes]), params)
-    decided = decide(now.corpus, updated(now, settled(before, found, now)) or found)
+    decided = decide(now, updated(now, settled(before, found, now)) or found)
     assert decided.survivor.tolist() == [-1, 0, -1]
 
 

@@ -20,7 +20,8 @@ class Comparison:
     """The texts that are compared, each by the best row that has it, and how. Rows are those of the corpus, best first."""
 
     corpus: Corpus
-    compared: Booleans  # rows that stand for their text
+    same_text: Ints  # for each row the first with the same text
+    compared: Booleans  # rows that stand for their text, and can match another
     templates: Hashes  # shingles that are left out
     params: DedupParams
 

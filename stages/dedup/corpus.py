@@ -63,12 +63,10 @@ def corpus_of(
 ) -> Corpus:
     """The corpus of `rows`; `fields` are text, opening and question of each row, `sketch` its place in `shingles`."""
     order = best_first(rows, answer_bytes, params)
-    text, opening, question = (field[order] for field in fields)
+    text, opening, question = (np.take(field, order, axis=0) for field in fields)
     source = rows.source.rank("dense").to_numpy().astype(np.int64) - 1
-    ids = rows.row_id.gather(order)
-    return Corpus(
-        ids, source[order], text, opening, question, sketch[order], shingles, _id_order(ids), identities(rows)[order]
-    )
+    ids, id_order, identity = rows.row_id.gather(order), _id_order(rows.row_id)[order], identities(rows)[order]
+    return Corpus(ids, source[order], text, opening, question, sketch[order], shingles, id_order, identity)
 
 
 def identities(rows: Rows) -> Hashes:
@@ -86,14 +84,16 @@ def _id_order(row_id: pl.Series) -> Ints:
 def first_alike(keys: Hashes) -> Ints:
     """For each row the first with an equal key; a row without text is like itself alone."""
     first = np.arange(len(keys))
-    stated = np.flatnonzero((keys != NO_TEXT).any(axis=1))
+    stated = np.flatnonzero((keys[:, 0] | keys[:, 1]) != NO_TEXT)
     order = stated[rising_order(keys[stated, 0])]
     if not len(order):
         return first
-    new = starts_group(keys[order, 0])
-    if (starts_group(keys[order, 1]) & ~new).any():  # half a key in common: never seen, so it may be slow
+    ordered = np.take(keys, order, axis=0)
+    new = starts_group(ordered[:, 0])
+    if (starts_group(ordered[:, 1]) & ~new).any():  # half a key in common: never seen, so it may be slow
         order = stated[np.lexsort((keys[stated, 1], keys[stated, 0]))]
-        new = starts_group(keys[order, 0]) | starts_group(keys[order, 1])
+        ordered = np.take(keys, order, axis=0)
+        new = starts_group(ordered[:, 0]) | starts_group(ordered[:, 1])
     first[order] = np.minimum.reduceat(order, np.flatnonzero(new))[np.cumsum(new) - 1]
     return first
 

@@ -28,12 +28,13 @@ class Decisions(NamedTuple):
 
 def comparison_of(corpus: Corpus, params: DedupParams) -> Comparison:
     """What has to be compared: the best row of each text that has words, or that competes for a question."""
-    stands_for_its_text = first_alike(corpus.text) == np.arange(corpus.rows)
+    same_text = first_alike(corpus.text)
+    stands_for_its_text = same_text == np.arange(corpus.rows)
     compared = stands_for_its_text & (corpus.shingles.counts[corpus.sketch] > 0)
     templates = template_of(corpus, compared, params)
     if params.conflicting_answers == "keep_best":
         compared |= stands_for_its_text & is_repeated(corpus.question)
-    return Comparison(corpus, compared, templates, params)
+    return Comparison(corpus, same_text, compared, templates, params)
 
 
 def matches_of(comparison: Comparison) -> Matches:
@@ -46,13 +47,13 @@ def matches_of(comparison: Comparison) -> Matches:
     return comparison.match_among(rows)
 
 
-def decide(corpus: Corpus, found: Matches) -> Decisions:
+def decide(comparison: Comparison, found: Matches) -> Decisions:
     """A copy of a row that goes is itself as like the survivor as that row is, so it goes for the same reason."""
+    corpus, same_text = comparison.corpus, comparison.same_text
     survivor, likeness = np.full(corpus.rows, STAYS), np.ones(corpus.rows)
     survivor[found.removed], likeness[found.removed] = found.survivor, found.similarity
     is_conflict = np.zeros(corpus.rows, dtype=np.bool_)
     is_conflict[found.removed] = found.by_question
-    same_text = first_alike(corpus.text)
     first_goes = survivor[same_text] != STAYS
     is_copy = (same_text != np.arange(corpus.rows)) & ~first_goes
     survivor = np.where(is_copy, same_text, survivor[same_text])

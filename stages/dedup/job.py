@@ -12,6 +12,7 @@ from stages.contract import Workbench
 from stages.dedup.corpus import Corpus, Rows, corpus_of
 from stages.dedup.decisions import comparison_of, decide, matches_of
 from stages.dedup.differing_words import compared_text, first_differing_words
+from stages.dedup.minhash import slices_of
 from stages.dedup.probes import certify
 from stages.dedup.settled import keep, settled_of
 from stages.dedup.sketch_book import UNKNOWN, Book, content_keys, write_page
@@ -24,7 +25,7 @@ from stages.locks import lock
 from stages.storage import digest_of
 from stages.word_bytes import Booleans, Hashes, Ints
 
-ROWS_AT_ONCE = 25_000  # bounds the memory of sketching
+ROWS_AT_ONCE = 25_000  # bounds the memory of sketching; files with fewer new rows than this share a page
 
 
 class Part(NamedTuple):
@@ -34,6 +35,14 @@ class Part(NamedTuple):
     rows: Rows
     content: Hashes
     identified: Booleans  # whether the row has a content_id
+
+
+class Task(NamedTuple):
+    """One page of the book to make."""
+
+    rows: Sequence[tuple[Part, Booleans]]  # of each file, which
+    folder: Path
+    params: DedupParams
 
 
 def run(
@@ -63,7 +72,7 @@ def divide(
         found = found or matches_of(comparison)
         keep(folder, book.pages, comparison, found)
         book.drop_unused(corpus.by_sketch(np.ones(corpus.rows, dtype=np.bool_)))
-        return verdicts(corpus, decide(corpus, found), params), facts | certify(comparison)
+        return verdicts(corpus, decide(comparison, found), params), facts | certify(comparison)
 
 
 def _part(path: Path) -> Part:
@@ -82,44 +91,44 @@ def _sketch_unknown(
     numbers[~np.concatenate([part.identified for part in parts])] = UNKNOWN
     edges = np.cumsum([0, *(len(part.content) for part in parts)])
     unknown = [numbers[first:end] == UNKNOWN for first, end in pairwise(edges)]
-    tasks = [(part, new, folder, params) for part, new in zip(parts, unknown, strict=True) if new.any()]
+    some = [(part, new) for part, new in zip(parts, unknown, strict=True) if new.any()]
+    shares = slices_of(np.array([new.sum() for _, new in some], dtype=np.int64), ROWS_AT_ONCE)
+    tasks = [Task(some[share], folder, params) for share in shares]
     first, done = len(book.answer_bytes), 0
     for task, page in zip(tasks, _pages(tasks, workbench.workers), strict=True):
         book.add(page)
-        done += int(task[1].sum())
+        done += sum(int(new.sum()) for _, new in task.rows)
         workbench.progress(done, None, "rows sketched")
     numbers[numbers == UNKNOWN] = np.arange(first, first + done)
     return book, numbers, done
 
 
-Task = tuple[Part, Booleans, Path, DedupParams]
-
-
 def _pages(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
     """The page of each task's new rows, in the order of the tasks."""
     if workers <= 1 or len(tasks) <= 1:
-        yield from map(_sketch_part, tasks)
+        yield from map(_make_page, tasks)
         return
     if_one_dies = (
-        f"dedup: a process that sketched one of {len(tasks)} files died, probably killed for memory; "
+        f"dedup: a process that made one of {len(tasks)} pages of sketches died, probably killed for memory; "
         f"run again with fewer --workers"
     )
     with worker_pool(min(workers, len(tasks)), if_one_dies) as pool:
-        yield from pool.map(_sketch_part, tasks)
+        yield from pool.map(_make_page, tasks)
 
 
-def _sketch_part(task: Task) -> Path:
-    part, new, folder, params = task
-    content = np.where(part.identified[:, None], part.content, 0)[new]
-    messages = pl.read_parquet(part.path, columns=["messages"]).filter(pl.Series(new))
-    sketches = [sketch(rows, params) for rows in messages.iter_slices(ROWS_AT_ONCE)]
-    return write_page(folder, content, sketches)
+def _make_page(task: Task) -> Path:
+    content = [np.where(part.identified[:, None], part.content, 0)[new] for part, new in task.rows]
+    sketches = []
+    for part, new in task.rows:
+        messages = pl.read_parquet(part.path, columns=["messages"]).filter(pl.Series(new))
+        sketches += [sketch(rows, task.params) for rows in messages.iter_slices(ROWS_AT_ONCE)]
+    return write_page(task.folder, np.concatenate(content), sketches)
 
 
 def _corpus(parts: Sequence[Part], book: Book, numbers: Ints, params: DedupParams) -> Corpus:
     columns = zip(*(part.rows for part in parts), strict=True)
     rows = Rows(*(pl.concat(list(column)) for column in columns))
-    fields = [book.field(name)[numbers] for name in ("text", "opening", "question")]
+    fields = [np.take(book.field(name), numbers, axis=0) for name in ("text", "opening", "question")]
     return corpus_of(rows, numbers, fields, book.answer_bytes[numbers], book.shingles, params)
 
 

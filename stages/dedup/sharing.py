@@ -1,10 +1,9 @@
 """Finds the rows that can be like others at all, in memory that does not hold the corpus."""
 
 import numpy as np
-import numpy.typing as npt
 
 from stages.dedup.sorting import rising, starts_group
-from stages.word_bytes import Booleans, Hashes
+from stages.word_bytes import Booleans, Hashes, Ints
 from stages.word_runs import Runs, starts_of
 
 SLOTS_PER_SHINGLE = (
@@ -22,10 +21,10 @@ class Occurrences:
         self._seen = np.zeros(1 << self._bits, dtype=np.uint8)  # 0, 1, or 2 for more than once
 
     def add(self, shingles: Hashes) -> None:
-        slots = rising(self._slots(shingles))  # neighbours in memory are then met one after the other
+        slots = rising(self._slots(shingles).astype(np.uint32))  # neighbours in memory are met one after the other
         first = np.flatnonzero(starts_group(slots))
         several = np.diff(first, append=len(slots)) > 1
-        slots = slots[first]
+        slots = slots[first].astype(np.int64)
         self._seen[slots] = np.where(several, 2, np.minimum(self._seen[slots] + 1, 2))
 
     def at_least(self, times: int, shingles: Hashes) -> Booleans:
@@ -33,8 +32,8 @@ class Occurrences:
         found: Booleans = self._seen[self._slots(shingles)] >= times
         return found
 
-    def _slots(self, shingles: Hashes) -> npt.NDArray[np.uint32]:
-        return (shingles >> np.uint64(64 - self._bits)).astype(np.uint32)
+    def _slots(self, shingles: Hashes) -> Ints:
+        return (shingles >> np.uint64(64 - self._bits)).view(np.int64)  # what NumPy looks up by without converting
 
 
 def likely_rows(shingles: Runs, occurrences: Occurrences, times: int, least_similarity: float) -> Booleans:
@@ -47,6 +46,7 @@ def likely_rows(shingles: Runs, occurrences: Occurrences, times: int, least_simi
     rows = np.flatnonzero(shingles.counts)
     if len(rows):
         counts = shingles.counts[rows]
-        sharing = np.add.reduceat(occurrences.at_least(times, shingles.hashes), starts_of(counts), dtype=np.int64)
+        among = occurrences.at_least(times, shingles.hashes).view(np.uint8)
+        sharing = np.add.reduceat(among, starts_of(counts), dtype=np.int32)
         likely[rows] = sharing >= least_similarity * counts - ROUNDING
     return likely

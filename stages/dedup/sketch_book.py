@@ -62,9 +62,10 @@ class Book:
         order, asked = rising_order(kept[:, 0]), rising_order(content[:, 0])
         numbers = np.full(len(content), UNKNOWN)
         if len(order):  # rising questions are answered several times as fast
-            at = np.searchsorted(kept[order, 0], content[asked, 0])
-            found = order[np.minimum(at, len(order) - 1)]
-            numbers[asked] = np.where((kept[found] == content[asked]).all(axis=1), found, UNKNOWN)
+            ordered, sought = np.take(kept, order, axis=0), np.take(content, asked, axis=0)
+            at = np.minimum(np.searchsorted(ordered[:, 0], sought[:, 0]), len(order) - 1)
+            found = np.take(ordered, at, axis=0) == sought
+            numbers[asked] = np.where(found[:, 0] & found[:, 1], order[at], UNKNOWN)
         return numbers
 
     def field(self, name: str) -> Hashes:

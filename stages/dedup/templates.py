@@ -11,11 +11,10 @@ SAMPLE_ROWS = 10_000  # of a source; a shingle in 5 % of its rows is then counte
 
 def sampled_rows(keys: Hashes, source: Ints) -> Booleans:
     """The SAMPLE_ROWS rows of each source with the lowest keys: the same rows in whatever order they came."""
-    order = np.lexsort((keys, source))
-    sizes = np.bincount(source)
-    place = np.arange(len(order)) - (np.cumsum(sizes) - sizes)[source[order]]
-    sampled = np.zeros(len(order), dtype=np.bool_)
-    sampled[order[place < SAMPLE_ROWS]] = True
+    sampled = np.ones(len(keys), dtype=np.bool_)
+    for number in np.flatnonzero(np.bincount(source) > SAMPLE_ROWS):
+        rows = np.flatnonzero(source == number)
+        sampled[rows[np.argpartition(keys[rows], SAMPLE_ROWS)[SAMPLE_ROWS:]]] = False
     return sampled
 
 
