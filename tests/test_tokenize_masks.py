@@ -6,7 +6,6 @@ The witness is transformers' own `apply_chat_template`, which no code under test
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jinja2 import TemplateError
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from rows import row_id
+from served_oracle import assert_served
 from shared_data import shared_data
-from stages.chat_template import ChatTokenizer
 from stages.records import read_records
 from stages.source_files import list_source_files
-from stages.template_messages import other_forms, template_messages, template_tools
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.stage import TokenizeParams
-from stages.tokenize.transform import Tokenized, transform
+from stages.tokenize.transform import transform
 from tiny_tokenizer import CHATML, TEXTS, make_tokenizer
-from tokenized_rows import WEATHER, chat_of, learned, mixture, reasons, spans, talk, tokenize
+from tokenized_rows import WEATHER, chat_of, learned, mixture, reasons, talk, tokenize
 
 ROWS = [
     talk("single", "What is 2+2?", "It is 4."),
@@ -40,47 +37,6 @@ ROWS = [
     talk("accents", "Wie heißt du?", "Ich heiße Jürgen 😀, e\u0301 and \u200d too."),
     WEATHER,
 ]
-
-
-def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokenizer) -> None:
-    """Each example: the ids before an answer are transformers' for its prompt, the answer is its text and end token."""
-    by_id = {given["row_id"]: given for given in rows}
-    for example in made.examples.iter_rows(named=True):
-        given = by_id[example["row_id"]]
-        messages, tools = template_messages(given["messages"]), template_tools(given.get("tools"))
-        answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-        counted = [(start, end) for counts, start, end in spans(example) if counts]
-        unrolled = example["form"] == "unrolled"
-        places = [answers[example["turn"]]] if unrolled else answers[: len(counted)]
-        assert len(places) == len(counted)
-        for place, (start, end) in zip(places, counted, strict=True):
-            settings = json.loads(example["prompt_settings"] or "{}")
-            prompt = prompt_of_transformers(chat, messages[:place], tools, settings)
-            assert example["input_ids"][:start] == prompt
-            said = chat.decode(example["input_ids"][start:end])
-            assert said.endswith(str(chat.end_token))
-            assert example["input_ids"][end - 1] == chat.tokenizer.convert_tokens_to_ids(chat.end_token)
-            assert sum(token in said for token in chat.control_tokens) == 1
-            assert messages[place]["content"].strip() in said
-        if not unrolled:
-            kept = messages[: places[-1] + 1]
-            whole = chat.tokenizer.apply_chat_template(kept, tools=tools, return_dict=False)
-            length = len(example["input_ids"])
-            assert example["input_ids"] == whole[:length]
-            assert not chat.decode(whole[length:]).strip()
-
-
-def prompt_of_transformers(
-    chat: ChatTokenizer, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, settings: dict[str, bool]
-) -> list[int]:
-    """What a server feeds; where the template stumbles over tool calls, with results that name their call."""
-    for form in (messages, *other_forms(messages)):
-        with suppress(TemplateError, TypeError):
-            ids: list[int] = chat.tokenizer.apply_chat_template(
-                form, tools=tools, add_generation_prompt=True, return_dict=False, **settings
-            )
-            return ids
-    raise AssertionError("transformers cannot render what was tokenized")
 
 
 @pytest.fixture(scope="module")

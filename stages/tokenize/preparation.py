@@ -162,6 +162,7 @@ def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
     """What the template writes when an answer is over, as one token; None where it writes nothing that could be one."""
     template = ChatTemplate(text, tokenizer.special_tokens_map)
     try:
+        prompt = template.render(PROBE[:1], add_generation_prompt=True)
         rendered = template.render(PROBE, add_generation_prompt=False)
     except RenderError:
         return None
@@ -169,11 +170,12 @@ def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
     control = ChatTokenizer(tokenizer, template, None).control_pattern
     if not found_answer:
         return None
-    if (found := control.match(after.lstrip())) and control.sub("", after).strip():
+    if found := control.match(after.lstrip()):
+        rest = after.lstrip()[found.end() :]
+        if prompt.endswith(rest) or not control.sub("", rest).strip():
+            return found[0]
         found = list(control.finditer(after.rstrip()))[-1]  # Kimi K3 closes parts of a turn before the turn
         return found[0] if found.end() == len(after.rstrip()) else None
-    if found:
-        return found[0]
     if not MARKER.fullmatch(after.strip()):
         return None
     _add_tokens(tokenizer, [after.strip()])

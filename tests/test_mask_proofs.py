@@ -1,0 +1,210 @@
+"""Templates made to mislead one derivation of the mask: marks in the texts tell what two renderings do not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.chat_template import ChatTemplate
+from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.outlines import Outlines
+from stages.tokenize.plain_template import is_plain
+from tiny_tokenizer import TEXTS, make_tokenizer
+from tokenized_rows import WEATHER, call, chat_of, learned, reasons, row, talk, tokenize
+
+ASK = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+SAY = "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+LOOP = "{% for m in messages %}" + SAY + "{% endfor %}"
+CHATML = LOOP + ASK
+DROPS_SYSTEM = "{% for m in messages if m.role != 'system' %}" + SAY + "{% endfor %}" + ASK
+# The answer is quoted before the question as soon as it is there: two renderings alone would not see a difference.
+ECHOES = (
+    "{% for m in messages %}"
+    + SAY
+    + "{% endfor %}{% if messages[-1].role == 'assistant' %}{{ messages[0].content + '<|im_end|>' }}{% endif %}"
+    + ASK
+)
+SWAPS = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|im_start|>assistant\\n' + messages[loop.index0 - 1].content"
+    " + '<|im_end|>\\n' }}{% else %}" + SAY + "{% endif %}{% endfor %}" + ASK
+)
+# NVIDIA's way: without enable_thinking=false the prompt opens a thought that an answer without one never closes.
+OPENS_THOUGHT = LOOP.replace("+ m.content", "+ ('<think></think>' if m.role == 'assistant' else '') + m.content") + (
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + ('<think></think>' if enable_thinking is defined and "
+    "not enable_thinking else '<think>\\n') }}{% endif %}"
+)
+# Mistral's way: the system prompt stands in the last question, and nowhere once that is answered.
+SYSTEM_IN_LAST = (
+    "{% for m in messages if m.role != 'system' %}{{ '<|im_start|>' + m.role + '\\n' }}"
+    "{% if loop.last and m.role == 'user' %}{{ messages[0].content + '\\n\\n' }}{% endif %}{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
+    + ASK
+)
+ALWAYS_ASKS = LOOP + "{{ '<|im_start|>assistant\\n' }}"
+NEVER_ASKS = LOOP
+TWO_TURNS = (
+    LOOP.replace(
+        "+ '<|im_end|>\\n'",
+        "+ ('<|im_end|>\\n<|im_start|>assistant\\n...' if m.role == 'assistant' else '') + '<|im_end|>\\n'",
+    )
+    + ASK
+)
+PARTS = LOOP.replace("m.content", "m.content[0].text") + ASK
+TEXT_ARGUMENTS = (
+    "{{ tools | tojson }}{% for m in messages %}{% if m.tool_calls %}{{ '<|im_start|>assistant\\n' + m.tool_calls[0].function.name "
+    "+ ' ' + m.tool_calls[0].function.arguments + '<|im_end|>\\n' }}{% else %}" + SAY + "{% endif %}{% endfor %}" + ASK
+)
+NEEDS_IDS = (
+    "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}"
+    "{{ m.tool_calls | tojson }}{% elif m.role == 'tool' %}{{ m.tool_call_id + m.name }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK
+)  # fmt: skip
+LOOKS = "{% for m in messages %}{% if '<think>' in m.content %}{{ '!' }}{% endif %}" + SAY + "{% endfor %}" + ASK
+SYSTEM = talk("r", "Hi", "No.", system="a")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tokenizer(tmp_path_factory.mktemp("tokenizer"), texts=[*TEXTS, "\n\n \n\n"])
+
+
+@pytest.fixture
+def jinja(tmp_path: Path) -> Any:
+    def write(text: str) -> str:
+        path = tmp_path / "made.jinja"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("given_row", "template", "reason"),
+    [
+        (SYSTEM, DROPS_SYSTEM, "dropped_system"),  # an "a" stands in the text, but it is not this one
+        (talk("r", "Hi", "Hi"), SWAPS, "content_changed"),  # the question's text where the answer's should be
+        (talk("r", "Hi", "No."), TWO_TURNS, "no_end_token"),  # a server would stop at the first end token
+        (talk("r", "Hi", "No."), NEVER_ASKS.replace("<|im_end|>", ""), "no_end_token"),
+    ],
+)
+def test_what_only_looks_right_is_refused(
+    given_row: dict[str, Any], template: str, reason: str, jinja: Any, tokenizer: Path
+) -> None:
+    assert reasons(tokenize(tokenizer, given_row, template=jinja(template))) == {"r": reason}
+
+
+def test_text_that_a_template_writes_after_the_answer_is_never_learned(jinja: Any, tokenizer: Path) -> None:
+    template = jinja(ECHOES)
+    made = tokenize(tokenizer, talk("r", "Hi", "No."), template=template)
+    assert learned(made, chat_of(tokenizer, template=template)) in ([], [("r", 0, ["No.<|im_end|>"])])
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (ALWAYS_ASKS, ["No.<|im_end|>"]),
+        (NEVER_ASKS, ["<|im_start|>assistant\nNo.<|im_end|>"]),
+        (PARTS, ["No.<|im_end|>"]),
+    ],
+)
+def test_odd_prompts_are_learned_from_as_they_are_served(
+    template: str, expected: list[str], jinja: Any, tokenizer: Path
+) -> None:
+    path = jinja(template)
+    made = tokenize(tokenizer, talk("r", "Hi", "No."), template=path)
+    assert learned(made, chat_of(tokenizer, template=path)) == [("r", 0, expected)]
+
+
+def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(jinja: Any, tokenizer: Path) -> None:
+    template = jinja(OPENS_THOUGHT)
+    made = tokenize(tokenizer, talk("r", "Hi", "No.", "Sure?", "Yes."), template=template)
+    assert learned(made, chat_of(tokenizer, template=template)) == [("r", 0, ["No.<|im_end|>", "Yes.<|im_end|>"])]
+    assert made.examples["prompt_settings"].to_list() == ['{"enable_thinking": false}']
+
+
+def test_an_answer_behind_a_prompt_that_is_rewritten_stands_behind_the_prompt_as_served(
+    jinja: Any, tokenizer: Path
+) -> None:
+    template = jinja(SYSTEM_IN_LAST)
+    rows = [talk("r", "Hi", "No.", "Sure?", "Yes.", system="Be brief.")]
+    made, chat = tokenize(tokenizer, *rows, template=template), chat_of(tokenizer, template=template)
+    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, ["Yes.<|im_end|>"])]
+    assert made.examples["form"].to_list() == ["unrolled", "unrolled"]
+    for example, asked in zip(made.examples["input_ids"].to_list(), (2, 4), strict=True):
+        prompt = chat.prompt_ids(rows[0]["messages"][:asked])
+        assert example[: len(prompt)] == prompt
+        assert "Be brief." in chat.decode(prompt)
+
+
+@pytest.mark.parametrize("template", [TEXT_ARGUMENTS, NEEDS_IDS])
+def test_calls_are_put_into_the_form_that_the_template_reads(template: str, jinja: Any, tokenizer: Path) -> None:
+    path = jinja(template)
+    made = tokenize(tokenizer, WEATHER, template=path)
+    assert reasons(made) == {}
+    assert '"city"' in learned(made, chat_of(tokenizer, template=path))[0][2][0].replace("\\", "")
+
+
+def test_an_argument_that_a_template_leaves_out_refuses_the_call(jinja: Any, tokenizer: Path) -> None:
+    template = CHATML.replace("m.content +", "m.content + (m.tool_calls[0].function.name if m.tool_calls else '') +")
+    given_row = row(
+        "r", [{"role": "user", "content": "Add."}, {"role": "assistant", "content": "", "tool_calls": call("add")}]
+    )
+    told = row("s", [{"role": "user", "content": "Add."}, {"role": "assistant", "content": "", "tool_calls": call("add", a="one")}])  # fmt: skip
+    made = tokenize(tokenizer, given_row, told, template=jinja(template))
+    assert reasons(made) == {"s": "dropped_tool_call"}
+
+
+@pytest.mark.parametrize(
+    ("template", "plain"),
+    [
+        (CHATML, True),
+        (ALWAYS_ASKS, True),
+        ("{% set first = messages[0]['content'] | trim %}{% for m in messages[1:] %}{{ first ~ m.content.strip() }}{% endfor %}", True),
+        ("{% set ns = namespace(s='') %}{% for m in messages %}{% set ns.s = m.content or '' %}{{ ns.s }}{% endfor %}", True),
+        ("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}", True),
+        ("{% for m in messages %}{{ m.content if m.content is string and 'tool_calls' not in m else '' }}{% endfor %}", True),
+        (LOOKS, False),
+        ("{% for m in messages %}{{ m.content[:3] }}{% endfor %}", False),
+        ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", False),
+        ("{% for m in messages %}{{ m.content.split('x')[-1] }}{% endfor %}", False),
+        ("{% for m in messages %}{{ m | tojson }}{% endfor %}", False),
+        ("{{ messages | map(attribute='content') | join }}", False),
+        ("{% for m in messages %}{{ '%s' % m.content }}{% endfor %}", False),
+        ("{% for m in messages %}{% for part in m.content %}{{ part }}{% endfor %}{% endfor %}", False),
+        ("{% macro say(m) %}{{ m.content | length }}{% endmacro %}{% for m in messages %}{{ say(m) }}{% endfor %}", False),
+        ("{% for m in messages %}{% set c = m.content %}{% if c == 'x' %}!{% endif %}{{ c }}{% endfor %}", False),
+        ("{% for m in messages %}{% if m.content | length > 9 %}!{% endif %}{{ m.content }}{% endfor %}", False),
+        ("{% for m in messages %}{% if loop.changed(m.content) %}!{% endif %}{{ m.content }}{% endfor %}", False),
+        ("{% for m in messages %}{% for k in m.values() %}{{ k }}{% endfor %}{% endfor %}", False),
+        ("{% set ns = namespace(m=messages) %}{{ ns.m[0].content == 'x' }}", False),
+        ("{% for m in messages %}{{ {m.content: 1} }}{% endfor %}", False),
+        ("{% for m in messages %}{% filter upper %}{{ m.content }}{% endfilter %}{% endfor %}", False),
+        ("{% for m in messages %}{% set c %}{{ m.content }}{% endset %}{{ c }}{% endfor %}", False),
+        ("{% for m in messages %}{{ (m.content ~ 'x').startswith('a') }}{% endfor %}", False),
+    ],
+)  # fmt: skip
+def test_only_templates_that_insert_texts_are_taken_for_plain(template: str, plain: bool) -> None:
+    assert is_plain(ChatTemplate(template, {}).tree) is plain
+
+
+texts = st.text(st.sampled_from("aé \n\t😀<|>{}#"), max_size=6) | st.sampled_from(["Hi", " Hi\n", "\x0b", "<|im_end|>"])
+turns = st.lists(texts, min_size=1, max_size=5).map(lambda made: [*made, "x"] if len(made) % 2 else made)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(turns, min_size=1, max_size=5),
+    system=st.none() | texts,
+    template=st.sampled_from([*BUILTIN_TEMPLATES, SYSTEM_IN_LAST, ALWAYS_ASKS, DROPS_SYSTEM]),
+)
+def test_a_turn_that_is_filled_in_is_the_turn_that_is_rendered(
+    rows: list[list[str]], system: str | None, template: str, jinja: Any, tokenizer: Path
+) -> None:
+    name = template if template in BUILTIN_TEMPLATES else jinja(template)
+    talks = [talk(f"row {place}", *said, system=system) for place, said in enumerate(rows)]
+    filled_in = tokenize(tokenizer, *talks, template=name)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Outlines, "turn", lambda *_: None)
+        rendered = tokenize(tokenizer, *talks, template=name)
+    assert filled_in.examples.equals(rendered.examples)
+    assert filled_in.refused.equals(rendered.refused)
