@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from exact_gradients import by_hand, norm
 from stages.errors import ConfigError, DataError
 from stages.models import add_token_rows, load_model, quiet_peft
 from stages.train.optimizer import learning_rate
 from stages.train.stage import TrainParams
 from tiny_model import make_model
 from tiny_tokenizer import CHATML, make_tokenizer
-from tiny_training import BASE_DIGEST, Trained, digests, example, random_examples, train
+from tiny_training import BASE_DIGEST, Trained, arrays, digests, example, random_examples, train
 
 ROWS = random_examples(30)
 
@@ -169,6 +170,17 @@ def test_examples_count_as_often_as_they_repeat(base: Path, tmp_path: Path) -> N
     assert thrice.facts["total_tokens"] == 3 * once.facts["total_tokens"]
 
 
+def test_a_row_counts_by_its_weight_and_not_at_all_with_weight_zero(base: Path, tmp_path: Path) -> None:
+    settings = {"packs_per_step": 100, "max_steps": 1}
+    rows = [row | {"weight": float(number % 3)} for number, row in enumerate(ROWS)]
+    weighted = train(tmp_path / "weighted", base, rows, **settings)
+    counted = [row for row in rows if row["weight"] and row["split"] == "train"]
+    expected = by_hand(load_model(base), arrays(counted))
+    assert weighted.log["loss"][0] == pytest.approx(expected.loss, rel=1e-6)
+    assert weighted.log["grad_norm"][0] == pytest.approx(norm(expected), rel=1e-5)
+    assert weighted.facts["train_examples"] == len(counted)
+
+
 def test_generation_stops_where_the_data_does(full: Trained, lora: Trained) -> None:
     end, text_end = (CHATML.index(token) for token in ("<|im_end|>", "<|endoftext|>"))
     for folder in (full.model, lora.adapter):
@@ -244,6 +256,8 @@ REFUSALS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], type[Exception],
     "no train rows": ([example("a", [5, 6, 7], split="validation")], {}, DataError, "none of split train has a token to learn"),
     "unknown token": ([*ROWS, example("odd", [5, 4000, 7])], {}, DataError, r"token id 4000 .* odd \(1 rows\)"),
     "too long": ([*ROWS, example("long", [5] * 600)], {}, DataError, r"longest has 600 tokens and the model 512.* long \(1 rows\)"),
+    "negative weight": ([*ROWS, example("odd", [5, 6, 7], weight=-1.0)], {}, DataError, r"weight of 1 rows is negative or no number \(odd\)"),
+    "weight is no number": ([*ROWS, example("odd", [5, 6, 7], weight=float("nan"))], {}, DataError, r"no number \(odd\)"),
     "no validation rows": (
         [example("a", [5, 6, 7])], {"early_stopping_patience": 1, "validate_every_steps": 1}, ConfigError, "no example is of split validation",
     ),

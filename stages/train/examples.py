@@ -46,6 +46,14 @@ def read_examples(folder: Path, objective: str, split: str) -> Examples:
     rows = pl.scan_parquet(parts).filter(pl.col("split") == split).sort("row_id", "turn").collect()
     mask = pl.col("loss_mask") if objective == "sft" else pl.col("input_ids").list.eval(pl.lit(1, pl.Int8))
     rows = rows.with_columns(loss_mask=mask, weight=pl.col("weight") if "weight" in rows.columns else pl.lit(1.0))
+    odd = rows.filter(~pl.col("weight").is_between(0, float("inf"), closed="left"))["row_id"].unique(
+        maintain_order=True
+    )
+    if len(odd):
+        raise DataError(
+            f"examples: the weight of {len(odd):,} rows is negative or no number ({', '.join(odd[:NAMED])}); "
+            f"correct the column weight, where 1 counts once and 0 not at all"
+        )
     return from_table(rows.filter(pl.col("loss_mask").list.slice(1).list.sum() > 0, pl.col("weight") > 0))
 
 
