@@ -6,11 +6,9 @@
 A Llama of hidden size 256 with 4 layers and 50,260 tokens, random weights, tied output matrix, float32, AdamW, gradients
 cut at 1, a learning rate of 1e-3 that falls linearly, LoRA of rank 16 on all linear layers. TRL has its best settings on
 a CPU: packs without padding, its loss that makes logits in chunks, no gradient checkpointing, fused AdamW, no logging and
-no saving. Each is a process of its own, in turns; the first
-two steps of each are not timed, and neither are preparation, loading and saving. Temper is the train stage's own job, with its
-proofs before the first step and its checkpoints. `loss apart` is the largest relative difference of a step's loss: the
-same for full training but for rounding; adapters start from other random numbers. Prints one Markdown table with
-medians. Needs `uv` for TRL's environment.
+no saving. Each is a process of its own, in turns; the first two steps are not timed, nor are preparation, loading and saving.
+Temper is the train stage's own job, with its proofs before the first step and its checkpoints. `loss apart` is the
+largest relative difference of a step's loss. Prints one Markdown table with medians. Needs `uv` for TRL's environment.
 """
 
 import argparse
