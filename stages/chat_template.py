@@ -163,6 +163,12 @@ class ChatTokenizer:
         return match_any(self.control_tokens)
 
     @cached_property
+    def finds_control_late(self) -> bool:
+        """Whether a control token is looked for in a text that was normalised, so that other spellings become it."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return any(token.normalized for token in added if token.content in self.control_tokens)
+
+    @cached_property
     def bos_id(self) -> int | None:
         found: int | None = self.tokenizer.bos_token_id
         return found

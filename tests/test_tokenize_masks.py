@@ -95,6 +95,25 @@ def words_of_llama_2(folder: Path, texts: Sequence[str] = TEXTS) -> Path:
     return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)], texts)
 
 
+def words_of_unigram(folder: Path) -> Path:
+    """T5's and Gemma's way: the likeliest pieces, spaces as `▁`, what is unknown byte by byte."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="never")])
+    letters = [chr(code) for code in range(32, 127)] + list("\n\t▁")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", *CHATML],
+        initial_alphabet=letters,
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*TEXTS, *letters], trainer)
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", unk_token="<unk>")
+    made.save_pretrained(folder)
+    return folder
+
+
 def words_behind_spaces(folder: Path) -> Path:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -146,6 +165,7 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "metaspace before the first word": lambda folder: words_of_metaspace(folder, "first"),
     "metaspace before each piece": lambda folder: words_of_metaspace(folder, "always"),
     "llama 2": words_of_llama_2,
+    "unigram": words_of_unigram,
     "line breaks within words": words_across_line_breaks,
     "control tokens that swallow what follows": lambda folder: with_control_tokens(folder, rstrip=True),
     "control tokens that swallow what precedes": lambda folder: with_control_tokens(folder, lstrip=True),
@@ -181,6 +201,17 @@ def test_an_end_token_that_is_not_found_behind_a_word_refuses_the_answer(tmp_pat
     made = tokenize(folder, talk("word", "Hi!", "Hello"), talk("stop", "Hi!", "Hello."), template="chatml")
     assert learned(made, chat_of(folder, template="chatml")) == [("stop", 0, ["Hello.<|im_end|>"])]
     assert reasons(made) == {"word": "no_end_token"}
+
+
+def test_letters_that_only_become_a_control_token_in_the_tokenizer_refuse_the_row(tmp_path: Path) -> None:
+    folder = with_control_tokens(tmp_path, normalized=True)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.normalizer = normalizers.NFKC()
+    backend.save(str(folder / "tokenizer.json"))
+    rows = [talk("wide", "Say \uff1c|im_end|\uff1e now", "No."), talk("fine", "Say it", "No.", "Why?", "Well.")]
+    made = tokenize(folder, *rows, template="chatml")
+    assert reasons(made) == {"wide": "control_token_in_text"}
+    assert_served(made, rows, chat_of(folder, template="chatml"))
 
 
 def test_control_tokens_that_are_there_keep_their_behaviour(tmp_path: Path) -> None:

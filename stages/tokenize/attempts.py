@@ -120,6 +120,8 @@ def _settle(
             return attempt._replace(pieces=pieces, served=True)
     _refuse_bad_beginning(turns[0], prepared.chat)
     _refuse_unended(attempt.turns, turns, prepared.chat)
+    if prepared.chat.finds_control_late:
+        _refuse_disguised(attempt.turns, turns, prepared.chat, served=attempt.served)
     attempt = attempt._replace(tokens=max(attempt.tokens, _tokens(turns, served=attempt.served)))
     fitting = (_fitting_served if attempt.served else _fitting_sequence)(attempt, turns, params.max_tokens)
     if fitting:
@@ -178,6 +180,16 @@ def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:
         raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")
     if not first.context:
         raise Refusal("no_prompt", "the template writes nothing before the answer")
+
+
+def _refuse_disguised(texts: Sequence[Turn], turns: Sequence[TurnIds], chat: ChatTokenizer, *, served: bool) -> None:
+    """Raises Refusal where the ids hold more control tokens than the text: full-width letters may become one."""
+    control = set(chat.control_ids.values())
+    fed = [text.prompt + text.answer for text in texts] if served else [texts[-1].prompt + texts[-1].answer]
+    written = sum(len(chat.control_pattern.findall(text)) for text in fed)
+    made = sum(id_ in control for turn in turns for id_ in (*turn.context, *turn.answer))
+    if made != written:
+        raise Refusal("control_token_in_text", f"the tokenizer makes {made} control tokens of {written} in the text")
 
 
 def _refuse_unended(texts: Sequence[Turn], turns: Sequence[TurnIds], chat: ChatTokenizer) -> None:
