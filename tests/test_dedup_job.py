@@ -116,7 +116,7 @@ def test_only_what_new_rows_touch_is_compared_again(tmp_path: Path, monkeypatch:
     rows, _ = planted(100, seed=6)
     rows = with_content(rows)
     expected, facts = run(tmp_path / "all" / "run", rows)
-    assert not facts["updated"]
+    assert not facts["carried_over"]
     run(tmp_path / "first", rows[:-5])
     compared = []
     among = Comparison.match_among
@@ -124,7 +124,7 @@ def test_only_what_new_rows_touch_is_compared_again(tmp_path: Path, monkeypatch:
         Comparison, "match_among", lambda self, rows: compared.append(int(rows.sum())) or among(self, rows)
     )
     tables, facts = run(tmp_path / "second", rows)
-    assert facts["updated"]
+    assert facts["carried_over"]
     assert sum(compared) <= 10
     assert all(tables[name].equals(expected[name]) for name in expected)
 
@@ -133,9 +133,23 @@ def test_what_was_found_with_other_values_is_not_carried_over(tmp_path: Path) ->
     rows = with_content(planted(60, seed=6)[0])
     run(tmp_path / "first", rows)
     tables, facts = run(tmp_path / "second", rows, min_similarity=0.95)
-    assert not facts["updated"]
+    assert not facts["carried_over"]
     expected, _ = run(tmp_path / "fresh" / "run", rows, min_similarity=0.95)
     assert all(tables[name].equals(expected[name]) for name in expected)
+
+
+def test_nothing_is_carried_over_when_what_is_template_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update, "MOST_NEW", 1.0)
+    preamble = random_text(0, 60)
+    alike = [row(f"r{i}", f"{preamble} {random_text(i + 1, 4)}", random_text(-i - 1, 3)) for i in range(70)]
+    rows = with_content(alike)
+    some, facts = run(tmp_path / "first", rows[:20])
+    assert some["duplicates"].height > 10
+    tables, facts = run(tmp_path / "second", rows)
+    assert not facts["carried_over"]
+    assert tables["duplicates"].is_empty()
 
 
 def test_rows_without_content_id_are_never_taken_for_known_ones(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Sketches the rows that were not met before, decides on all of them, and writes both tables part by part."""
+"""Sketches the rows that were not met before, decides on all of them, and writes both tables part by part.
+
+What outlives a run in its cache: sketches (`sketch_book`) and what was found (`settled`), from which `update` starts.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -68,7 +71,7 @@ def divide(
         comparison = comparison_of(corpus, params)
         settled = settled_of(folder, book.pages, comparison)
         found = updated(comparison, settled) if settled else None
-        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched, "updated": found is not None}
+        facts = {"rows_sketched": sketched, "rows_known": corpus.rows - sketched, "carried_over": found is not None}
         found = found or matches_of(comparison)
         keep(folder, book.pages, comparison, found)
         book.drop_unused(corpus.by_sketch(np.ones(corpus.rows, dtype=np.bool_)))
