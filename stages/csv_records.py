@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from stages.byte_stream import Damage, lines
@@ -22,7 +23,7 @@ def delimiter_of(header: bytes) -> str:
 def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
     """(byte offset, row as a dict by header name) per row, Damage for one that cannot be read; blank lines are no rows.
 
-    Quoted fields may hold line ends. Raises Damage `invalid_header` when the first line is no header.
+    Quoted fields may hold line ends. Raises Damage `invalid_header` when the first line is no header, or names a column twice.
     """
     rows = _Lines(chunks, max_record_bytes)
     names: list[str] | None = None
@@ -38,6 +39,8 @@ def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
             raise Damage("invalid_header", f"the header line cannot be read: {row.detail}")
         else:
             names = [name.strip() for name in row]
+            if doubled := [name for name, count in Counter(names).items() if name and count > 1]:
+                raise Damage("invalid_header", f"column {doubled[0]!r} stands twice in the header")
 
 
 class _LostRow(Exception):

@@ -46,7 +46,7 @@ KNOWN_COLUMNS = frozenset(
     ]
 )
 BATCH_VALUES = 4_096
-BATCH_BYTES = 1 << 24
+BATCH_CHARS = 1 << 24
 MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
 
 Found = tuple[int, object]
@@ -133,19 +133,34 @@ def is_cut_in_blocks(file: SourceFile) -> bool:
 
 def _batches(values: Iterator[Found]) -> Iterator[list[Found]]:
     """Neighbouring values, few enough and short enough to be held in memory; those before damage come before it."""
-    batch: list[Found] = []
+    batch, chars = list[Found](), 0
     try:
         for offset, value in values:
             batch.append((offset, value))
-            if len(batch) >= BATCH_VALUES or offset - batch[0][0] > BATCH_BYTES:
+            chars += _chars(value)
+            if len(batch) >= BATCH_VALUES or chars > BATCH_CHARS:
                 yield batch
-                batch = []
+                batch, chars = [], 0
     except Damage:
         if batch:
             yield batch
         raise
     if batch:
         yield batch
+
+
+def _chars(value: object) -> int:
+    """Characters of all texts in a value, which offsets do not tell: a page of Parquet may unpack to any number."""
+    total, waiting = 0, [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                total += len(text)
+            case dict() as fields:
+                waiting.extend(fields.values())
+            case list() as parts:
+                waiting.extend(parts)
+    return total
 
 
 def _form_of_file(head: bytes, name: str) -> tuple[Form, int]:

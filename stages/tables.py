@@ -16,6 +16,7 @@ from stages.schema import Schema, check_table, conform
 
 BATCH_ROWS = 50_000  # read at once while rows are divided into parts
 PART_ROWS = 100_000  # bounds the memory of writing and checking one part
+PART_BYTES = 1 << 26  # the same where rows are long, and their length is known
 
 
 def read_table(folder: Path) -> pl.LazyFrame:
@@ -32,9 +33,17 @@ def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, 
     return write_parts(_divided(spool, cuts, folder), schema, folder)
 
 
-def cuts_of(keys: pl.Series) -> pl.Series:
-    """The first key of each part but the first, given those of all rows."""
-    return keys.sort(nulls_last=False).gather_every(PART_ROWS).unique(maintain_order=True)[1:]
+def cuts_of(keys: pl.Series, sizes: pl.Series | None = None) -> pl.Series:
+    """The first key of each part but the first, given the keys of all rows, and their bytes where somebody knows them."""
+    if sizes is None:
+        return keys.sort(nulls_last=False).gather_every(PART_ROWS).unique(maintain_order=True)[1:]
+    order = keys.arg_sort(nulls_last=False)
+    before = sizes.gather(order).cum_sum() - sizes.gather(order)
+    starts, start = list[int](), 0
+    while start < len(keys):
+        starts.append(start)
+        start = min(start + PART_ROWS, max(start + 1, int(before.search_sorted(before[start] + PART_BYTES))))
+    return keys.gather(order).gather(starts).unique(maintain_order=True)[1:]
 
 
 def write_parts(ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path) -> dict[str, int]:

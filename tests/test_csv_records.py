@@ -7,6 +7,8 @@ import pytest
 
 from record_files import faults, read, values
 from shared_data import shared_data
+from stages.records import BrokenRecord, read_records
+from stages.source_files import SourceFile
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,12 @@ def test_a_quote_that_stays_open_before_rows_with_bare_quotes_costs_one_row(tmp_
     records = read(tmp_path, 'question,answer\nq,"never closed\n' + 'q,a "b" c\n' * 50, "data.csv")
     assert faults(records) == [(0, "invalid_quoting")]
     assert values(records) == [{"question": "q", "answer": 'a "b" c'}] * 50
+
+
+def test_a_column_that_is_named_twice_makes_no_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question,question,answer,,\na,b,c,,\n")
+    found = list(read_records(SourceFile("here", "a.csv", tmp_path / "a.csv", "")))
+    assert [(record.index, record.reason) for record in found if isinstance(record, BrokenRecord)] == [
+        (None, "invalid_header")
+    ]
+    assert len(found) == 1

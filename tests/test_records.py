@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from record_files import faults, read, values
 from shared_data import shared_data
-from stages.records import read_records
+from stages.records import MAX_RECORD_BYTES, TEXT_CHARS, read_blocks, read_records
 from stages.source_files import SourceFile, list_source_files
 
 ROWS: list[dict[str, Any]] = [
@@ -295,3 +295,11 @@ def test_links_pipes_and_files_that_vanished_are_never_opened(tmp_path: Path) ->
 def test_lines_that_are_lists_of_messages_are_records(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     assert values(read(tmp_path, f"{json.dumps(messages)}\n" * 2, "data.jsonl")) == [messages, messages]
+
+
+def test_rows_that_unpack_to_much_come_a_few_at_a_time(tmp_path: Path) -> None:
+    texts = [f"{number}" + "x" * (6 << 20) for number in range(7)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "made.parquet", row_group_size=2, compression="zstd")
+    file = SourceFile("here", "made.parquet", tmp_path / "made.parquet", "")
+    units = read_blocks(file, max_record_bytes=MAX_RECORD_BYTES, text_chars=TEXT_CHARS)
+    assert [len(unit) for unit in units if isinstance(unit, list)] == [3, 3, 1]

@@ -108,3 +108,12 @@ def test_piles_without_rows_make_a_table_without_rows(tmp_path: Path) -> None:
     Piles.make(tmp_path / "piles", cuts_of(SCHEMA.empty()["row_id"]))
     (tmp_path / "out").mkdir()
     assert write_parts(take(tmp_path / "piles"), SCHEMA, tmp_path / "out") == {"part-00000.parquet": 0}
+
+
+def test_parts_of_long_rows_hold_fewer_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PART_ROWS", 4)
+    monkeypatch.setattr(tables, "PART_BYTES", 10)
+    keys = pl.Series("row_id", list("hgfedcba"))
+    assert cuts_of(keys).to_list() == ["e"]
+    assert cuts_of(keys, pl.Series([1] * 8)).to_list() == ["e"]
+    assert cuts_of(keys, pl.Series([1, 1, 1, 1, 30, 6, 4, 1])).to_list() == ["d", "e"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stages.ingest.content_id import content_digests, lists_of
@@ -13,6 +14,7 @@ from stages.records import BrokenRecord, Record
 from stages.schema import load_schema
 
 ID_WORDS = ("id_high", "id_low")  # the content id, until the whole source is known
+SIZE = "bytes"  # tells how much memory the rows of a part will take
 FEATURES: dict[str, Any] = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String)}
 TURN_TYPES: dict[str, Any] = dict.fromkeys(Turn._fields, pl.String)
 
@@ -43,15 +45,24 @@ def _frame(rows: list[tuple[object, ...]], types: dict[str, Any]) -> pl.DataFram
 
 
 def conversation_table(parts: list[Columns]) -> pl.DataFrame:
-    """The content id in two words, record, messages, tools, task and repairs; rows in the order they are given in."""
+    """The content id in two words, the bytes of the texts, record, messages, tools, task and repairs; rows in the order they are given in."""
     turns = pl.concat([part.turns for part in parts], rechunk=True)
     rows = pl.concat([part.rows for part in parts], rechunk=True)
     ends = np.cumsum([0, *(length for part in parts for length in part.lengths)], dtype=np.int64)
     messages = lists_of(turns.to_struct(), ends, "messages")
     words = content_digests(turns, ends, rows["tools"])
     ids = [pl.Series(name, words[:, number].copy(), dtype=pl.UInt64) for number, name in enumerate(ID_WORDS)]
-    return pl.DataFrame([*ids, rows["record"], messages,
+    return pl.DataFrame([*ids, _sizes(turns, ends), rows["record"], messages,
                          rows["tools"], rows["task"], rows["repairs"]])  # fmt: skip
+
+
+def _sizes(turns: pl.DataFrame, ends: npt.NDArray[np.int64]) -> pl.Series:
+    """Bytes of the texts in each conversation's turns."""
+    texts = (pl.col(name).str.len_bytes().fill_null(0) for name in TURN_TYPES)
+    total = np.concatenate(
+        [[0], turns.select(pl.sum_horizontal(texts).cast(pl.Int64).cum_sum()).to_series().to_numpy()]
+    )
+    return pl.Series(SIZE, np.diff(total[ends]), dtype=pl.Int64)
 
 
 class Quarantined:

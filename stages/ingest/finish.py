@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stages.ingest.content_id import Words, hex_ids, row_masks, words_of
-from stages.ingest.conversation_table import ID_WORDS
+from stages.ingest.conversation_table import ID_WORDS, SIZE
 from stages.ingest.parts import Parsed, Part
 from stages.piles import Piles
 from stages.schema import load_schema
@@ -19,9 +19,10 @@ from stages.source_files import SourceFile
 from stages.tables import cuts_of
 
 ROWS_TOGETHER = 50_000
+BYTES_TOGETHER = 1 << 25
 MIN_ROWS_TO_SHARE = 500_000  # below this, starting processes, had nothing to be read, takes longer than the work
 
-NO_WORDS = dict.fromkeys(ID_WORDS, pl.UInt64)
+KNOWN = {**dict.fromkeys(ID_WORDS, pl.UInt64), SIZE: pl.Int64}  # columns of a part that take the whole source together
 
 Numbers = npt.NDArray[np.int64]
 
@@ -36,6 +37,7 @@ class Rows(NamedTuple):
     file_sha256: str | None
     first_record: int
     row_ids: Words
+    sizes: Numbers  # bytes of each row
 
 
 class Finishing(NamedTuple):
@@ -54,8 +56,10 @@ def write_rows(
     where the parts of their table will be, what was set aside as Parquet files."""
     rows = list(_all_rows(read))
     total = sum(len(one.row_ids) for one in rows)
-    first_words = np.concatenate([one.row_ids[:, 0] for one in rows]) if rows else np.empty(0, dtype=np.uint64)
-    piles = Piles.make(conversations, hex_ids(cuts_of(pl.Series(first_words)).to_numpy(), "row_id"))
+    first_words, sizes = (
+        pl.concat(map(pl.Series, of_all)) for of_all in ([r.row_ids[:, 0] for r in rows], [r.sizes for r in rows])
+    )
+    piles = Piles.make(conversations, hex_ids(cuts_of(first_words, sizes).to_numpy(), "row_id"))
     finishings = [Finishing(n, together, piles, quarantined) for n, together in enumerate(_together(rows))]
     if pool and total >= MIN_ROWS_TO_SHARE:
         for future in as_completed([pool.submit(finish, finishing) for finishing in finishings]):
@@ -80,12 +84,12 @@ def _all_rows(read: Sequence[tuple[SourceFile, Parsed]]) -> Iterator[Rows]:
             firsts = accumulate((part.records for part in parsed.parts), initial=0)
             for part, first in zip(parsed.parts, firsts, strict=False):
                 origin = (_utf8(source), _utf8(file.name), file.sha256 or None)
-                yield Rows(part, parsed.folder, *origin, first, next(row_ids))
+                yield Rows(part, parsed.folder, *origin, first, *next(row_ids))
 
 
-def _row_ids(source: str, parts: Sequence[Path | None]) -> list[Words]:
-    """For each part of a source, the ids of its rows."""
-    ids = [pl.read_ipc(part, columns=list(ID_WORDS)) if part else pl.DataFrame(schema=NO_WORDS) for part in parts]
+def _row_ids(source: str, parts: Sequence[Path | None]) -> list[tuple[Words, Numbers]]:
+    """For each part of a source, the ids of its rows and their bytes."""
+    ids = [pl.read_ipc(part, columns=list(KNOWN)) if part else pl.DataFrame(schema=KNOWN) for part in parts]
     ends = np.cumsum([table.height for table in ids])[:-1]
     every = pl.concat(ids)
     content = words_of(every, ID_WORDS)
@@ -95,7 +99,7 @@ def _row_ids(source: str, parts: Sequence[Path | None]) -> list[Words]:
         numbers, which = np.unique(repeated["occurrence"].to_numpy(), return_inverse=True)
         rows = repeated["row"].to_numpy()
         made[rows] = content[rows] ^ row_masks(source, numbers)[which]
-    return np.split(made, ends)
+    return list(zip(np.split(made, ends), np.split(every[SIZE].to_numpy(), ends), strict=True))
 
 
 def _repeated(every: pl.DataFrame, parts: Sequence[Path | None], ends: Numbers) -> pl.DataFrame:
@@ -128,13 +132,14 @@ def _utf8(name: str) -> str:
 
 def _together(rows: Iterable[Rows]) -> Iterator[list[Rows]]:
     gathered: list[Rows] = []
-    count = 0
+    count, size = 0, 0
     for one in rows:
         gathered.append(one)
         count += one.part.rows + sum(one.part.reasons.values())
-        if count >= ROWS_TOGETHER:
+        size += int(one.sizes.sum())
+        if count >= ROWS_TOGETHER or size >= BYTES_TOGETHER:
             yield gathered
-            gathered, count = [], 0
+            gathered, count, size = [], 0, 0
     if gathered:
         yield gathered
 
