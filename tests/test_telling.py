@@ -133,6 +133,18 @@ def test_answers_are_given_so_often_and_change_nothing(
     assert looked[0]["system/system_memory_usage_megabytes"] > 0
 
 
+def test_answers_that_fail_do_not_stop_training(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("stages.train.samples._generate", fail)
+    trained = train(tmp_path, base, ROWS, max_steps=2, sample_every_steps=1)
+    assert trained.facts["steps"] == 2
+    assert "answering prompts failed, and training goes on: CUDA out of memory" in caplog.text
+
+
 def test_one_dense_line_says_it_all(base: Path, tmp_path: Path) -> None:
     bench, said = lend(tmp_path / "scratch"), []
     object.__setattr__(bench, "progress", lambda done, total, unit, **facts: said.append((done, total, unit, facts)))

@@ -1,7 +1,9 @@
 """What a training says while it runs: a line, metrics, rows with unusual losses, and answers to a few prompts."""
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -18,6 +20,8 @@ from stages.train.position import Position, StepFacts
 from stages.train.samples import Sample, Sampler, told
 from stages.train.spikes import SpikeWatch
 from stages.train.team import Team
+
+logger = logging.getLogger(__name__)
 
 
 class MetricsLog(Protocol):
@@ -50,7 +54,8 @@ class Teller:
     def losses(self, step: int, batches: Sequence[Batch], losses: Tensor) -> None:
         """Looks at the loss sums of a step's batches."""
         if self.team.is_main:
-            self.spikes.look(step, batches, losses)
+            with _never_stopping("looking for rows with unusual losses"):
+                self.spikes.look(step, batches, losses)
 
     def row(self, step: int, row: Mapping[str, float | None]) -> None:
         """A row of training_log, and what the machine does."""
@@ -70,8 +75,9 @@ class Teller:
     def answers(self, step: int) -> None:
         """What the model says now to the prompts."""
         if self.team.is_main and self.sampler is not None:
-            self.samples = self.sampler.answer(step)
-            self.log.text(f"samples/step-{step:08d}.txt", told(self.samples))
+            with _never_stopping("answering prompts"):
+                self.samples = self.sampler.answer(step)
+                self.log.text(f"samples/step-{step:08d}.txt", told(self.samples))
 
     def rate(self, tokens: float) -> float:
         """Tokens per second of this attempt."""
@@ -81,3 +87,12 @@ class Teller:
         """Held by this process: on the GPU at most so far, on the CPU now."""
         is_gpu = self.team.device.type == "cuda"
         return (torch.cuda.max_memory_allocated(self.team.device) if is_gpu else resident_bytes()) >> 20
+
+
+@contextmanager
+def _never_stopping(what: str) -> Iterator[None]:
+    """Inside, a model that cannot do more than train, or memory that does not suffice for more, is only warned about."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        logger.warning("%s failed, and training goes on: %s", what, str(error).split("\n")[0])
