@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from stages.models import attention_of, load_config
 from stages.tensor_files import TensorFolder
 
-BLOCK_ELEMENTS = 2**22  # of a matrix, read at once: 16 MiB in float32
+BLOCK_ELEMENTS = 2**21  # of a matrix, read at once: 8 MiB in float32
 
 
 def build_streamed(folder: Path, *, tokens: int) -> PreTrainedModel:

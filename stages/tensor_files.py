@@ -5,6 +5,7 @@ end. Source: the format's description in the safetensors repository. Read by `pr
 mapping touches counts as memory of the process.
 """
 
+import ctypes
 import json
 import os
 import weakref
@@ -26,8 +27,20 @@ TYPES = {
     "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 NAMES = {dtype: name for name, dtype in TYPES.items()}
+M_MMAP_THRESHOLD = -3  # malloc.h
 PIECE_BYTES = 2**22  # copied at once
 LARGEST_HEADER = 100_000_000  # bytes; what the safetensors library reads at most
+
+
+def give_memory_back() -> None:
+    """From here on, blocks of a MiB and more go back to the system when they are freed.
+
+    glibc otherwise keeps ever larger ones for itself, and between small allocations they cannot be used again: five
+    layers of 2,048 read one after the other cost 190 MiB instead of 70.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, 2**20)
 
 
 class Place(NamedTuple):

@@ -6,13 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from peft import IA3Config, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -29,10 +26,9 @@ from transformers import (
 )
 
 from stages.adapters import load_adapted
-from stages.errors import ConfigError, DataError
+from stages.errors import ConfigError
 from stages.evaluate.answers import answer_prompts, greedy
-from stages.models import load_config, load_model, quiet_peft, weight_files
-from stages.tensor_files import TensorFile, TensorFolder, copied, write_tensors
+from stages.models import load_config, load_model, quiet_peft
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_methods import SMALL
 from tiny_model import make_config, make_model, save_model
@@ -178,6 +174,27 @@ def test_blocks_of_any_size_give_the_same(tmp_path: Path, base: Path, monkeypatc
         torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-7)
 
 
+# ---- trained on a base in four bits
+
+
+@pytest.mark.parametrize("with_examples", [True, False])
+def test_a_qlora_adapter_goes_into_the_better_of_both_bases(tmp_path: Path, with_examples: bool) -> None:
+    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"))
+    trained = train(tmp_path / "run", base, random_examples(20), method="qlora", max_steps=3)
+    model = merge(tmp_path, base, trained.adapter, tmp_path / "run" / "examples" if with_examples else None)
+    told = json.loads((model / "merge_certificate.json").read_text())
+    measure = "loss" if with_examples else "mean_kl"
+    assert told[f"{told['merged_into']}_base_{measure}"] == min(
+        told[f"{n}_base_{measure}"] for n in ("stored", "four_bit")
+    )
+    assert told["four_bit_base_mean_kl"] < 1e-6 < told["stored_base_mean_kl"]
+    ids = torch.arange(10, 30)[None]
+    with torch.no_grad():
+        quantised = None if told["merged_into"] == "four_bit" else False
+        expected = load_adapted(base, trained.adapter, torch.float32, quantised=quantised)(input_ids=ids).logits
+        torch.testing.assert_close(load_model(model)(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-4)
+
+
 # ---- what cannot be merged
 
 
@@ -221,42 +238,6 @@ def test_an_adapter_on_a_merged_model_with_new_tokens_merges_again(tmp_path: Pat
     config = json.loads((second.adapter / "adapter_config.json").read_text())
     assert not config["modules_to_save"]  # the tokens are not new any more
     assert_equals_peft(merge(tmp_path / "m2", tuned, second.adapter), tuned, second.adapter)
-
-
-# ---- files
-
-
-@given(st.data())
-@settings(max_examples=25, deadline=None)
-def test_the_library_reads_what_was_written_and_the_other_way_round(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.mktemp("files")
-    kinds = [torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]
-    shapes = data.draw(st.lists(st.lists(st.integers(0, 5), max_size=3), min_size=1, max_size=6))
-    tensors = {
-        f"é{number}": torch.from_numpy(np.arange(int(np.prod(shape))).reshape(shape)).to(
-            data.draw(st.sampled_from(kinds))
-        )
-        for number, shape in enumerate(shapes)
-    }
-    save_file(tensors, folder / "a.safetensors", {"format": "pt"})
-    file = TensorFile(folder / "a.safetensors")
-    write_tensors(folder / "b.safetensors", {n: copied(file, n) for n in file.places}, file.metadata, threads=2)
-    for path in (folder / "a.safetensors", folder / "b.safetensors"):
-        ours, theirs = TensorFile(path), load_file(path)
-        assert ours.places.keys() == theirs.keys() == tensors.keys()
-        for name, tensor in tensors.items():
-            assert torch.equal(theirs[name], tensor)
-            assert torch.equal(ours.rows(name), tensor)
-
-
-@pytest.mark.parametrize("size", [4, 20, 3000])
-def test_a_cut_file_is_refused(base: Path, tmp_path: Path, size: int) -> None:
-    (path,) = weight_files(base)
-    (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:size])
-    with pytest.raises(DataError, match="is damaged"):
-        TensorFolder([tmp_path / "cut.safetensors"])
 
 
 @pytest.mark.slow

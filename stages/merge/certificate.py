@@ -20,7 +20,7 @@ from stages.models import load_model, quiet_peft
 from stages.streamed_model import build_streamed, sources, stream
 from stages.tensor_files import TensorFolder
 
-LOGITS_AT_ONCE = 2**22  # numbers; both models' are in memory at once
+LOGITS_AT_ONCE = 2**21  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16
 SPLITS = ("validation", "test", "train")  # in this order: better what was not trained on
 
@@ -66,13 +66,16 @@ def choose_prompts(examples: Path | None, tokens: int, params: MergeParams) -> l
     return prompts
 
 
-def adapted_logits(base: Path, adapter: Path, tokens: int, prompts: Sequence[Tensor]) -> Iterator[Tensor]:
-    """What base and adapter say, in float32, without merging; PEFT's own arithmetic, prompts in groups."""
-    files = TensorFolder.of_model(base)
+def adapted_logits(
+    base: Path, adapter: Path, tokens: int, prompts: Sequence[Tensor], files: TensorFolder | None = None
+) -> Iterator[Tensor]:
+    """What base and adapter say, in float32, without merging; PEFT's own arithmetic. `files` may stand for the base's."""
+    is_stored, files = files is None, files or TensorFolder.of_model(base)
     model = build_streamed(base, tokens=tokens)
     named = sources(model, files)
     if named is None:
-        return _logits(load_adapted(base, adapter, torch.float32, tokens=tokens), prompts, tokens)
+        whole = load_adapted(base, adapter, torch.float32, tokens=tokens, quantised=not is_stored)
+        return _logits(whole, prompts, tokens)
     with quiet_peft():
         adapted = PeftModel.from_pretrained(model, str(adapter)).eval()
     stream(adapted, files, named)

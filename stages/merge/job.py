@@ -1,17 +1,22 @@
 """Merges: a base and its adapter in, one model with a certificate of equal logits out."""
 
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig
 
-from stages.adapters import read_adapter_config
+from stages.adapters import quantised_layers, read_adapter_config
 from stages.contract import Workbench
 from stages.errors import DataError
 from stages.merge.certificate import adapted_logits, allowed_difference, choose_prompts, compare, merged_logits
-from stages.merge.deltas import is_mergeable, read_adapter, why_not
-from stages.merge.embeddings import names_of, rows_after, settle_tied
+from stages.merge.changes import Replaced
+from stages.merge.deltas import Adapter, is_mergeable, read_adapter, why_not
+from stages.merge.embeddings import Names, names_of, rows_after, settle_tied
+from stages.merge.quantised import Candidate, FourBitFile, better, by_prompt, four_bit_folder, measure
 from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
 from stages.models import (
@@ -26,7 +31,7 @@ from stages.models import (
     weight_files,
 )
 from stages.storage import MANIFEST, write_json
-from stages.tensor_files import TensorFolder
+from stages.tensor_files import TensorFolder, give_memory_back
 
 CERTIFICATE = "merge_certificate.json"
 
@@ -39,27 +44,96 @@ def run(
     Raises ConfigError for an adapter that cannot be merged, and DataError when adapter and base do not fit each other or
     the merged model, read back, differs from them by more than is allowed.
     """
+    give_memory_back()
+    if params.unmergeable == "serve" and not is_mergeable(adapter):
+        load_config(base)
+        return serve_beside(base, adapter, model, workbench)
     with repeatable(params.cpu_threads):
-        config = load_config(base)
-        if params.unmergeable == "serve" and not is_mergeable(adapter):
-            return serve_beside(base, adapter, model, workbench)
-        names = names_of(config)
-        weights = TensorFolder.of_model(base)
-        read = read_adapter(adapter, names.transposed)
-        tokens = rows_after(read, names, config)
-        base_names = set(weights.file_of)
-        settled, is_tied = settle_tied(read, names, base_names)
-        added = {names.output_matrix} if names.is_tied and not is_tied else set()
-        matched = match_names(settled, base_names, names.inner_model, added)
-        roundings = write_merged(weights, matched, model, threads=params.cpu_threads)
-        write_settings(base, adapter, config, model, tokens=tokens, is_tied=is_tied)
-        copy_tokenizer(adapter if has_tokenizer(adapter) else base, model)
-        certificate = certify(base, adapter, examples, model, tokens=tokens, params=params)
+        work = _prepare(base, adapter, examples, params)
+        layers = quantised_layers(adapter)
+        certificate = _best_of_two(work, layers, model, workbench) if layers else _merge(work, work.weights, model)
     digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
-    stated = {"merged": True} | certificate | {"kind": read.kind, "rank": read.rank} | digests
-    rounding = {name: rounding._asdict() | {"share": rounding.share} for name, rounding in roundings.items()}
+    stated = {"merged": True, "kind": work.read.kind, "rank": work.read.rank} | certificate.stated | digests
+    rounding = {
+        name: rounding._asdict() | {"share": rounding.share} for name, rounding in certificate.roundings.items()
+    }
     write_json(model / CERTIFICATE, stated | {"rounding": rounding})
-    return certificate | _worst(roundings)
+    return certificate.stated | _worst(certificate.roundings)
+
+
+class Work(NamedTuple):
+    """What is merged, and how it is checked."""
+
+    base: Path
+    adapter: Path
+    weights: TensorFolder
+    names: Names
+    read: Adapter
+    tokens: int  # rows of embeddings of the merged model
+    prompts: list[Tensor]
+    is_text: bool  # the prompts are examples
+    params: MergeParams
+
+
+class Merged(NamedTuple):
+    """What is told about a merged model."""
+
+    stated: dict[str, object]
+    roundings: dict[str, Rounding]
+
+
+def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergeParams) -> Work:
+    config = load_config(base)
+    names, weights = names_of(config), TensorFolder.of_model(base)
+    read = read_adapter(adapter, names.transposed)
+    tokens = rows_after(read, names, config)
+    prompts = choose_prompts(examples, tokens, params)
+    return Work(base, adapter, weights, names, read, tokens, prompts, examples is not None, params)
+
+
+def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
+    """Writes the model whose base is `weights`, and proves it."""
+    base_names = set(weights.file_of)
+    settled, is_tied = settle_tied(work.read, work.names, base_names)
+    added = {work.names.output_matrix} if work.names.is_tied and not is_tied else set()
+    matched = match_names(settled, base_names, work.names.inner_model, added)
+    # What four bits made of a tensor is written even where the adapter changes nothing.
+    also = {
+        name: Replaced(file.places[name].shape, partial(file.rows, name))
+        for file in weights.files
+        if isinstance(file, FourBitFile)
+        for name in file.names & set(file.places) - set(matched.changes)
+    }
+    whole = matched._replace(changes={**matched.changes, **also})
+    roundings = write_merged(weights, whole, model, threads=work.params.cpu_threads)
+    write_settings(work.base, work.adapter, load_config(work.base), model, tokens=work.tokens, is_tied=is_tied)
+    copy_tokenizer(work.adapter if has_tokenizer(work.adapter) else work.base, model)
+    return Merged(certify(work, weights, model), roundings)
+
+
+def _best_of_two(work: Work, layers: list[str], model: Path, workbench: Workbench) -> Merged:
+    """Merges into the stored base and into what four bits made of it, and keeps the better model."""
+    four_bit = four_bit_folder(work.base, layers, work.names.inner_model, work.names.transposed)
+    trained = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, four_bit)
+    expected = by_prompt(trained, work.prompts)
+    merged: dict[str, Merged] = {}
+    candidates: dict[str, Candidate] = {}
+    for name, weights in (("stored", work.weights), ("four_bit", four_bit)):
+        folder = workbench.scratch / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        merged[name] = _merge(work, weights, folder)
+        found = by_prompt(merged_logits(folder, work.prompts, work.tokens), work.prompts)
+        candidates[name] = measure(expected, found, work.prompts, is_text=work.is_text)
+    chosen = better(candidates)
+    for path in sorted((workbench.scratch / chosen).iterdir()):
+        shutil.move(path, model / path.name)
+    bases = {
+        f"{name}_base_{what}": value
+        for name, candidate in candidates.items()
+        for what, value in (("mean_kl", candidate.to_trained.mean_kl), ("loss", candidate.loss))
+    }
+    return merged[chosen]._replace(stated=merged[chosen].stated | {"merged_into": chosen} | bases)
 
 
 def _worst(roundings: dict[str, Rounding]) -> dict[str, object]:
@@ -105,14 +179,13 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
-def certify(
-    base: Path, adapter: Path, examples: Path | None, model: Path, *, tokens: int, params: MergeParams
-) -> dict[str, object]:
+def certify(work: Work, weights: TensorFolder, model: Path) -> dict[str, object]:
     """The measured equality of the model on disk with base and adapter; DataError when it is not enough."""
-    prompts = choose_prompts(examples, tokens, params)
-    found = compare(adapted_logits(base, adapter, tokens, prompts), merged_logits(model, prompts, tokens))
-    dtype = load_config(base).dtype
-    allowed = allowed_difference(params, found, dtype if isinstance(dtype, torch.dtype) else torch.float32)
+    files = None if weights is work.weights else weights
+    expected = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, files)
+    found = compare(expected, merged_logits(model, work.prompts, work.tokens))
+    dtype = load_config(work.base).dtype
+    allowed = allowed_difference(work.params, found, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     if not found.max_logit_difference <= allowed:
         raise DataError(
             f"the merged model differs from base and adapter by up to {found.max_logit_difference:.3g} in a logit, more than "
@@ -122,7 +195,7 @@ def certify(
     return {
         **found._asdict(),
         "allowed_logit_difference": allowed,
-        "prompts": len(prompts),
-        "prompts_from": "fixed token ids" if examples is None else "examples",
+        "prompts": len(work.prompts),
+        "prompts_from": "examples" if work.is_text else "fixed token ids",
         "weights_precision": str(dtype).removeprefix("torch."),
     }
