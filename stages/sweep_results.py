@@ -108,10 +108,12 @@ def read_range_test(log: Sequence[tuple[float, float]]) -> RangeTest:
     lowest = min(range(len(smooth)), key=lambda place: smooth[place][1])
     falls = [
         ((after[1] - before[1]) / (math.log(after[0]) - math.log(before[0])), after[0])
-        for before, after in pairwise(smooth[: lowest + 1])
+        for before, after in pairwise(smooth[len(smooth) // 10 : lowest + 1])  # the first means rest on few steps
     ]
     steepest = min(falls)[1] if falls else smooth[0][0]
     beyond = [rate for rate, loss in smooth[lowest:] if loss >= 2 * smooth[lowest][1]]
+    if log[-1][1] > 4 * min(loss for _, loss in log):  # there the run stopped, before the mean could follow
+        beyond.append(log[-1][0])
     return RangeTest(tuple(smooth), steepest, beyond[0] if beyond else None)
 
 
