@@ -2,6 +2,7 @@
 
 import copy
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,26 @@ def test_a_process_that_dies_ends_the_training_with_a_message(base: Path, tmp_pa
     assert psutil.Process().children() == []
 
 
+# `--multi_gpu` only says that torchrun is to start them; without a GPU they find each other by gloo.
+LAUNCHER = [
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
 def launch(output: Path, base: Path, examples: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
     inputs = [text for name, path in (("base", base), ("examples", examples)) for text in ("--input", f"{name}={path}")]
     settings = [text for name, value in LAUNCHED.items() for text in ("--set", f"{name}={value}")]
@@ -121,14 +142,14 @@ def launch(output: Path, base: Path, examples: Path, *launcher: str) -> subproce
 
 
 @pytest.mark.slow
-def test_the_same_command_under_a_launcher_gives_the_same_bytes_and_finds_them_again(
+def test_the_same_command_under_accelerate_launch_gives_the_same_bytes_and_finds_them_again(
     base: Path, tmp_path: Path
 ) -> None:
     examples = sealed(tmp_path / "examples", "examples", ROWS)
-    torchrun = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517", "-m")
-    first = launch(tmp_path / "launched", base, examples, *torchrun)
+    launcher = ("accelerate.commands.launch", *LAUNCHER, "--main_process_port", str(free_port()), "-m")
+    first = launch(tmp_path / "launched", base, examples, *launcher)
     assert first.returncode == 0, first.stderr
-    again = launch(tmp_path / "launched", base, examples, *torchrun)
+    again = launch(tmp_path / "launched", base, examples, *launcher)
     assert again.returncode == 0, again.stderr
     assert "found, verified" in again.stdout
     by_itself = train(tmp_path / "own", base, ROWS, processes=2, **LAUNCHED)
@@ -141,6 +162,9 @@ def test_the_same_command_under_a_launcher_gives_the_same_bytes_and_finds_them_a
 def test_as_many_processes_as_were_launched(monkeypatch: pytest.MonkeyPatch, base: Path, tmp_path: Path) -> None:
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "127.0.0.1")):
         monkeypatch.setenv(name, value)
-    assert TrainParams().processes == 4
+    assert (TrainParams().processes, TrainParams().parallelism) == (4, "ddp")
+    with monkeypatch.context() as sharded:
+        sharded.setenv("ACCELERATE_USE_FSDP", "true")
+        assert TrainParams().parallelism == "fsdp2"
     with pytest.raises(ConfigError, match="4 processes were started and train has processes=2"):
         train(tmp_path, base, ROWS, processes=2)
