@@ -66,6 +66,15 @@ def test_many_dialects_stand_in_one_file(tmp_path: Path) -> None:
     assert made.conversations["record"].to_list() == list(range(1, len(DIALECTS) + 1))
 
 
+@pytest.mark.parametrize(("field", "off"), [("weight", 0), ("train", False)])
+def test_answers_that_the_source_keeps_out_of_the_loss_are_told(field: str, off: object, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    off_turns = [turns[0], turns[1] | {field: off}]
+    made = ingest_records([{"messages": [*off_turns, *turns]}, {"messages": turns}], tmp_path)
+    assert made.turns == [EXCHANGE * 2, EXCHANGE]
+    assert made.conversations["supervised"].to_list() == [[False, True], None]
+
+
 def test_a_bare_list_of_messages_is_a_conversation(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
     assert ingest_records([messages], tmp_path).turns == [EXCHANGE]

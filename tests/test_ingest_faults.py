@@ -62,7 +62,7 @@ from stages.ingest.unusable import ADVICE
         (chat(("user", [{"type": "dance"}]), ("assistant", "a")), "unknown_content_part", "messages[0].content[0]"),
         (chat(("user", "q"), ("function_call", "add(1)")), "invalid_tool_call", "messages[1].content"),
         ({**chat(("user", "q"), ("assistant", "a")), "tools": "add"}, "invalid_tools", "tools"),
-        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}, "excluded_turn", "messages[1].weight"),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}, "excluded_turn", "messages"),
     ],
 )  # fmt: skip
 def test_an_unusable_record_is_set_aside_with_reason_and_advice(

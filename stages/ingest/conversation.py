@@ -30,6 +30,7 @@ class Conversation(NamedTuple):
     tools: str | None = None  # JSON array
     task: str | None = None
     repairs: tuple[Repair, ...] = ()
+    supervised: tuple[bool, ...] | None = None  # of each answer whether it is to be learnt; None = all of them
 
 
 class Rules:

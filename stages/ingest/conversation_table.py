@@ -15,7 +15,8 @@ from stages.schema import load_schema
 
 ID_WORDS = ("id_high", "id_low")  # the content id, until the whole source is known
 SIZE = "bytes"  # tells how much memory the rows of a part will take
-FEATURES: dict[str, Any] = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String)}
+FEATURES: dict[str, Any] = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String),
+                            "supervised": pl.List(pl.Boolean)}  # fmt: skip
 TURN_TYPES: dict[str, Any] = dict.fromkeys(Turn._fields, pl.String)
 
 
@@ -31,11 +32,12 @@ def columns_of(conversations: Iterable[tuple[int, Conversation]]) -> Columns:
     """(record, conversation) pairs by column."""
     turns: list[Turn] = []
     lengths: list[int] = []
-    rows: list[tuple[int, str | None, str | None, tuple[str, ...] | None]] = []
+    rows: list[tuple[object, ...]] = []
     for record, conversation in conversations:
         turns.extend(conversation.turns)
         lengths.append(len(conversation.turns))
-        rows.append((record, conversation.tools, conversation.task, conversation.repairs or None))
+        repairs = conversation.repairs or None
+        rows.append((record, conversation.tools, conversation.task, repairs, conversation.supervised))
     return Columns(_frame(turns, TURN_TYPES), lengths, _frame(rows, FEATURES))  # type: ignore[arg-type]
 
 
@@ -45,7 +47,7 @@ def _frame(rows: list[tuple[object, ...]], types: dict[str, Any]) -> pl.DataFram
 
 
 def conversation_table(parts: list[Columns]) -> pl.DataFrame:
-    """The content id in two words, the bytes of the texts, record, messages, tools, task and repairs; rows in the order they are given in."""
+    """The content id in two words, the bytes of the texts, messages and FEATURES; rows in the order they are given in."""
     turns = pl.concat([part.turns for part in parts], rechunk=True)
     rows = pl.concat([part.rows for part in parts], rechunk=True)
     ends = np.cumsum([0, *(length for part in parts for length in part.lengths)], dtype=np.int64)
@@ -53,7 +55,7 @@ def conversation_table(parts: list[Columns]) -> pl.DataFrame:
     words = content_digests(turns, ends, rows["tools"])
     ids = [pl.Series(name, words[:, number].copy(), dtype=pl.UInt64) for number, name in enumerate(ID_WORDS)]
     return pl.DataFrame([*ids, _sizes(turns, ends), rows["record"], messages,
-                         rows["tools"], rows["task"], rows["repairs"]])  # fmt: skip
+                         *rows.drop("record")])  # fmt: skip
 
 
 def _sizes(turns: pl.DataFrame, ends: npt.NDArray[np.int64]) -> pl.Series:

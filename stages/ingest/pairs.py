@@ -200,5 +200,5 @@ def _columns(kept: pl.DataFrame) -> Columns:
         pl.lit(None, dtype=pl.String).alias(name) for name in list(TURN_TYPES)[2:]
     )
     task = pl.when(pl.col("task") != "").then("task") if "task" in kept.columns else pl.lit(None, dtype=pl.String)
-    nothing = [pl.lit(None, dtype=FEATURES[name]).alias(name) for name in ("tools", "repairs")]
+    nothing = [pl.lit(None, dtype=FEATURES[name]).alias(name) for name in ("tools", "repairs", "supervised")]
     return Columns(turns, [2] * count, kept.select("record", task.alias("task"), *nothing).select(list(FEATURES)))

@@ -1,7 +1,7 @@
 """Dialects with a list of turns: ShareGPT and OpenAI messages, with reasoning, tool calls and tool results."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
@@ -30,12 +30,27 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
         raise Unusable("no_turns", field, given)
     system = text_of(record, fields.get("system"))
     turns = [Turn("system", system)] if system and not (given and _role_name(given[0]) == "system") else []
+    learnt: dict[int, bool] = {}  # place of each answer
     for number, message in enumerate(given):
         _append(turns, message, f"{field}[{number}]")
+        place = len(turns) - 1
+        if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
+            learnt[place] = learnt.get(place, True) and _is_learnt(message)
     added = len(turns) - len(given)
     checked, repairs = checked_turns(turns, lambda number: f"{field}[{number - added}]", rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
-    return [Conversation(checked, tools, task_of(record, fields), repairs)]
+    return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
+
+
+def _is_learnt(message: Mapping[str, Any]) -> bool:
+    """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false."""
+    return message.get("weight") != 0 and message.get("train") is not False
+
+
+def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
+    if not any(learnt):
+        raise Unusable("excluded_turn", field, 0)
+    return None if all(learnt) else tuple(learnt)
 
 
 def _parsed(value: object, reason: str, field: str) -> object:
@@ -60,8 +75,6 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     role = _role_name(message)
     if role is None:
         raise Unusable("unknown_role", f"{where}.role", message.get("role", message.get("from")))
-    if message.get("weight") == 0 and role == "assistant":  # OpenAI fine-tuning: 0 keeps a turn out of the loss
-        raise Unusable("excluded_turn", f"{where}.weight", 0)
     field = "content" if "content" in message else "value"
     if role == "call":
         _append_calls(turns, tool_calls_of(message.get(field), f"{where}.{field}"))

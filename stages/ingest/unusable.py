@@ -146,6 +146,6 @@ ADVICE: dict[str, Advice] = {
         "a user or tool turn between two answers", "join the answers or add the turn between them"
     ),
     "unanswered_turn": Advice("an answer at the end", "add the answer, or allow the repair trailing_turns_removed"),
-    "excluded_turn": Advice("answers that all count", "drop turns of weight 0, or the weight if they are to be learnt"),
+    "excluded_turn": Advice("an answer to learn", "give an answer another weight than 0, or drop the record"),
     "deleted_message": Advice("messages that were not deleted", "drop the branch from the tree"),
 }

@@ -54,8 +54,7 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     )
     return Mixed(
         mixture=clean.join(chosen.lazy(), on="row_id", how="inner").with_columns(
-            weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64),
-            supervised=pl.lit(None, pl.List(pl.Boolean)),
+            weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64)
         ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
         mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested),
