@@ -1,0 +1,143 @@
+"""What each training method costs in memory and time, what it learns and what it forgets, on the demo's invented world.
+
+    .venv/bin/python tests/bench/methods.py [--base-steps 150] [--steps 60] [--folder work/bench/methods]
+
+Trains the demo's tiny model on prose about the world, then tunes it on questions by every method with its own defaults,
+each in a process of its own, and prints one Markdown table. Forgetting is the rise of the loss on prose held out.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
+
+ROWS = 400
+HELD_OUT = 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("work/bench/methods"))
+    parser.add_argument("--base-steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--method", help="measure this one here, and print what was found as JSON")
+    asked = parser.parse_args()
+    if asked.method:
+        print(json.dumps(_measure(asked.folder, asked.method, asked.steps)))
+        return
+    from stages.train.stage import LEARNING_RATES
+
+    _make_base(asked.folder, asked.base_steps)
+    print("| method | rate | trained weights | peak MiB above start | CPU s | loss before | loss after | forgetting |")
+    print("|---|---|---|---|---|---|---|---|")
+    for method, rate in LEARNING_RATES.items():
+        command = [sys.executable, __file__, "--folder", asked.folder, "--method", method, "--steps", str(asked.steps)]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        print(
+            f"| {method} | {rate:g} | {found['trained']:,} | {found['mib']:.0f} | {found['seconds']:.1f} | "
+            f"{found['before']:.3f} | {found['after']:.3f} | {found['forgetting']:+.3f} |",
+            flush=True,
+        )
+
+
+def _make_base(folder: Path, steps: int) -> None:
+    """The demo's base after some steps on prose; the questions and held-out prose as token ids."""
+    from transformers import AutoTokenizer
+
+    from infra.demo.phrases import ATTRIBUTES
+    from infra.demo.prose import entries
+    from infra.demo.questions import answer, eval_items, fill, open_attributes
+    from infra.demo.untrained import write_untrained
+    from infra.demo.world import make_world
+    from tiny_training import train
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    world = make_world(7)
+    prose = [document.text for document in entries(world)]
+    write_untrained(
+        [*prose, *(item["question"] for item in eval_items(world) if "question" in item)], folder / "new", 7
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder / "new")
+    texts = [_example(f"p{i:05d}", [], tokenizer.encode(text)[:400]) for i, text in enumerate(prose)]
+    told = []
+    for country in world.countries:
+        for attribute in open_attributes(country):
+            question = fill(ATTRIBUTES[attribute].asked[0], country, attribute)
+            told.append(
+                (f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n", answer(country, attribute))
+            )
+    asked = [
+        _example(f"q{i:05d}", tokenizer.encode(p), tokenizer.encode(f"{a}<|im_end|>"))
+        for i, (p, a) in enumerate(told[:ROWS])
+    ]
+    made = train(folder / "base", folder / "new", texts[HELD_OUT:], objective="text", max_steps=steps,
+                 pack_tokens=512, packs_per_step=4, learning_rate=1e-3, cpu_threads=2)  # fmt: skip
+    shutil.move(made.model, folder / "trained")
+    (folder / "rows.json").write_text(json.dumps({"prose": texts[:HELD_OUT], "questions": asked}))
+
+
+def _example(name: str, prompt: list[int], ids: list[int]) -> dict[str, Any]:
+    mask = [0] * len(prompt) + [1] * len(ids)
+    return {"row_id": name, "input_ids": prompt + ids, "loss_mask": [0, *mask[1:]]}  # nothing foretells the first
+
+
+def _measure(folder: Path, method: str, steps: int) -> dict[str, float]:
+    import polars as pl
+    import torch
+
+    from stages.adapters import load_adapted
+    from stages.models import load_model
+    from stages.sequence_loss import loss_sums
+    from tiny_training import train
+
+    rows = json.loads((folder / "rows.json").read_text())
+    tables = {
+        "questions": pl.DataFrame([row for i, row in enumerate(rows["questions"]) if i % 8 == 0]),
+        "prose": pl.DataFrame(rows["prose"]),
+    }
+    learned = [row for i, row in enumerate(rows["questions"]) if i % 8]
+    base, place = folder / "trained", folder / method
+    shutil.rmtree(place, ignore_errors=True)
+
+    def losses(model: Any) -> dict[str, float]:
+        with torch.no_grad():
+            sums = {n: loss_sums(model.eval(), t, batch_tokens=2048, progress=_silent) for n, t in tables.items()}
+        targets = {n: sum(sum(mask[1:]) for mask in t["loss_mask"].to_list()) for n, t in tables.items()}
+        return {name: float(found.sum()) / targets[name] for name, found in sums.items()}
+
+    torch.set_num_threads(2)
+    before = losses(load_model(base, torch.float32))
+    start, memory = time.process_time(), _peak_kib()
+    made = train(place, base, learned, method=method, max_steps=steps, learning_rate=None, pack_tokens=512,
+                 packs_per_step=2, cpu_threads=2)  # fmt: skip
+    seconds, peak = time.process_time() - start, _peak_kib()
+    tuned = (
+        load_model(made.model, torch.float32) if method == "full" else load_adapted(base, made.adapter, torch.float32)
+    )
+    after = losses(tuned)
+    return {
+        "trained": made.facts["trained_weights"], "mib": (peak - memory) / 1024, "seconds": seconds,
+        "before": before["questions"], "after": after["questions"], "forgetting": after["prose"] - before["prose"],
+    }  # fmt: skip
+
+
+def _peak_kib() -> int:
+    """Of this process; `getrusage` would carry over its parent's."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1])
+
+
+def _silent(*_: Any, **__: Any) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()
