@@ -1,7 +1,8 @@
 """Trains in child processes that are killed at given moments, in one folder, then once to the end.
 
-`python tests/killed_training.py <folder> '[{"step": 3}, {"sync": 2}]'`: the folder holds base/ and examples/. Imports once
-and forks per attempt, as importing takes longer than training. Prints how many steps each attempt took, as JSON.
+`python tests/killed_training.py <folder> '[{"step": 3}, {"sync": 2}]' '{"method": "full"}'`: the folder holds base/ and
+examples/. Imports once and forks per attempt, as importing takes longer than training. Prints how many steps each attempt
+took, as JSON.
 """
 
 import json
@@ -20,25 +21,26 @@ from stages.train.stage import TrainParams
 from workbench import lend
 
 # Dropout draws random numbers at every step, early stopping keeps weights beside, so that a resume must get all of it right.
-PARAMS = TrainParams(
-    method="lora", lora_dropout=0.1, lora_rank=4, epochs=4, pack_tokens=64, packs_per_step=2, learning_rate=1e-3,
+PARAMS: dict[str, Any] = dict(
+    lora_dropout=0.1, lora_rank=4, epochs=4, pack_tokens=64, packs_per_step=2, learning_rate=1e-3,
     validate_every_steps=4, early_stopping_patience=50, checkpoint_every_steps=2, cpu_threads=1,
 )  # fmt: skip
 
 
-def main(folder: Path, kills: list[dict[str, int]]) -> None:
+def main(folder: Path, kills: list[dict[str, int]], settings: dict[str, Any]) -> None:
     """Runs one attempt per kill, and one more that nobody disturbs."""
-    steps = [attempt(folder, kill) for kill in [*kills, {}]]
+    params = TrainParams.model_validate(PARAMS | settings)
+    steps = [attempt(folder, kill, params) for kill in [*kills, {}]]
     json.dump(steps, sys.stdout)
 
 
-def attempt(folder: Path, kill: dict[str, int]) -> list[int]:
+def attempt(folder: Path, kill: dict[str, int], params: TrainParams) -> list[int]:
     """First and last step that a child took, which kills itself with SIGKILL as told or ends well."""
     told = folder / "steps.txt"
     told.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        train(folder, kill, told)
+        train(folder, kill, told, params)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     expected = signal.SIGKILL if kill else 0
@@ -48,9 +50,9 @@ def attempt(folder: Path, kill: dict[str, int]) -> list[int]:
     return [taken[0], taken[-1]] if taken else []
 
 
-def train(folder: Path, kill: dict[str, int], told: Path) -> None:
+def train(folder: Path, kill: dict[str, int], told: Path, params: TrainParams) -> None:
     """One attempt, which starts with empty outputs and the scratch folder of the one before."""
-    outputs = {name: folder / name for name in ("adapter", "training_log")}
+    outputs: dict[str, Any] = {name: folder / name for name in ("adapter", "model", "training_log")}
     for output in outputs.values():
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
@@ -60,7 +62,8 @@ def train(folder: Path, kill: dict[str, int], told: Path) -> None:
     watched = Workbench(
         bench.scratch, bench.cache, 1, "", Watch(told, kill.get("step")), bench.key, bench.input_digests
     )
-    run(folder / "base", folder / "examples", model=None, **outputs, params=PARAMS, workbench=watched)
+    made = outputs | dict.fromkeys(params.outputs_left_out())
+    run(folder / "base", folder / "examples", **made, params=params, workbench=watched)
 
 
 class Watch:
@@ -91,4 +94,4 @@ def kill_at_sync(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(json.loads, sys.argv[2:4]))

@@ -1,9 +1,12 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +15,11 @@ from rows import sealed
 from stages.train.checkpoint import KEPT, Checkpoint, newest_checkpoint, save_checkpoint
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
-from tiny_training import digests, random_examples
+from tiny_training import TINY, digests, random_examples
+from tiny_training import train as train_here
 
 TESTS = Path(__file__).resolve().parent
+OUTPUTS = ("adapter", "model", "training_log")
 STEPS = 24  # 4 epochs of 6
 SYNCS_PER_SAVE = 5  # progress, three groups of tensors, and the folder once the checkpoint stands
 
@@ -25,9 +30,9 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def train(folder: Path, kills: list[dict[str, int]]) -> list[list[int]]:
+def train(folder: Path, kills: list[dict[str, int]], settings: dict[str, Any]) -> list[list[int]]:
     """First and last step of each attempt."""
-    command = [sys.executable, str(TESTS / "killed_training.py"), str(folder), json.dumps(kills)]
+    command = [sys.executable, str(TESTS / "killed_training.py"), str(folder), json.dumps(kills), json.dumps(settings)]
     environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -36,33 +41,70 @@ def train(folder: Path, kills: list[dict[str, int]]) -> list[list[int]]:
 
 
 def made(folder: Path) -> dict[str, str]:
-    return digests(folder / "adapter") | digests(folder / "training_log")
+    """Digests of all that a training leaves behind."""
+    return {f"{name}/{file}": d for name in OUTPUTS for file, d in digests(folder / name).items()}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = prepare(tmp_path_factory.mktemp("undisturbed"))
-    assert train(folder, []) == [[1, STEPS]]
-    return made(folder)
+def at_steps(random: Random, count: int) -> list[dict[str, int]]:
+    return [{"step": step} for step in sorted(random.sample(range(1, STEPS), count))]
+
+
+def in_saves(random: Random, count: int) -> list[dict[str, int]]:
+    """At different moments of the first two saves of an attempt; there are enough steps for all of them."""
+    return [{"sync": sync} for sync in random.sample(range(1, 2 * SYNCS_PER_SAVE + 1), count)]
 
 
 @pytest.mark.slow
-def test_killed_at_any_step_and_run_again_gives_the_same_bytes(tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    random = Random(20)
-    kills = sorted(random.sample(range(1, STEPS), 6))
-    attempts = train(prepare(tmp_path), [{"step": step} for step in kills])
-    assert made(tmp_path) == undisturbed
+@pytest.mark.parametrize(("method", "kills"), [("lora", 6), ("full", 3)])
+def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tmp_path: Path, method: str, kills: int) -> None:
+    settings, random = {"method": method}, Random(method)
+    assert train(prepare(tmp_path / "undisturbed"), [], settings) == [[1, STEPS]]
+    steps = at_steps(random, kills)
+    attempts = train(prepare(tmp_path / "steps"), steps, settings)
     # Each attempt went on from the last checkpoint, two steps apart, before the kill of the one before it.
-    starts = [first for first, _ in attempts]
-    assert starts == [1, *((step - 1) // 2 * 2 + 1 for step in kills)]
+    assert [first for first, _ in attempts] == [1, *((kill["step"] - 1) // 2 * 2 + 1 for kill in steps)]
+    attempts = train(prepare(tmp_path / "saves"), in_saves(random, kills), settings)
+    assert attempts[-1][0] > 1
+    assert made(tmp_path / "steps") == made(tmp_path / "saves") == made(tmp_path / "undisturbed") != {}
 
 
 @pytest.mark.slow
-def test_killed_while_saving_a_checkpoint_gives_the_same_bytes(tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    kills = [{"sync": SYNCS_PER_SAVE * save + sync} for save, sync in enumerate(range(1, SYNCS_PER_SAVE + 1))]
-    attempts = train(prepare(tmp_path), kills)
+@pytest.mark.parametrize(
+    ("method", "parallelism", "kill"),
+    [("full", "ddp", {"step": 5}), ("lora", "fsdp2", {"sync": SYNCS_PER_SAVE + 3})],
+    ids=["replicas at a step", "shares in a save"],
+)
+def test_two_processes_killed_and_run_again_give_the_same_bytes(
+    tmp_path: Path, method: str, parallelism: str, kill: dict[str, int]
+) -> None:
+    settings = {"method": method, "parallelism": parallelism, "processes": 2, "epochs": 2}
+    train(prepare(tmp_path / "undisturbed"), [], settings)
+    attempts = train(prepare(tmp_path / "killed"), [kill], settings)
     assert attempts[-1][0] > 1
-    assert made(tmp_path) == undisturbed
+    assert made(tmp_path / "killed") == made(tmp_path / "undisturbed") != {}
+
+
+@pytest.mark.slow
+def test_a_command_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """As when an orchestrator tries again: the same command, the same folders, nothing else is left."""
+    prepare(tmp_path)
+    settings = TINY | {"method": "lora", "max_steps": 300, "checkpoint_every_steps": 5}
+    inputs = [t for name in ("base", "examples") for t in ("--input", f"{name}={tmp_path / name}")]
+    values = [t for name, value in settings.items() for t in ("--set", f"{name}={value}")]
+    output = tmp_path / "results" / "train"
+    command = [sys.executable, "-m", "stages", "run", "train", *inputs, "--output", str(output), *values]
+    first = subprocess.Popen(command, cwd=TESTS.parent, stderr=subprocess.DEVNULL)
+    while first.poll() is None and not list(tmp_path.rglob("step-00000010")):
+        time.sleep(0.02)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL  # it was in the middle of it
+    assert not (output / "receipt.json").exists()
+    subprocess.run(command, cwd=TESTS.parent, check=True, capture_output=True)
+    assert json.loads((output / "receipt.json").read_text())["facts"]["resumed_at_step"] >= 5
+    (tmp_path / "other").mkdir()
+    undisturbed = train_here(tmp_path / "other", tmp_path / "base", random_examples(36), **settings)
+    weights = "adapter_model.safetensors"
+    assert digests(output / "adapter")[weights] == digests(undisturbed.adapter)[weights]
 
 
 def checkpoint(step: int) -> Checkpoint:
