@@ -187,13 +187,18 @@ class ChatTokenizer:
         text: str = self.backend.decode(list(ids), skip_special_tokens=False)
         return text
 
-    def prompt(self, messages: Sequence[Mapping[str, Any]], tools: str | None = None) -> str:
+    def prompt(
+        self, messages: Sequence[Mapping[str, Any]], tools: str | None = None, settings: Settings = DEFAULT
+    ) -> str:
         """What the model is given so that it answers `messages`, which are as in the `conversations` dataset."""
-        return self.template.render(template_messages(messages), template_tools(tools), add_generation_prompt=True)
+        given = template_messages(messages), template_tools(tools)
+        return self.template.render(*given, add_generation_prompt=True, settings=settings)
 
-    def prompt_ids(self, messages: Sequence[Mapping[str, Any]], tools: str | None = None) -> list[int]:
-        """Token ids of `prompt`, exactly those that the examples of training begin with."""
-        return self.encode([self.prompt(messages, tools)])[0]
+    def prompt_ids(
+        self, messages: Sequence[Mapping[str, Any]], tools: str | None = None, settings: Settings = DEFAULT
+    ) -> list[int]:
+        """Token ids of `prompt`; with the example's own `prompt_settings`, exactly those that it begins with."""
+        return self.encode([self.prompt(messages, tools, settings)])[0]
 
 
 def match_any(tokens: Iterable[str]) -> re.Pattern[str]:

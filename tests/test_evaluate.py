@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional
 
 from rows import chat, row_id, sealed
-from stages.chat_template import ChatTokenizer, open_chat_tokenizer
+from stages.chat_template import ChatTemplate, ChatTokenizer, open_chat_tokenizer
 from stages.errors import DataError
 from stages.evaluate import job
+from stages.evaluate.held_out import HeldOut, held_out_prompts
 from stages.evaluate.stage import EvaluateParams
 from stages.models import load_model, repeatable
 from stages.schema import check_table, load_schema
@@ -233,3 +234,15 @@ def test_examples_of_another_tokenizer_are_refused(tmp_path: Path, world: World)
     rows[3]["input_ids"][5] = 50_000
     with pytest.raises(DataError, match="token id 50000 is beyond the"):
         evaluate(tmp_path, world.inputs | {"examples": sealed(tmp_path / "examples", "examples", rows)})
+
+
+def test_a_prompt_is_rendered_with_what_its_example_was_trained_with(world: World, tmp_path: Path) -> None:
+    template = CHATML.replace("add_generation_prompt", "add_generation_prompt and not (enable_thinking is defined)")
+    asks = ChatTokenizer(world.chat.tokenizer, ChatTemplate(template, {}), "<|im_end|>")
+    rows = pl.read_parquet(world.inputs["examples"] / "*.parquet")
+    first = rows["row_id"].sort()[0]
+    told = pl.when(pl.col("row_id") == first).then(pl.lit('{"enable_thinking": false}'))
+    examples = sealed(tmp_path / "examples", "examples", rows.with_columns(prompt_settings=told).to_dicts())
+    prompts, _ = held_out_prompts(HeldOut(world.inputs["mixture"], examples, "test"), asks, EvaluateParams(), 4096)
+    opened = [asks.decode(ids).endswith("<|im_start|>assistant\n") for ids in prompts.sort("row_id")["prompt_ids"]]
+    assert opened == [False] + [True] * (prompts.height - 1)

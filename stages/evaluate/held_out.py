@@ -1,7 +1,9 @@
 """The data of an evaluation: held-out examples, pieces of plain text, and prompts, as token ids that both models get."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -25,6 +27,14 @@ PROMPTS: dict[str, pl.DataType] = {
     "reference": pl.String(),
     "prompt_ids": pl.List(pl.Int32),
 }
+
+
+class HeldOut(NamedTuple):
+    """Where held-out conversations lie: as rows, and as the examples that were made of them."""
+
+    mixture: Path
+    examples: Path
+    split: str
 
 
 def held_out_split(examples: Path) -> str:
@@ -105,13 +115,15 @@ def _documents(file: SourceFile) -> Iterator[tuple[int, str]]:
 
 
 def held_out_prompts(
-    mixture: Path, split: str, chat: ChatTokenizer, params: EvaluateParams, limit: int
+    data: HeldOut, chat: ChatTokenizer, params: EvaluateParams, limit: int
 ) -> tuple[pl.DataFrame, int]:
     """Prompts of the split whose answer fits in `limit` tokens, with the answer of the data; and how many were passed over.
 
-    A prompt is everything before the last assistant turn, rendered as a server would. Passed over are prompts that the
-    template refuses and those too long.
+    A prompt is everything before the last assistant turn, rendered as a server would that is told what training was.
+    Passed over are prompts that the template refuses and those too long.
     """
+    mixture, split = data.mixture, data.split
+    settings = _prompt_settings(data)
     rows = (
         read_table(mixture)
         .filter(pl.col("split") == split, pl.col("messages").list.len() > 1)
@@ -126,7 +138,7 @@ def held_out_prompts(
         if params.max_prompts is not None and len(found) >= params.max_prompts:
             break
         try:
-            ids = chat.prompt_ids(messages[:-1], tools)
+            ids = chat.prompt_ids(messages[:-1], tools, settings.get(row_id, {}))
         except RenderError:
             ids = []
         if ids and len(ids) + params.max_new_tokens <= limit:
@@ -135,6 +147,19 @@ def held_out_prompts(
         else:
             passed_over += 1
     return pl.DataFrame(found, schema=PROMPTS, orient="row"), passed_over
+
+
+def _prompt_settings(data: HeldOut) -> dict[str, dict[str, bool]]:
+    """What the prompt of each row's last answer was rendered with, where that was anything, such as no thinking."""
+    told = (
+        read_table(data.examples)
+        .filter(pl.col("split") == data.split)
+        .sort("row_id", "turn")
+        .group_by("row_id")
+        .agg(pl.col("prompt_settings").last())
+        .drop_nulls()
+    )
+    return {row_id: json.loads(stated) for row_id, stated in told.collect().rows()}
 
 
 def _readable(messages: Sequence[dict[str, str]]) -> str:

@@ -14,7 +14,7 @@ from stages.contract import Progress, Workbench
 from stages.errors import DataError
 from stages.evaluate.answers import Answer, answer_prompts, greedy, stop_ids_of
 from stages.evaluate.comparison import answer_rows, loss_rows, side_by_side
-from stages.evaluate.held_out import held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
+from stages.evaluate.held_out import HeldOut, held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
 from stages.evaluate.stage import EvaluateParams
 from stages.models import add_token_rows, load_config, load_model, repeatable
 from stages.sequence_loss import loss_sums
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     sequences = {"held_out_loss": held_out_examples(examples, split, params, limit)}
     if plain_text is not None:
         sequences["plain_text_loss"] = plain_text_pieces(plain_text, chat, params, within)
-    prompts, passed_over = held_out_prompts(mixture, split, chat, params, within)
+    prompts, passed_over = held_out_prompts(HeldOut(mixture, examples, split), chat, params, within)
     work = Work(sequences, prompts, stop_ids_of(model, chat))
     rows = load_config(model).get_text_config().vocab_size
     _refuse_foreign_tokens(examples, sequences["held_out_loss"], rows)
