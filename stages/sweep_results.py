@@ -1,8 +1,6 @@
 """What the trials of a sweep measured, and a short reading of it that claims no more than their intervals allow."""
 
-import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,14 +37,14 @@ class RangeTest(NamedTuple):
     """The smoothed curve of a range test."""
 
     curve: tuple[tuple[float, float], ...]  # (learning rate, smoothed loss)
-    steepest: float  # where the loss falls fastest per factor of the rate
-    highest: float | None  # where the smoothed loss is twice its lowest or more; None = nowhere
+    lowest: float  # where the smoothed loss is lowest
+    highest: float | None  # where it is twice its lowest or more; None = nowhere
 
     @property
     def suggestion(self) -> float:
-        """Source: L. Smith, "Cyclical Learning Rates", 2017, section 3.3, and fastai's finder: the steepest place, and
-        never more than a tenth of the rate at which the loss diverges."""
-        return self.steepest if self.highest is None else min(self.steepest, self.highest / 10)
+        """A tenth of the rate at which the loss is lowest. Source: `minimum` of fastai's learning rate finder; its place of
+        the steepest fall hangs on the noise of the first steps."""
+        return self.lowest / 10
 
 
 class Result(NamedTuple):
@@ -100,28 +98,23 @@ def _facts(run: Run) -> dict[str, float]:
 
 
 def read_range_test(log: Sequence[tuple[float, float]]) -> RangeTest:
-    """Smooths the loss over the steps, without the pull of the start, and looks for the steepest fall and the divergence."""
+    """Smooths the loss over the steps, without the pull of the start, and looks for the lowest place and the divergence."""
     smooth, mean = [], 0.0
     for number, (rate, loss) in enumerate(log, start=1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         smooth.append((rate, mean / (1 - SMOOTHING**number)))
     lowest = min(range(len(smooth)), key=lambda place: smooth[place][1])
-    falls = [
-        ((after[1] - before[1]) / (math.log(after[0]) - math.log(before[0])), after[0])
-        for before, after in pairwise(smooth[len(smooth) // 10 : lowest + 1])  # the first means rest on few steps
-    ]
-    steepest = min(falls)[1] if falls else smooth[0][0]
     beyond = [rate for rate, loss in smooth[lowest:] if loss >= 2 * smooth[lowest][1]]
     if log[-1][1] > 4 * min(loss for _, loss in log):  # there the run stopped, before the mean could follow
         beyond.append(log[-1][0])
-    return RangeTest(tuple(smooth), steepest, beyond[0] if beyond else None)
+    return RangeTest(tuple(smooth), smooth[lowest][0], beyond[0] if beyond else None)
 
 
 def _reading_of_range(test: RangeTest) -> str:
     end = "the loss did not double up to the highest rate"
     if test.highest is not None:
         end = f"it has doubled from its lowest at {test.highest:.2g}"
-    return f"the loss falls fastest at a rate of {test.steepest:.2g}, and {end}; try {test.suggestion:.2g}"
+    return f"the loss is lowest at a rate of {test.lowest:.2g}, and {end}; try a tenth, {test.suggestion:.2g}"
 
 
 def reading_of(found: Sequence[Found], measure: str) -> str:
