@@ -12,9 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -22,7 +19,7 @@ from hypothesis import strategies as st
 
 from record_files import faults, read, values
 from shared_data import shared_data
-from stages.records import MAX_RECORD_BYTES, TEXT_CHARS, read_blocks, read_records
+from stages.records import read_records
 from stages.source_files import SourceFile, list_source_files
 
 ROWS: list[dict[str, Any]] = [
@@ -98,20 +95,6 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_compressed_files_are_read_whatever_they_are_called(compression: str, name: str, tmp_path: Path) -> None:
     assert values(read(tmp_path, COMPRESSIONS[compression](as_lines(ROWS).encode()), name)) == ROWS
-
-
-def test_parquet_rows_keep_their_nested_columns(tmp_path: Path) -> None:
-    table = io.BytesIO()
-    pl.DataFrame(NESTED).write_parquet(table)
-    assert values(read(tmp_path, table.getvalue(), "data.bin")) == NESTED
-
-
-def test_a_parquet_row_that_is_not_utf8_costs_itself_alone(tmp_path: Path) -> None:
-    texts = pa.array([b"a", b"b\xff", b"c"]).view(pa.string())
-    pq.write_table(pa.table({"text": texts}), tmp_path / "made.parquet")
-    records = read(tmp_path, (tmp_path / "made.parquet").read_bytes())
-    assert values(records) == [{"text": "a"}, {"text": "c"}]
-    assert faults(records) == [(1, "invalid_utf8")]
 
 
 def test_real_files_hold_as_many_records_as_their_makers_say() -> None:
@@ -295,11 +278,3 @@ def test_links_pipes_and_files_that_vanished_are_never_opened(tmp_path: Path) ->
 def test_lines_that_are_lists_of_messages_are_records(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     assert values(read(tmp_path, f"{json.dumps(messages)}\n" * 2, "data.jsonl")) == [messages, messages]
-
-
-def test_rows_that_unpack_to_much_come_a_few_at_a_time(tmp_path: Path) -> None:
-    texts = [f"{number}" + "x" * (6 << 20) for number in range(7)]
-    pq.write_table(pa.table({"text": texts}), tmp_path / "made.parquet", row_group_size=2, compression="zstd")
-    file = SourceFile("here", "made.parquet", tmp_path / "made.parquet", "")
-    units = read_blocks(file, max_record_bytes=MAX_RECORD_BYTES, text_chars=TEXT_CHARS)
-    assert [len(unit) for unit in units if isinstance(unit, list)] == [3, 3, 1]

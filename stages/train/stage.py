@@ -98,7 +98,7 @@ class TrainParams(Params):
         None, "Virtual tokens before each document, for prefix, prompt and p_tuning; if not given: "
         f"{', '.join(f'{m} {n}' for m, n in VIRTUAL_TOKENS.items())}", unit="tokens", ge=1,
     )  # fmt: skip
-    # Houlsby et al., 2019, section 3.3: 64 is within 0.4 % of full training on GLUE.
+    # Houlsby et al., 2019, section 3.3: with 64 everywhere, 79.6 on GLUE; full training reaches 80.4.
     bottleneck_size: int = setting(64, "Width of a bottleneck adapter", ge=1)
     # Pfeiffer et al., "AdapterFusion", 2021: one per layer is as good as two, for half the weights.
     bottleneck_places: Literal["layer", "blocks"] = setting(
