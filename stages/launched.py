@@ -9,9 +9,24 @@ def size() -> int:
     return int(os.environ["WORLD_SIZE"]) if is_launched else 1
 
 
+def rank() -> int:
+    """Which of them this is."""
+    return int(os.environ["RANK"])
+
+
+def local_rank() -> int:
+    """Which of those on this machine."""
+    return int(os.environ.get("LOCAL_RANK", rank()))
+
+
 def is_helper() -> bool:
     """Whether the command belongs to another of these processes."""
-    return size() > 1 and int(os.environ["RANK"]) > 0
+    return size() > 1 and rank() > 0
+
+
+def uses_cpu() -> bool:
+    """Whether `accelerate launch --cpu` was asked for."""
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
 
 
 def is_sharded() -> bool:

@@ -47,7 +47,7 @@ def gather_team(params: TrainParams) -> Iterator[Team]:
 
 def device_of(local_rank: int) -> torch.device:
     """The GPU of that number, or the CPU where there is none; ConfigError when there are GPUs, and too few."""
-    if not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
+    if not torch.cuda.is_available() or launched.uses_cpu():
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
         raise ConfigError(
@@ -59,11 +59,10 @@ def device_of(local_rank: int) -> torch.device:
 
 def join_launched() -> Team:
     """The team that `accelerate launch` or `torchrun` started, joined once per process."""
-    rank = int(os.environ["RANK"])
-    device = device_of(int(os.environ.get("LOCAL_RANK", rank)))
+    device = device_of(launched.local_rank())
     if not distributed.is_initialized():
         distributed.init_process_group(_backend(device), init_method="env://", timeout=PATIENCE)
-    return Team(rank, launched.size(), device)
+    return Team(launched.rank(), launched.size(), device)
 
 
 def join(port: int, rank: int, size: int) -> Team:
@@ -101,9 +100,10 @@ def _end(others: "list[subprocess.Popen[bytes]]") -> None:
 def _start(port: int, rank: int, size: int) -> "subprocess.Popen[bytes]":
     """A process that ends when this one does: it reads its input, which closes then."""
     command = [sys.executable, "-m", "stages.train.follow", str(port), str(rank), str(size)]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    inherited = dict(os.environ)
+    path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": path}
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=inherited | {"PYTHONPATH": path}
     )
 
 
