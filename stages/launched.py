@@ -1,6 +1,9 @@
 """One command started as several processes by `accelerate launch` or `torchrun`: the first runs it, the others help it train."""
 
+import importlib
 import os
+
+FOLLOW = "stages.train.follow"  # loads torch, and is the one stage that knows how to help
 
 
 def size() -> int:
@@ -36,14 +39,10 @@ def is_sharded() -> bool:
 
 def help_others() -> None:
     """Does its part of each training that the first process starts, until that one has finished its command."""
-    from stages.train.follow import follow_launched
-
-    follow_launched()
+    importlib.import_module(FOLLOW).follow_launched()
 
 
 def send_helpers_home() -> None:
     """Said by the first process when its command is done; without it they would wait for a training that never comes."""
     if size() > 1:
-        from stages.train.follow import dismiss
-
-        dismiss()
+        importlib.import_module(FOLLOW).dismiss()
