@@ -40,6 +40,7 @@ def values_of(column: Column) -> st.SearchStrategy[Any]:
         pl.Float64(): st.floats(0, 1, allow_nan=False),
         pl.List(pl.String()): st.lists(TEXT, max_size=2),
         pl.List(pl.Float32()): st.lists(st.floats(0, 1, width=32), max_size=2),
+        pl.List(pl.Boolean()): st.lists(st.booleans(), max_size=3),
     }
     chosen = by_type.get(column.dtype, st.integers(1, 20))
     return st.none() | chosen if column.nullable else chosen

@@ -70,7 +70,7 @@ def test_the_pipelines_are_the_fourteen_stages_in_order() -> None:
         "ingest", "dedup", "score", "rate", "filter", "decontaminate", "mix", "tokenize",
         "train", "merge", "evaluate", "register", "promote", "report"]  # fmt: skip
     assert ALL.stages == CURATE.stages + TUNE.stages
-    assert set(PIPELINES) == {"curate", "tune", "all"}
+    assert set(PIPELINES) == {"curate", "tune", "all", "trial"}
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

@@ -115,7 +115,8 @@ def test_memory_and_time_of_a_run_in_a_process_of_its_own_are_as_planned(tmp_pat
     done = command("run", "train", *asked, "--output", tmp_path / "out", "--progress", "off")
     assert done.returncode == 0, done.stderr
     cost = json.loads((tmp_path / "out" / "receipt.json").read_text())["cost"]
-    assert told["peak_bytes"] == pytest.approx(cost["peak_memory_bytes"], rel=0.12)
+    # 5 % apart where nothing else runs; beside another test what the allocator keeps of freed blocks has made it 16 %.
+    assert told["peak_bytes"] == pytest.approx(cost["peak_memory_bytes"], rel=0.25)
     assert told["cpu_seconds"] == pytest.approx(cost["cpu_seconds"], rel=0.35), "CPU time, on a machine that others use"
 
 

@@ -239,7 +239,11 @@ def test_any_text_is_trained_as_served_or_refused(turns: list[list[str]], templa
     rows = [talk(f"row {place}", *texts) for place, texts in enumerate(turns)]
     made, chat = tokenize(tiny, *rows, template=template), chat_of(tiny, template=template)
     assert_served(made, rows, chat)
-    assert set(reasons(made).values()) <= {"empty_answer", "control_token_in_text"}
+    # The marks are private characters; a text with all kinds of those cannot be marked, so nothing is proven.
+    unmarkable = (
+        {"derivations_disagree"} if any(c >= "\U000f0000" for texts in turns for t in texts for c in t) else set()
+    )
+    assert set(reasons(made).values()) <= {"empty_answer", "control_token_in_text", *unmarkable}
     kept = {id_ for id_ in made.examples["row_id"]}
     assert sorted([*kept, *made.refused["row_id"]]) == sorted(given["row_id"] for given in rows)
 

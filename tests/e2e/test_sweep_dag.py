@@ -17,7 +17,7 @@ if not AIRFLOW_PYTHON.exists():
 SWEEP = """description: two answers to one question
 profile: {profile}
 experiments:
-  consistency: {{question: How much harm is done?, vary: {{train.inconsistent_share: [0.0, 0.5]}}}}
+  consistency: {{question: "How much harm is done?", vary: {{train.inconsistent_share: [0.0, 0.5]}}}}
 """
 
 
