@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from transformers import AutoTokenizer
 
+from browser import measure
 from stages.chat_template import open_chat_tokenizer
 from stages.errors import DataError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
@@ -186,3 +187,11 @@ def test_the_page_colours_what_counts_and_escapes_what_is_quoted(base: Path, tmp
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.slow
+def test_the_page_is_readable_on_a_phone(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    output, _, _ = certify(transform(mixture(*ROWS), params=params), params, tmp_path)
+    measured = measure(output / "mask_certificate.html", 390, tmp_path)
+    assert (measured["width"], measured["sticking_out"]) == (390, [])
