@@ -62,6 +62,8 @@ from stages.ingest.unusable import ADVICE
         (chat(("user", [{"type": "dance"}]), ("assistant", "a")), "unknown_content_part", "messages[0].content[0]"),
         (chat(("user", "q"), ("function_call", "add(1)")), "invalid_tool_call", "messages[1].content"),
         ({**chat(("user", "q"), ("assistant", "a")), "tools": "add"}, "invalid_tools", "tools"),
+        ({"instruction": "q", "output": "\u200b\ufeff "}, "empty_answer", "output"),
+        ({"instruction": "\u2060", "output": "a"}, "empty_prompt", "instruction"),
         ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}, "excluded_turn", "messages"),
     ],
 )  # fmt: skip

@@ -10,6 +10,10 @@ from stages.ingest.unusable import Unusable
 # What Alpaca's generator wrote where it had no answer.
 PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE)
 
+# White space, and characters that leave nothing to see: soft hyphens, joiners, marks of direction.
+UNSEEN = r"\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+BLANK = re.compile(rf"[{UNSEEN}]*")
+
 MEDIA_MARKS = ("<image>", "<video>", "<audio>")  # as LLaVA's data has them, on lines of their own
 MEDIA_MARK = re.compile(r"^\s*<(?:image|video|audio)>\s*$", re.MULTILINE)
 
@@ -68,9 +72,14 @@ def text_of(record: Record, field: str | None) -> str:
     raise Unusable("not_text", field, value)
 
 
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to read."""
+    return BLANK.fullmatch(text) is not None
+
+
 def refuse_unusable_prompt(text: str, field: str, rules: Rules) -> None:
     """Raises Unusable for a prompt that says nothing, has blanks, or is about a picture that is not there."""
-    if not text or text.isspace():
+    if is_blank(text):
         raise Unusable("empty_prompt", field, text)
     if ">" in text and (mark := MEDIA_MARK.search(text)):
         raise Unusable("image_content", field, mark[0].strip())
@@ -80,7 +89,7 @@ def refuse_unusable_prompt(text: str, field: str, rules: Rules) -> None:
 
 def refuse_unusable_answer(text: str, field: str) -> None:
     """Raises Unusable for an answer that says nothing."""
-    if not text or text.isspace():
+    if is_blank(text):
         raise Unusable("empty_answer", field, text)
     if text[0] in "< \n\t" and PLACEHOLDER_ANSWER.fullmatch(text):
         raise Unusable("placeholder_answer", field, text)

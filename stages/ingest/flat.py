@@ -9,6 +9,7 @@ from stages.ingest.conversation import (
     Rules,
     Turn,
     checked_turns,
+    is_blank,
     refuse_unusable_answer,
     refuse_unusable_prompt,
     text_of,
@@ -54,7 +55,7 @@ def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: lis
         prompt = "\n\n".join(part for part in (match["instruction"], match["input"]) if part)
         repairs.append("preamble_removed")
     context = text_of(record, fields["context"]) if "context" in fields else ""
-    if not context or context.isspace():
+    if is_blank(context):
         return prompt
     if (
         len(context) <= LONGEST_PLACEHOLDER
@@ -136,7 +137,7 @@ def convert_benchmark(record: Record, fields: Mapping[str, str], rules: Rules) -
 def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """A plain document for continued pretraining."""
     text = text_of(record, fields["text"])
-    if not text or text.isspace():
+    if is_blank(text):
         raise Unusable("empty_text", fields["text"], text)
     repairs: tuple[Repair, ...] = (LICENCE_REMOVED,) if isinstance(text, Trimmed) else ()
     if LICENCE_REMOVED in rules.allowed and (book := without_licence(text)):

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from stages.ingest.conversation import MEDIA_MARKS, Rules
+from stages.ingest.conversation import MEDIA_MARKS, UNSEEN, Rules
 from stages.ingest.conversation_table import FEATURES, TURN_TYPES, Columns
 from stages.ingest.dialects import Dialect, Dialects
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START, convert_pair
@@ -23,7 +23,7 @@ PLAIN_TYPES = {str: str, int: int, float: float | int, bool: bool}
 MAY_BE_NO_ANSWER = r"(?i)^[\s\x1c-\x1f]*<"
 MAY_BE_NO_INPUT = r"(?i)n/a|none|input"
 BACKSLASH = ord("\\")
-BLANK = r"^[\s\x1c-\x1f]*$"
+BLANK = rf"^[\x1c-\x1f{UNSEEN}]*$"
 
 
 class Shape(NamedTuple):
