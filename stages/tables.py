@@ -16,7 +16,7 @@ from stages.schema import Schema, check_table, conform
 
 BATCH_ROWS = 50_000  # read at once while rows are divided into parts
 PART_ROWS = 100_000  # bounds the memory of writing and checking one part
-PART_BYTES = 1 << 26  # the same where rows are long, and their length is known
+PART_BYTES = 1 << 25  # the same where rows are long, and their length is known
 
 
 def read_table(folder: Path) -> pl.LazyFrame:
