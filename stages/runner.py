@@ -100,7 +100,11 @@ def run_stage(request: Request) -> Outcome:
         final = _address(request, parts)
         with lock(final):
             found, notes = find_result(request, final, key_of(parts))
-            return found or _make(request, inputs, parts, final, notes)
+            outcome = found or _make(request, inputs, parts, final, notes)
+            # Also of one that is found: whoever made it may have been killed before it could tidy up.
+            for left in ("scratch", "staging", "replaced"):
+                shutil.rmtree(side_folder(final) / left, ignore_errors=True)
+            return outcome
 
 
 def probe(request: Request) -> Outcome | None:
@@ -182,7 +186,6 @@ def _make(
         receipt = write_down(parts, key, inputs, outputs, facts, meter.read())
         write_json(staged / RECEIPT, receipt)
         commit(staged, final)
-    shutil.rmtree(side_folder(final) / "scratch", ignore_errors=True)
     return Outcome(final, receipt, notes=notes)
 
 
@@ -256,7 +259,9 @@ def _write_tables(names: Sequence[str], spool: Path, staged: Path, *, made_by_jo
         if piles_in(spool / name):
             counts = write_parts(take(spool / name), schema, folder)
         else:
-            counts = write_table(_made_by_job(spool / name, schema) if made_by_job else scan_spool(spool / name), schema, folder)
+            counts = write_table(
+                _made_by_job(spool / name, schema) if made_by_job else scan_spool(spool / name), schema, folder
+            )
         write_manifest(folder, name, schema.kind, schema.digest, counts)
     shutil.rmtree(spool, ignore_errors=True)
     return {name: staged / name for name in names}

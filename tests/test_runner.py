@@ -55,6 +55,15 @@ def test_the_same_bytes_for_any_batch_size_worker_count_and_input_order(unique: 
     assert digests[1:] == digests[:1] * 3
 
 
+def test_what_a_killed_run_left_beside_its_result_goes_when_the_result_is_found(unique: Path, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    run_stage(request("score", {"unique": unique}, tmp_path / "made" / "out"))
+    left = tmp_path / "made" / ".unfinished" / "out" / "scratch"
+    left.mkdir(parents=True)
+    assert run_stage(request("score", {"unique": unique}, tmp_path / "made" / "out")).hit
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["out"]
+
+
 def test_equal_work_is_found_and_changed_work_is_not(unique: Path, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
 
