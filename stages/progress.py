@@ -6,10 +6,15 @@ import time
 from typing import Any, TextIO
 
 SECONDS_BETWEEN_LINES = 1.0
+SHARE_OF_TIME_BETWEEN_LOG_LINES = 0.02  # a line each second of a training of ten hours would be 36,000
+LONGEST_SILENCE_SECONDS = 60.0
 
 
 class ProgressLine:
-    """Prints how far a stage is, at most once a second; `form` is `text`, `json` or `off`."""
+    """Prints how far a stage is; `form` is `text`, `json` or `off`.
+
+    At most once a second; less often in a log that nobody watches the longer it takes, at least once a minute.
+    """
 
     def __init__(self, stage: str, form: str = "text", stream: TextIO | None = None) -> None:
         self.stage, self.form = stage, form
@@ -22,7 +27,7 @@ class ProgressLine:
         if self.first is None or self.first[2] != unit or self.first[1] > done:
             self.first = (now, done, unit)
         finished = total is not None and done >= total
-        if self.form == "off" or (now - self.last < SECONDS_BETWEEN_LINES and not finished):
+        if self.form == "off" or (now - self.last < self._seconds_between_lines(now) and not finished):
             return
         self.last = now
         rate = self._rate(now, done)
@@ -34,6 +39,12 @@ class ProgressLine:
             of = "" if total is None else f" of {total:,}"
             line = f"[{self.stage}] {done:,}{of} {unit}  {_pace(rate)} {unit}/s{_left(eta)}{_told(facts)}"
         print(line, file=self.stream, flush=True)
+
+    def _seconds_between_lines(self, now: float) -> float:
+        if self.form == "json" or self.stream.isatty():
+            return SECONDS_BETWEEN_LINES
+        share = (now - self.started) * SHARE_OF_TIME_BETWEEN_LOG_LINES
+        return min(max(share, SECONDS_BETWEEN_LINES), LONGEST_SILENCE_SECONDS)
 
     def _rate(self, now: float, done: int) -> float:
         """Per second since the first word: what came before was preparation, or the work of an attempt that was killed."""

@@ -1,6 +1,7 @@
 """What training says while it runs: rows of unusual losses, answers, a line; and that nobody who listens can stop it."""
 
 import errno
+import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,18 @@ def test_the_time_left_follows_from_this_attempt_alone(monkeypatch: pytest.Monke
     line(901, 1000, "steps")  # a checkpoint held 900, and a minute was spent on preparation
     line(911, 1000, "steps")
     assert '"per_second": 1.0, "eta_seconds": 89.0' in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("watched", "lines"), [(True, 3600), (False, 243)])
+def test_an_hour_of_work_fills_no_log(monkeypatch: pytest.MonkeyPatch, watched: bool, lines: int) -> None:
+    clock, stream = iter(range(3602)), io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: watched)
+    monkeypatch.setattr("stages.progress.time.monotonic", lambda: next(clock))
+    line = ProgressLine("train", "text", stream)
+    for second in range(1, 3601):
+        line(second, 3600, "steps")
+    assert len(stream.getvalue().splitlines()) == lines
+    assert stream.getvalue().splitlines()[-1].startswith("[train] 3,600 of 3,600 steps")
 
 
 @pytest.mark.slow
