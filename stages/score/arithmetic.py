@@ -6,17 +6,17 @@ them leaves them out, and so does a question that states the same equation.
 
 import polars as pl
 
-_NUMBER = r"[$€£]?(?:[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*|0)(?:\.\d+)?"
+_NUMBER = r"[$€£]?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]*|0)(?:\.[0-9]+)?"
 _OPERATOR = r"[ \t]*[-+*/×÷x][ \t]*"
 # Nothing of a longer formula before it ("y - 3 + 4 = 8", "5:30 + 2"), nor behind it ("= 1/312", "= 8x").
 EQUATION = (
     rf"(?m)(?:^|[^\s+*×÷/^=<>√·−–x-]\s+|[(>;（]|<<)({_NUMBER}(?:{_OPERATOR}{_NUMBER})+[ \t]*=[ \t]*[$€£]?-?{_NUMBER})"
-    r"(?:[^\w.,:/%^*×÷(=+\s-]|[.,:)]?\s*$|[.,:;)]\s|\s+[^\s\d+*/×÷^=%(x-])"
+    r"(?:[^\w.,:/%^*×÷(=+\s-]|[.,:)]?\s*$|[.,:;)]\s|\s+[^\s0-9+*/×÷^=%(x-])"
 )
-MAY_HOLD = r"\d\s*=\s*[$€£]?-?\d"
+MAY_HOLD = r"[0-9]\s*=\s*[$€£]?-?[0-9]"
 PART = rf"{_NUMBER}|[-+*/×÷x]"
 # "25 / 1/3" divides by a third for some and twice for others; "24 1/2 = 12" and "a 1/2 = 7" take a half of something.
-AMBIGUOUS = r"[/÷][^+]*\d/\d|^\d/\d{1,2}\s*="
+AMBIGUOUS = r"[/÷][^+]*[0-9]/[0-9]|^[0-9]/[0-9]{1,2}\s*="
 SMALL = 1e-9  # of the result: what floating point loses
 
 
@@ -51,7 +51,7 @@ def _differences(stated: pl.DataFrame) -> pl.DataFrame:
         "number",
         "left",
         result=pl.col("right").cast(pl.Float64),
-        unit=(0.1 ** pl.col("right").str.extract(r"\.(\d+)$", 1).str.len_chars().fill_null(0).cast(pl.Float64)),
+        unit=(0.1 ** pl.col("right").str.extract(r"\.([0-9]+)$", 1).str.len_chars().fill_null(0).cast(pl.Float64)),
         is_exact=~pl.col("left").str.contains(r"[/÷.]"),
     )
     found = rounded.join(_values(sides), on="number")

@@ -10,25 +10,25 @@ from stages.score.phrases import EDGE
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _WORD_LIMIT = (
     rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:no more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|not exceed(?:ing)?|within) "
-    rf"(\d{{1,4}}) words{EDGE}|{EDGE}(\d{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}(\d{{1,4}})[- ]word limit"
+    rf"([0-9]{{1,4}}) words{EDGE}|{EDGE}([0-9]{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}([0-9]{{1,4}})[- ]word limit"
 )
 _ITEMS = (
     rf"(?i)^(?:please )?(?:list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
-    rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1\d|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
+    rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1[0-9]|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
 )
-_NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|\d{1,2}[.):])[ \t]*\S"
+_NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.):])[ \t]*\S"
 _CHANGES_MIND = (
     r"(?s)^\W*(?:yes|true|correct|right)[,.!:;].*?[.!?\n]\s*((?i:no|false|incorrect|wrong)[,.!] )"
     r"|(?s)^\W*(?:no|false|incorrect)[,.!:;].*?[.!?\n]\s*((?i:yes|true|correct)[,.!] )"
 )
-_RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?\d+(?:,\d{3})*(?:\.\d+)?)"
+_RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 
 
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = pl.col("prompt")
     limit = pl.coalesce([prompt.str.extract(_WORD_LIMIT, group) for group in (1, 2, 3)]).cast(pl.Int64)
-    at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than \d")
+    at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
 
