@@ -57,6 +57,11 @@ def words(text: pl.Expr) -> pl.Expr:
     return text.str.extract_all(WORD)
 
 
+def read_where(condition: pl.Expr | str, text: pl.Expr) -> pl.Expr:
+    """`text` where the condition holds, else nothing to read: Polars looks for patterns behind a null too."""
+    return pl.when(condition).then(text).otherwise(pl.lit(""))
+
+
 def _joined(turns: pl.Expr) -> pl.Expr:
     return pl.col("messages").list.eval(turns).list.join("\n")
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from stages.check_digits import is_card_number, is_iban
-from stages.secret_formats import KEYS, MAY_HOLD_KEY, MAY_HOLD_PASSWORD, PASSWORD, is_given_secret
+from stages.conversation_text import read_where
+from stages.secret_formats import KEYS, PASSWORD, is_given_secret, may_hold_key, may_hold_password
 
 DOCUMENTATION = tuple(
     map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
@@ -48,7 +49,10 @@ def is_public_address(found: str) -> bool:
         address = ip_address(found)
     except ValueError:
         return False
-    hidden = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    hidden = (
+        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+        or address.is_reserved
+    )  # fmt: skip
     return not hidden and (address.is_global or any(address in network for network in DOCUMENTATION))
 
 
@@ -61,8 +65,9 @@ class Kind(NamedTuple):
     """One kind of private data: what finds it, and what is true of a finding that is really one."""
 
     pattern: re.Pattern[str]
-    may_hold: str  # true for every text with a finding and for few others; a regular expression for Polars
+    may_hold: Callable[[pl.Expr], pl.Expr]  # true for every text with a finding and for few others
     holds: Callable[[str], bool] = bool
+    in_digits: bool = False  # every finding has DIGITS in it
 
     def findings(self, text: str) -> Iterator[tuple[int, int]]:
         """Where each begins and ends."""
@@ -73,18 +78,35 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "email": Kind(re.compile(EMAIL, re.ASCII), rf"@[{_LETTER}-]+\.[A-Za-z]"),
-    "phone": Kind(re.compile(PHONE, re.ASCII), r"[0-9](?:[ ().-]{0,2}[0-9]){6}", is_phone),
+    "email": Kind(re.compile(EMAIL, re.ASCII), lambda text: text.str.contains("@", literal=True)),
+    "phone": Kind(
+        re.compile(PHONE, re.ASCII),
+        lambda text: text.str.contains(r"[0-9](?:[ ().-]{0,2}[0-9]){6}"),
+        is_phone,
+        in_digits=True,
+    ),
     "ip": Kind(
         re.compile(IP, re.ASCII),
-        r"(?:[0-9]{1,3}\.){3}[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]",
+        lambda text: text.str.contains(r"(?:[0-9]{1,3}\.){3}[0-9]|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:"),
         is_public_address,
+        in_digits=True,
     ),
-    "card": Kind(re.compile(CARD, re.ASCII), r"[2-6](?:[ -]?[0-9]){12}", is_card_number),
-    "iban": Kind(re.compile(IBAN, re.ASCII), r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", is_iban),
-    "secret": Kind(re.compile("|".join(KEYS.values()), re.ASCII), MAY_HOLD_KEY),
-    "password": Kind(PASSWORD, MAY_HOLD_PASSWORD, is_given_secret),
+    "card": Kind(
+        re.compile(CARD, re.ASCII),
+        lambda text: text.str.contains(r"[2-6](?:[ -]?[0-9]){12}"),
+        is_card_number,
+        in_digits=True,
+    ),
+    "iban": Kind(
+        re.compile(IBAN, re.ASCII),
+        lambda text: text.str.contains(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}"),
+        is_iban,
+        in_digits=True,
+    ),
+    "secret": Kind(re.compile("|".join(KEYS.values()), re.ASCII), may_hold_key),
+    "password": Kind(PASSWORD, may_hold_password, is_given_secret),
 }
+DIGITS = r"[0-9][ ().-]{0,2}[0-9]|[23][0-9A-Fa-f]{3}:"
 
 
 def placeholder(kind: str) -> str:
@@ -93,11 +115,20 @@ def placeholder(kind: str) -> str:
 
 
 def count_of(kind: str, text: pl.Expr) -> pl.Expr:
-    """How many findings of `kind` there are in each text."""
+    """How many findings of `kind` there are in each text; none in a null."""
     rule = KINDS[kind]
-    held = pl.when(text.str.contains(rule.may_hold)).then(text)
+    held = pl.when(rule.may_hold(text)).then(text)
     counted = held.map_elements(lambda found: sum(1 for _ in rule.findings(found)), return_dtype=pl.Int64)
     return counted.fill_null(0)
+
+
+def counts_of(texts: pl.Series) -> dict[str, pl.Series]:
+    """`count_of` each kind; the many texts without a number are looked at once for all kinds of numbers."""
+    both = pl.DataFrame({"text": texts}).with_columns(
+        number=read_where(pl.col("text").str.contains(DIGITS), pl.col("text"))
+    )
+    columns = {kind: pl.col("number" if rule.in_digits else "text") for kind, rule in KINDS.items()}
+    return both.select(count_of(kind, text).alias(kind) for kind, text in columns.items()).to_dict()
 
 
 def mask(kind: str, text: str) -> str:

@@ -2,6 +2,10 @@
 
 import re
 
+import polars as pl
+
+from stages.conversation_text import read_where
+
 KEYS = {
     "aws": r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b",
     "aws_secret": r"(?i:aws.{0,20}?secret[^=:\n]{0,20})[=:]\s*[\"']?(?P<aws>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
@@ -21,12 +25,23 @@ KEYS = {
     "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,400}?[A-Za-z0-9+/]{24}[^-]*"
     r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?",
 }  # fmt: skip
-# What every key has in it, for the engine behind Polars.
-MAY_HOLD_KEY = (
+# One of them is in every key.
+_SIGNS_OF_KEY = [
+    "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "hooks.slack.com",
+    "sk-", "AIza", "GOCSPX-", "k_live_", "k_test_", "hf_", "npm_", "pypi-", "SG.", "AccountKey=", "eyJ", "PRIVATE KEY", "aws",
+    "AWS", "Aws",
+]  # fmt: skip
+_MAY_BE_KEY = (
     r"A[KSBC][IC]A[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack\.com"
     r"|sk-[A-Za-z0-9_-]{20}|AIza|GOCSPX-|[sr]k_(?:live|test)_|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40}"
     r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)"
 )
+
+
+def may_hold_key(text: pl.Expr) -> pl.Expr:
+    """True for every text with a key, and for few others."""
+    return read_where(text.str.contains_any(_SIGNS_OF_KEY), text).str.contains(_MAY_BE_KEY)
+
 
 _FOREIGN = r"passwort|kennwort|mot de passe|contraseña|contrasinal|senha|wachtwoord|hasło|пароль|密码|密碼|口令|パスワード|비밀번호"
 _NAME = rf"(?:{_FOREIGN}|passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret)"
@@ -36,7 +51,15 @@ PASSWORD = re.compile(
     rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,79}}[^\s\"'<>(){{}}\[\],;.?，。；])"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
-MAY_HOLD_PASSWORD = rf"(?i){_FOREIGN}|passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{{0,64}}:[^\s/]{{1,64}}@"
+_SIGNS_OF_PASSWORD = [*_FOREIGN.split("|"), "passw", "pwd", "passphrase", "secret", "api_key", "api-key", "apikey", "token", "://"]
+
+
+def may_hold_password(text: pl.Expr) -> pl.Expr:
+    """True for every text with a password, and for few others."""
+    with_sign = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
+    return with_sign.str.contains(rf"(?i){_FOREIGN}|passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{{0,64}}:[^\s/]{{1,64}}@")
+
+
 # What stands for a password without being one.
 STANDS_FOR_ONE = re.compile(
     r"(?i)your|example|change|placeholder|x{3}|\*{2}|\.{2}|<|\$|\{|%s|%\(|environ|getenv|config|null|none|true|false"

@@ -34,7 +34,7 @@ def _table(*ranges: range) -> Booleans:
 IN_WORD = _table(range(48, 58), range(65, 91), range(95, 96), range(97, 123), range(128, 256))
 IS_SPACE = np.isin(np.arange(256), np.frombuffer(WHITE_SPACE, np.uint8))
 IS_SYMBOL = ~IN_WORD & ~IS_SPACE
-LOWER = np.where((np.arange(256) >= 65) & (np.arange(256) < 91), np.arange(256) + 32, np.arange(256)).astype(np.uint8)
+LOWER = bytes(range(256)).lower()
 FIRST_BYTES = np.array([(1 << (8 * kept)) - 1 for kept in range(WIDTH + 1)], dtype=np.uint64)
 
 
@@ -90,7 +90,15 @@ def _is_ascii(column: str) -> pl.Expr:
 
 def _buffer(texts: pl.Series) -> tuple[Bytes, Ints]:
     """The bytes of all texts, each ended by a space, in lower case and padded; where each text ends."""
-    arrow = (texts + " ").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    data, ends = utf8(texts + " ")
+    lower = np.zeros(len(data) + WIDTH, dtype=np.uint8)
+    lower[: len(data)] = looked_up(data, LOWER)
+    return lower, ends
+
+
+def utf8(texts: pl.Series) -> tuple[Bytes, Ints]:
+    """The bytes of all texts, one behind the other, and where each text ends."""
+    arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, ends, data = arrow.buffers()
     size = len(texts) + 1
     offsets = (
@@ -99,14 +107,17 @@ def _buffer(texts: pl.Series) -> tuple[Bytes, Ints]:
         else np.zeros(size, np.int64)
     )
     first, last = int(offsets[0]), int(offsets[-1])
-    lower = np.zeros(last - first + WIDTH, dtype=np.uint8)
-    lower[: last - first] = LOWER[np.frombuffer(data, dtype=np.uint8)[first:last]] if data else 0
-    return lower, offsets[1:] - first
+    return (np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, np.uint8))[first:last], offsets[1:] - first
+
+
+def looked_up(values: Bytes, table: bytes) -> Bytes:
+    """`table`[value] for every value, three times as fast as by an index."""
+    return np.frombuffer(values.tobytes().translate(table), dtype=np.uint8)
 
 
 def _words(buffer: Bytes) -> tuple[Ints, Ints]:
     """Where each word starts and stops. A text ends in a space, so no word runs on into the next text."""
-    inside = IN_WORD[buffer]
+    inside = looked_up(buffer, IN_WORD.tobytes())
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     if inside[0]:
         edges = np.concatenate([[0], edges])

@@ -24,7 +24,8 @@ def wrong_equation(prompt: pl.Series, answers: pl.Series) -> pl.Series:
     """The first equation of each answer that does not hold; null where there is none."""
     texts = pl.DataFrame({"prompt": prompt, "answer": answers}).with_row_index("row")
     stated = (
-        texts.filter(pl.col("answer").str.contains(MAY_HOLD))
+        texts.filter(pl.col("answer").str.contains("=", literal=True))
+        .filter(pl.col("answer").str.contains(MAY_HOLD))
         .with_columns(equation=pl.col("answer").str.extract_all(EQUATION))
         .explode("equation")
         .drop_nulls("equation")

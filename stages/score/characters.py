@@ -1,19 +1,20 @@
-"""Counts of kinds of characters, by array code over the code points of many texts at once.
+"""Counts of kinds of characters, by array code over many texts at once.
 
-A code point's kind is looked up in a table, so a text is read once however many kinds are asked for.
+A character's kind is looked up in a table, so a text is read once however many kinds are asked for: by its bytes where
+it is ASCII, as nearly all of English is, by its code points where it is not.
 """
 
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.word_bytes import Booleans, Ints
+from stages.word_bytes import Booleans, Ints, looked_up, utf8
 
 SLICE_CHARS = 2_000_000  # bounds the arrays to about 100 MB, but for a text that is longer by itself
 CODE_POINTS = 0x30000  # those above are rare Han, tags and private use: all count as the last of these
@@ -32,6 +33,7 @@ FIRST_SCRIPT, UPPER = 16, 32
 KINDS = FIRST_SCRIPT + 2 * UPPER
 SCRIPT = {name: FIRST_SCRIPT + place for place, name in enumerate(SCRIPTS)}
 LETTERS = range(FIRST_SCRIPT, KINDS)
+LOWER_LATIN = SCRIPT["LATIN"]
 UPPER_CASE = range(FIRST_SCRIPT + UPPER, KINDS)
 WITH_CASE = [SCRIPT[name] + more for name in ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN") for more in (0, UPPER)]
 SYMBOLS = (SYMBOL, CONTROL, INVISIBLE, BIDIRECTIONAL, REPLACEMENT, *BRACKETS.values())
@@ -83,6 +85,29 @@ def _slices(texts: pl.Series) -> Iterator[tuple[int, int]]:
 
 
 def _measured(texts: pl.Series) -> Characters:
+    is_ascii = texts.str.len_bytes() == texts.str.len_chars()
+    if is_ascii.all():
+        return _measured_bytes(texts)
+    found = _measured_bytes(texts.filter(is_ascii)), _measured_points(texts.filter(~is_ascii))
+    order = np.argsort(np.concatenate([is_ascii.arg_true().to_numpy(), (~is_ascii).arg_true().to_numpy()]))
+    return Characters(*(np.concatenate(values)[order] for values in zip(*found, strict=True)))
+
+
+def _measured_bytes(texts: pl.Series) -> Characters:
+    """The same for texts in ASCII: only what is no lower-case letter is looked at one by one."""
+    data, ends = utf8(texts)
+    kinds = looked_up(data, kind_table()[:256].tobytes())
+    at = np.flatnonzero(kinds != LOWER_LATIN)
+    others = np.diff(np.searchsorted(at, ends), prepend=0)
+    lengths = np.diff(ends, prepend=0)
+    cells = np.repeat(np.arange(len(texts)) * KINDS, others) + kinds[at]
+    counts = np.bincount(cells, minlength=len(texts) * KINDS).reshape(-1, KINDS)
+    counts[:, LOWER_LATIN] = lengths - others
+    none = np.zeros(len(texts), dtype=np.int64)
+    return Characters(counts, _longest_runs(data, kinds, ends, lengths), none, none)
+
+
+def _measured_points(texts: pl.Series) -> Characters:
     lengths = texts.str.len_chars().to_numpy().astype(np.int64)
     points = np.frombuffer("".join(texts.to_list()).encode("utf-32-le"), dtype=np.uint32)
     owners = np.repeat(np.arange(len(lengths)), lengths)
@@ -91,7 +116,7 @@ def _measured(texts: pl.Series) -> Characters:
     has_right_to_left = counts[:, RIGHT_TO_LEFT].sum(axis=1) > 0
     return Characters(
         counts,
-        _longest_runs(points, kinds, owners, lengths),
+        _longest_runs(points, kinds, np.cumsum(lengths), lengths),
         np.bincount(owners[_misplaced(points, kinds)], minlength=len(lengths)),
         np.bincount(owners[_turning(points, kinds, has_right_to_left[owners])], minlength=len(lengths)),
     )
@@ -111,14 +136,17 @@ def _turning(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], right
     return places[~right_to_left[places] | np.isin(points[places], OVERRIDES)]
 
 
-def _longest_runs(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], owners: Ints, lengths: Ints) -> Ints:
+def _longest_runs(points: npt.NDArray[Any], kinds: npt.NDArray[np.uint8], ends: Ints, lengths: Ints) -> Ints:
     """Length of each text's longest run of one character that is neither white space nor draws a line."""
-    same = np.flatnonzero((points[1:] == points[:-1]) & (owners[1:] == owners[:-1]) & (kinds[1:] != SPACE)) + 1
+    same = np.flatnonzero((points[1:] == points[:-1]) & (kinds[1:] != SPACE)) + 1
     same = same[~np.isin(points[same], RULES)]
+    owners = np.searchsorted(ends, same, side="right")
+    within = same > (ends - lengths)[owners]  # the first character of a text follows none
+    same, owners = same[within], owners[within]
     longest = np.where(lengths > 0, 1, 0)
     first = np.flatnonzero(np.diff(same, prepend=-1) != 1)
     runs = np.diff(np.append(first, len(same))) + 1
-    np.maximum.at(longest, owners[same[first]], runs)
+    np.maximum.at(longest, owners[first], runs)
     return longest
 
 

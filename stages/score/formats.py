@@ -6,6 +6,8 @@ Columns they read: `prompt`, `answers`, `ending`, `task`, `is_document`, `is_cal
 
 import polars as pl
 
+from stages.conversation_text import read_where
+from stages.score.cues import read_by
 from stages.score.phrases import EDGE
 
 TASKS = ("chat", "code", "math", "extraction", "other")
@@ -31,8 +33,8 @@ _DO_SUMS = (
     rf"median|area|volume|perimeter|square root|value|probability|greatest common|least common)|percent(?:age)?|equation|add|subtract|multiply|"
     rf"divide|square root|convert){EDGE}|计算|求解|方程"
 )
-_SUM = r"\d[ \t]*[-+*/×÷^=x][ \t]*\(?\$?\d[^\n=]{0,40}=?"
 _EQUATION = r"\d[ \t]*[-+*/×÷^][ \t]*\(?\$?\d[^\n=]{0,60}=|####\s*-?\d|<<[^<>\n]{3,60}=|\\boxed\{|\\frac\{"
+_SIGNS_OF_EQUATION = ["=", "####", "\\boxed{", "\\frac{"]  # one of them is in every _EQUATION
 _TAKES_FROM_TEXT = (
     rf"(?i){EDGE}(?:extract|summari[sz]e|classify|categori[sz]e|identify|detect|find all|list all|label|tag|name the entit|what is the sentiment|"
     rf"according to|based on the (?:text|passage|paragraph|article|context)|from the (?:text|passage|paragraph|article|context|table)|reading comprehension)"
@@ -60,7 +62,6 @@ ASKED = {
     r"(?:one|single)[- ]word (?:answer|response|reply))",
     "number": rf"(?i){EDGE}(?:answer|respond|reply|return|output|give)[^.\n]{{0,20}} (?:only|just) (?:with )?(?:the|an?) (?:final )?(?:number|numeral|integer){EDGE}",
 }
-ASKED_WORDS = ["json", "table", "tabular", "bullet", "numbered", " word", "-word", "number", "numeral", "integer"]
 FITS = {
     "json": ("json", "code"), "table": ("table", "code"), "list": ("list",), "one_word": ("one_word", "number"),
     "number": ("number",),
@@ -68,7 +69,10 @@ FITS = {
 
 
 def asks_for_code() -> pl.Expr:
-    return pl.col("prompt").str.contains(ASKS_FOR_CODE)
+    prompt = read_by("code", "prompt")
+    # The bound on the words between makes the pattern slow, so it reads only what has them at any distance.
+    anywhere = prompt.str.contains(ASKS_FOR_CODE.replace("{0,60}", "*"))
+    return read_where(anywhere, prompt).str.contains(ASKS_FOR_CODE)
 
 
 def has_code() -> pl.Expr:
@@ -78,17 +82,17 @@ def has_code() -> pl.Expr:
 def answer_format() -> pl.Expr:
     """Name of the form of the last answer; null for a document and for a call of a tool."""
     text = pl.col("ending").str.strip_chars()
-    fenced = pl.when(text.str.starts_with(_FENCE)).then(text).str.extract(r"^```\w*\n([\s\S]*)\n```$", 1)
-    bare = pl.coalesce(fenced, pl.when(text.str.contains(r"^[\[{]")).then(text))
-    code = pl.when("has_code").then(text)  # an expensive pattern reads no more texts than it must
-    several = pl.when(text.str.contains("\n", literal=True)).then(text)
+    fenced = read_where(text.str.starts_with(_FENCE), text).str.extract(r"^```\w*\n([\s\S]*)\n```$", 1)
+    bare = pl.coalesce(fenced, read_where(text.str.contains(r"^[\[{]"), text))
+    code = read_where("has_code", text)  # an expensive pattern reads no more texts than it must
+    several = read_where(text.str.contains("\n", literal=True), text)
     items, lines = several.str.count_matches(_ITEM), several.str.count_matches(_LINE)
     forms = {
         "empty": text == "",
         "number": text.str.contains(r"^[$€£¥]?\s?[-+]?\d[\d,. /]*\s?%?\.?$"),
         "json": bare.str.contains(r"^(?:\{\s*(?:\}|\"[\s\S]*:[\s\S]*\})|\[\s*(?:\]|[\[{\"\d-][\s\S]*\]))$"),
         "code": code.str.contains(rf"{_FENCE}|{CODE_LINE}"),
-        "table": _is_table(pl.when(several.str.contains("|", literal=True)).then(several)),
+        "table": _is_table(read_where(several.str.contains("|", literal=True), several)),
         "list": (items >= 2) & (items * 2 >= lines),
         "one_word": text.str.contains(r"^[^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]+$"),
     }
@@ -104,9 +108,9 @@ def _is_table(text: pl.Expr) -> pl.Expr:
 
 def asked_format() -> pl.Expr:
     """Name of the form that a question of one turn asks for; null where it asks for none."""
-    may_ask = pl.col("prompt").str.contains_any(ASKED_WORDS, ascii_case_insensitive=True)
-    prompt = pl.when(may_ask & pl.col("is_single") & ~pl.col("asks_for_code")).then(pl.col("prompt"))
-    return pl.coalesce(pl.when(prompt.str.contains(pattern)).then(pl.lit(name)) for name, pattern in ASKED.items())
+    asks = pl.col("is_single") & ~pl.col("asks_for_code")
+    asked = {name: read_by(name, "prompt").str.contains(pattern) for name, pattern in ASKED.items()}
+    return pl.coalesce(pl.when(asks & is_asked).then(pl.lit(name)) for name, is_asked in asked.items())
 
 
 def format_mismatch() -> pl.Expr:
@@ -123,8 +127,9 @@ def task_type() -> pl.Expr:
     prompt, answers, task = pl.col("prompt"), pl.col("answers"), pl.col("task")
     labelled = [pl.when(task.str.contains(pattern)).then(pl.lit(name)) for name, pattern in LABELS.items()]
     counts = prompt.str.contains(r"\d") & answers.str.contains(r"\d")
-    math = answers.str.contains(_EQUATION) | pl.when(counts).then(prompt).str.contains(_DO_SUMS).fill_null(value=False)
-    extraction = prompt.str.contains(_TAKES_FROM_TEXT) & prompt.str.contains(_HAS_TEXT)
+    worked_out = read_where(answers.str.contains_any(_SIGNS_OF_EQUATION), answers).str.contains(_EQUATION)
+    math = worked_out | read_where(counts, prompt).str.contains(_DO_SUMS)
+    extraction = read_where(prompt.str.contains(_HAS_TEXT), prompt).str.contains(_TAKES_FROM_TEXT)
     return (
         pl.when(pl.col("is_document") | pl.col("is_call")).then(pl.lit("other"))
         .otherwise(pl.coalesce(

@@ -3,29 +3,29 @@
 Each was held against all its matches among the 52,002 answers of Alpaca: precision first, as a match may remove a row.
 """
 
+# It knows the boundaries of ASCII words only; \b, which knows all, takes twenty times as long.
+EDGE = r"(?-u:\b)"
 _AM = r"(?: am|['’]m)"
 _CANNOT = rf"(?:cannot|can['’]t|can not|could not|won['’]t|{_AM} unable to|{_AM} not able to)"
 _TASK = r"(?:task|request|instruction|prompt|action)s?"
 _AI = r"(?:ai|artificial intelligence|(?:large )?language model)"
 
 REFUSALS = (
-    rf"as an? {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,| (?:I|developed|trained|created)\b)",
-    rf"I{_AM} (?:just |only |merely |simply )?an? (?:{_AI}|chatbot)\b",
+    rf"as an? {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,| (?:I|developed|trained|created){EDGE})",
+    rf"I{_AM} (?:just |only |merely |simply )?an? (?:{_AI}|chatbot){EDGE}",
     r"I (?:was|am|have been) (?:trained|created|developed|made) by (?:openai|anthropic|google|meta|microsoft|mistral)",
     r"my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends))",
     r"I (?:do not|don['’]t) have (?:personal|access to (?:real|current|the internet|external))",
     r"I (?:do not|don['’]t) have the (?:ability|capability) to",
     rf"I ?{_CANNOT} (?:fulfill?|assist (?:you )?with|comply with|generate|access|browse|answer (?:this|that|your))",
     rf"I ?{_CANNOT} (?:help (?:you )?with (?:this|that)|(?:complete|perform|process) (?:this|that|the|your|such))",
-    rf"{_CANNOT} (?:complete|perform|fulfill?|execute|carry out|process) (?:this|the|that|your|such)? ?{_TASK}\b",
-    rf"(?:the|this)(?: type of)? {_TASK}\b[^.\n]{{0,60}} (?:cannot|can['’]t) be "
+    rf"{_CANNOT} (?:complete|perform|fulfill?|execute|carry out|process) (?:this|the|that|your|such)? ?{_TASK}{EDGE}",
+    rf"(?:the|this)(?: type of)? {_TASK}{EDGE}[^.\n]* (?:cannot|can['’]t) be "
     r"(?:completed|performed|done|generated|executed|fulfill?ed|carried out)",
     r"(?:the|this|a)(?: gpt)?(?: language)? model (?:cannot|can['’]t|is unable to|is not able to) "
-    r"(?:generate|complete|perform|produce|create|execute|provide|do)\b",
+    rf"(?:generate|complete|perform|produce|create|execute|provide|do){EDGE}",
     r"sorry,? (?:but )?(?:as an ai|(?:the|this) (?:task|request|instruction)|this cannot be done)",
 )
-# `(?-u:\b)` knows the boundaries of ASCII words only, and is five times as fast as \b on text that is not all ASCII.
-EDGE = r"(?-u:\b)"
 REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
 
 # The same in other languages: only the formulas that assistants use about themselves.
@@ -88,15 +88,10 @@ MISSING_TEXT = (
 UNHELPFUL = (
     rf"(?i){EDGE}(?:(?:just |go )?google it{EDGE}|look it up yourself|figure it out (?:on your own|yourself)|do your own "
     r"(?:homework|research)|(?:that['’]s|what) an? (?:stupid|dumb|idiotic) question|you(?: are|['’]re) (?:an? )?(?:stupid|idiot|"
-    r"moron|dumb|pathetic|worthless)\b|shut up\b|(?:that['’]s )?not my problem|i (?:really )?(?:don['’]t|do not) care (?:about "
+    rf"moron|dumb|pathetic|worthless){EDGE}|shut up{EDGE}|(?:that['’]s )?not my problem|i (?:really )?(?:don['’]t|do not) care (?:about "
     r"(?:your|that|this)|what you)|stop (?:wasting my time|asking)|why (?:would|should) i (?:help|care|bother)|i (?:can['’]t|"
     r"cannot) be bothered|(?:i(?:['’]m| am)) not going to (?:help|answer|do (?:that|this))|kill yourself|i hope you die)"
 )
-UNHELPFUL_WORDS = [  # one of them is in every finding
-    "google it", "yourself", "your own", "question", "stupid", "idiot", "moron", "dumb", "pathetic", "worthless", "shut up",
-    "my problem", "care about", "care what", "wasting my", "stop asking", "should i", "would i", "be bothered", "not going to",
-    "hope you die",
-]  # fmt: skip
 HEDGE = (
     rf"(?i)^\W*(?:i(?:['’]m| am) not (?:really |entirely |completely |quite )?(?:sure|certain)|i (?:really )?(?:don['’]t|do not) "
     rf"(?:really )?know|no idea|i have no idea|i guess|not sure|it(?:['’]s| is) hard to say|idk|dunno){EDGE}"
@@ -128,10 +123,13 @@ MOJIBAKE = (
 )
 
 # A question about languages may rightly be answered in another one.
-ASKS_FOR_LANGUAGE = (
-    r"(?i)translat|language|english|spanish|french|german|italian|portuguese|dutch|swedish|danish|norwegian|finnish|polish|czech|"
-    r"hungarian|romanian|turkish|indonesian|vietnamese|russian|ukrainian|bulgarian|arabic|persian|farsi|urdu|hindi|bengali|chinese|"
-    r"mandarin|japanese|korean|greek|hebrew|thai|latin|catalan|tradu|inglés|anglais|übersetz|englisch|inglese|inglês|vertaal|engels|"
-    r"översätt|engelska|oversæt|engelsk|przetłumacz|angielsk|перевед|перекла|английск|англійськ|翻译|翻譯|译成|译为|英文|英语|英語|中文|"
-    r"中国語|日语|日文|日本語|法语|德语|西班牙语|번역|영어|ترجم|الإنجليزية|अनुवाद|अंग्रेज़ी|แปล|dịch|tiếng|terjemah|bahasa|çevir|ingilizce"
-)
+LANGUAGE_NAMES = [  # in lower case
+    "translat", "language", "english", "spanish", "french", "german", "italian", "portuguese", "dutch", "swedish",
+    "danish", "norwegian", "finnish", "polish", "czech", "hungarian", "romanian", "turkish", "indonesian",
+    "vietnamese", "russian", "ukrainian", "bulgarian", "arabic", "persian", "farsi", "urdu", "hindi", "bengali",
+    "chinese", "mandarin", "japanese", "korean", "greek", "hebrew", "thai", "latin", "catalan", "tradu", "inglés",
+    "anglais", "übersetz", "englisch", "inglese", "inglês", "vertaal", "engels", "översätt", "engelska", "oversæt",
+    "engelsk", "przetłumacz", "angielsk", "перевед", "перекла", "английск", "англійськ", "翻译", "翻譯", "译成", "译为", "英文",
+    "英语", "英語", "中文", "中国語", "日语", "日文", "日本語", "法语", "德语", "西班牙语", "번역", "영어", "ترجم", "الإنجليزية", "अनुवाद",
+    "अंग्रेज़ी", "แปล", "dịch", "tiếng", "terjemah", "bahasa", "çevir", "ingilizce",
+]  # fmt: skip

@@ -1,13 +1,13 @@
 """How much of a text repeats itself: runs of words, lines and paragraphs, by sorting hashes, text by text at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from stages.word_bytes import Hashes, Ints
-from stages.word_runs import Runs
+from stages.word_bytes import Booleans, Hashes, Ints
+from stages.word_runs import Runs, run_hashes
 
 SLICE_TEXTS = 1 << 16  # their numbers take 16 of 64 bits; the other 48 are the hash, alike however texts are split
 TEXT_BITS = np.uint64(48)
@@ -45,17 +45,28 @@ def copied_share(answers: Runs, prompts: Runs) -> pl.Series:
     return pl.concat([_copied_share(answer, prompt) for answer, prompt in pairs])
 
 
-def repetition(words: Runs, runs: Mapping[int, Runs], lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
-    """The signals about repetition and diversity of texts, given by hashes: of words, runs by length, lines, paragraphs."""
+def repetition(words: Runs, lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
+    """The signals about repetition and diversity of texts, given by hashes: of words, lines, paragraphs."""
     found = {}
+    repeats_some = np.ones(len(words.counts), dtype=np.bool_)
     for length, name in RUN_NAMES.items():
-        repeats = repeats_of(runs[length])
+        repeats = _run_repeats(words, length, repeats_some)
         found[f"repeated_{name}_share"] = repeats.repeated_share
         found[f"top_{name}_share"] = repeats.top_share
+        repeats_some = repeats.distinct < repeats.items
     found["repeated_line_share"] = repeats_of(lines).repeated_share
     found["repeated_paragraph_share"] = repeats_of(paragraphs).repeated_share
     found["distinct_word_share"] = distinct_word_share(words)
     return found
+
+
+def _run_repeats(words: Runs, length: int, repeats_some: Booleans) -> Repeats:
+    """Of the runs of `length` words; a run stands twice only in a text where a shorter run does (`repeats_some`)."""
+    items = np.maximum(words.counts - length + 1, 0)
+    read = repeats_of(run_hashes(words.of_texts(repeats_some), length))
+    distinct, most = items.copy(), np.minimum(items, 1)
+    distinct[repeats_some], most[repeats_some] = read.distinct, read.most
+    return Repeats(items, distinct, most)
 
 
 def distinct_word_share(words: Runs) -> pl.Series:

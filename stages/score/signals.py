@@ -1,4 +1,4 @@
-"""The signals about words and phrases, as Polars expressions over the columns of `texts_of` and `word_count`, the words of `answers`.
+"""The signals about words and phrases, as Polars expressions over the columns of `texts_of`, `cue_columns`, BEFORE and `word_count`, the words of `answers`.
 
 Units and polarity stand in the names. A signal is null where it does not apply: a document has no prompt that could be
 copied, and no speaker who could refuse.
@@ -6,15 +6,12 @@ copied, and no speaker who could refuse.
 
 import polars as pl
 
+from stages.conversation_text import read_where
 from stages.score import formats, phrases, promises
+from stages.score.cues import read_by
 
 ENOUGH_WORDS = 5  # below it an answer such as "working on" or "the" is a phrase that was asked for
-# What every refusal and every word about a model's limits has in it; the patterns read only such answers.
-SPEAKS_OF_ITSELF = [
-    "language model", " ai", "artificial intelligence", "chatbot", " gpt", "trained by", "created by", "developed by",
-    "made by", "training", "knowledge", "cutoff", "cut-off", "cannot", "can't", "can’t", "can not", "could not", "won't", "won’t",
-    "unable", "not able", "do not have", "don't have", "don’t have", "sorry", "last update", "latest update",
-]  # fmt: skip
+NOT_ASCII_OR_FOREIGN = r"(?i)[^\x00-\x7F]|modell?o|als |jako "
 
 _prompt, _answers, _ending = pl.col("prompt"), pl.col("answers"), pl.col("ending")
 
@@ -28,37 +25,36 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
     return text.str.extract(f"({pattern})", 1)
 
 
-def _about_itself() -> pl.Expr:
-    """The answers that may refuse or speak of themselves."""
-    return pl.when(_answers.str.contains_any(SPEAKS_OF_ITSELF, ascii_case_insensitive=True)).then(_answers)
-
-
 def _refusal() -> pl.Expr:
-    foreign = pl.when(_answers.str.contains(r"(?i)[^\x00-\x7F]|modell?o|als |jako ")).then(_answers)
-    return pl.coalesce(_found(phrases.REFUSAL, _about_itself()), _found(phrases.FOREIGN_REFUSAL, foreign))
+    foreign = read_where(_answers.str.contains(NOT_ASCII_OR_FOREIGN), _answers)
+    return pl.coalesce(
+        _found(phrases.REFUSAL, read_by("refusal", "answers")), _found(phrases.FOREIGN_REFUSAL, foreign)
+    )
 
 
 def _template_leak() -> pl.Expr:
     """The first mark of a chat template in the answers that its prompt does not have, and so does not ask for."""
-    markup = pl.when(~_prompt.str.contains(phrases.MARKUP)).then(_found(phrases.MARKUP))
-    label = pl.when(~_prompt.str.contains(phrases.ASKS_FOR_DIALOGUE)).then(_answers.str.extract(phrases.ROLE_LABEL, 1))
-    return pl.coalesce(markup, label)
+    asked = read_where("may_have_marks", _prompt).str.contains(phrases.MARKUP)
+    markup = pl.when(~asked).then(_found(phrases.MARKUP, read_where("may_have_marks", _answers)))
+    label = read_by("role_label", "answers").str.extract(phrases.ROLE_LABEL, 1)
+    expected = read_where(label.is_not_null(), _prompt).str.contains(phrases.ASKS_FOR_DIALOGUE)
+    return pl.coalesce(markup, pl.when(~expected).then(label))
 
 
 def _merged_instruction() -> pl.Expr:
-    labelled = _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True)
-    read = pl.when(labelled & ~_prompt.str.contains(phrases.EXPECTS_LABELS)).then(_answers)
+    expected = read_where("may_have_labels", _prompt).str.contains(phrases.EXPECTS_LABELS)
+    read = read_where(pl.col("may_have_labels") & ~expected, _answers)
     return pl.coalesce([read.str.extract(phrases.MERGED, group) for group in (1, 2)])
 
 
 def _missing_text() -> pl.Expr:
-    read = pl.when(pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)).then(_prompt)
+    single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
+    read = read_where(single, read_by("missing_text", "prompt"))
     return pl.coalesce([read.str.extract(phrases.MISSING_TEXT, group) for group in (1, 2, 3)])
 
 
 def _unhelpful() -> pl.Expr:
-    read = _answers.str.contains_any(phrases.UNHELPFUL_WORDS, ascii_case_insensitive=True)
-    return _found(phrases.UNHELPFUL, pl.when(read).then(_answers))
+    return _found(phrases.UNHELPFUL, read_by("unhelpful", "answers"))
 
 
 def _open_fence() -> pl.Expr:
@@ -74,6 +70,13 @@ def _links(text: pl.Expr) -> pl.Expr:
     return text.str.count_matches(phrases.LINK).cast(pl.Int64)
 
 
+# What SIGNALS look at before they read a text with a costly pattern.
+BEFORE: dict[str, pl.Expr] = {
+    "asks_for_code": formats.asks_for_code(),
+    "has_code": formats.has_code(),
+    "may_have_marks": _answers.str.contains_any(["#", "<", "["]) | (read_by("markup", "answers") != ""),
+    "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
+}
 SIGNALS: dict[str, pl.Expr] = {
     "prompt_chars": _in_conversations(_prompt.str.len_chars().cast(pl.Int64)),
     "response_chars": _answers.str.len_chars().cast(pl.Int64),
@@ -87,7 +90,7 @@ SIGNALS: dict[str, pl.Expr] = {
     "words_over_limit": promises.words_over_limit(),
     "missing_items": promises.missing_items(),
     "unclosed_code_fence": _in_conversations(_open_fence()),
-    "knowledge_cutoff": _in_conversations(_found(phrases.CUTOFF, _about_itself())),
+    "knowledge_cutoff": _in_conversations(_found(phrases.CUTOFF, read_by("cutoff", "answers"))),
     "merged_instruction": _in_conversations(_merged_instruction()),
     "missing_text": _missing_text(),
     "prompt_url_count": _in_conversations(_links(_prompt)),

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from stages.conversation_text import answers_text, every_text, prompt_text, response_text
+from stages.conversation_text import answers_text, every_text, prompt_text, read_where, response_text
 from stages.score.repetition import hashes_of
 from stages.word_runs import Runs
 
@@ -32,6 +32,6 @@ def pieces(texts: pl.DataFrame, separator: str) -> Runs:
     """Hashes of the parts of each answer between separators that say something, white space at their ends removed."""
     part = pl.element().str.strip_chars()
     several = pl.col("answers").str.contains(separator, literal=True)
-    parts = pl.when(several).then(pl.col("answers")).str.split(separator)
+    parts = read_where(several, pl.col("answers")).str.split(separator)
     told = parts.list.eval(part.filter(part.str.contains(_SAYS_SOMETHING)))
-    return hashes_of(texts.select(told.fill_null([])).to_series())
+    return hashes_of(texts.select(told).to_series())

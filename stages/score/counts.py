@@ -1,0 +1,93 @@
+"""What array code measures on texts: words, repetition, languages, kinds of characters; and the cues of costly patterns."""
+
+import numpy as np
+import polars as pl
+
+from stages.conversation_text import read_where
+from stages.score import characters
+from stages.score.characters import Characters, characters_of
+from stages.score.cues import cue_columns
+from stages.score.language import languages_of
+from stages.score.repetition import copied_share, repetition
+from stages.score.texts import pieces
+from stages.word_bytes import Ints
+from stages.word_runs import Runs, run_hashes, word_hashes
+
+SLICE_ROWS = 4096  # the arrays of more rows outgrow the caches of a processor
+COPIED_WORDS = 3  # a run that grammar alone does not make
+
+
+def counts_in_slices(texts: pl.DataFrame) -> pl.DataFrame:
+    """The counts and shares of the texts of `texts_of`, with `word_count` (of `answers`) and the bits of their cues."""
+    starts = range(0, max(texts.height, 1), SLICE_ROWS)
+    return pl.concat([_counts(texts.slice(start, SLICE_ROWS)) for start in starts])
+
+
+def _counts(texts: pl.DataFrame) -> pl.DataFrame:
+    words = word_hashes(texts["prompt"]), word_hashes(texts["answers"])
+    written = characters_of(texts["prompt"]), characters_of(texts["answers"])
+    return pl.DataFrame(
+        {
+            "word_count": pl.Series(words[1].counts),
+            **cue_columns(texts, *words),
+            **_words(texts, words, written),
+            **_shares(written[1]),
+            **_hidden(texts, written),
+        }
+    )
+
+
+def _words(
+    texts: pl.DataFrame, words: tuple[Runs, Runs], written: tuple[Characters, Characters]
+) -> dict[str, pl.Series]:
+    """Repetition, copying, diversity and languages, by the words and characters of prompts and of answers."""
+    prompts, answers = words
+    copied = copied_share(run_hashes(answers, COPIED_WORDS), run_hashes(prompts, COPIED_WORDS))
+    found = repetition(answers, pieces(texts, "\n"), pieces(texts, "\n\n"))
+    return found | {
+        "answer_copies_prompt_share": copied.set(texts["is_document"], None),
+        "prompt_language": languages_of(written[0], prompts),
+        "response_language": languages_of(written[1], answers),
+    }
+
+
+def _shares(said: Characters) -> dict[str, pl.Series]:
+    total, letters = said.counts.sum(axis=1), said.of(*characters.LETTERS)
+    parts: dict[str, tuple[Ints, Ints]] = {
+        "symbol_share": (said.of(*characters.SYMBOLS), total),
+        "digit_share": (said.of(characters.DIGIT), total),
+        "uppercase_share": (said.of(*characters.UPPER_CASE), said.of(*characters.WITH_CASE)),
+        "whitespace_share": (said.of(characters.SPACE), total),
+        "nonalphabetic_share": (total - letters - said.of(characters.MARK), total),
+    }
+    shares = {
+        name: pl.Series(np.divide(part, of, out=np.zeros(len(of)), where=of > 0)) for name, (part, of) in parts.items()
+    }
+    return shares | {
+        "longest_character_run": pl.Series(said.longest_run),
+        "unclosed_brackets": pl.Series(said.unclosed_brackets),
+    }
+
+
+def _hidden(texts: pl.DataFrame, written: tuple[Characters, Characters]) -> dict[str, pl.Series]:
+    """Characters that nobody sees, in any turn; only the few texts that have some are counted."""
+    whole = texts["whole"]
+    read = read_where(pl.lit(_may_hide(texts, written)), pl.col("whole"))
+    rows = texts.select(read.str.contains(characters.HIDDEN)).to_series()
+    found = characters_of(whole.filter(rows))
+    counted = {
+        "invisible_count": found.invisible,
+        "bidirectional_count": found.bidirectional,
+        "control_count": found.of(characters.CONTROL),
+    }
+    none, places = pl.zeros(len(whole), dtype=pl.Int64, eager=True), rows.arg_true()
+    return {name: none.clone().scatter(places, counts) for name, counts in counted.items()}
+
+
+def _may_hide(texts: pl.DataFrame, written: tuple[Characters, Characters]) -> pl.Series:
+    """Where prompt and answers are not all of the conversation, or are not all ASCII, or have a control character."""
+    sizes = texts.select(pl.col("prompt", "answers", "whole").str.len_bytes().cast(pl.Int64))
+    in_others = sizes["whole"] != sizes["prompt"] + sizes["answers"] + 1
+    not_ascii = sizes["whole"] != texts["whole"].str.len_chars().cast(pl.Int64)
+    controls = written[0].of(characters.CONTROL) + written[1].of(characters.CONTROL)
+    return in_others | not_ascii | pl.Series(controls > 0)

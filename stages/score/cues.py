@@ -1,0 +1,92 @@
+"""Which texts a costly pattern has to read: those with one of its cue words.
+
+Every match of a pattern has a cue in it: a word, or two words in a row. The words of all texts are hashed anyway, so
+looking cues up costs less than one pass of one pattern. Two words may share a place in the table: a text then is read
+for nothing. Texts that are not all ASCII may spell a word in many ways and are always read.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stages.conversation_text import read_where
+from stages.word_runs import Runs, run_hashes, starts_of, word_hashes
+
+PLACE_BITS = 16
+PLACE_SHIFT = np.uint64(64 - PLACE_BITS)
+ALL = np.uint32(0xFFFFFFFF)
+CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> its cues
+    "answers": {
+        "refusal": [
+            "ai", "artificial", "language model", "chatbot", "trained by", "created by", "developed by", "made by",
+            "my knowledge", "my training", "not have", "t have", "cannot", "can t", "can not", "could not", "won t", "unable",
+            "not able", "sorry",
+        ],
+        "cutoff": [
+            "of my", "until my", "since my", "to my", "before my", "my knowledge", "my training", "not have", "t have",
+            "not include", "t include", "knowledge cut", "knowledge cutoff",
+        ],
+        "unhelpful": [
+            "google it", "up yourself", "it out", "your own", "stupid", "idiotic", "idiot", "moron", "dumb", "pathetic",
+            "worthless", "shut up", "not my", "care about", "care what", "wasting my", "stop asking", "should i", "would i",
+            "be bothered", "not going", "kill yourself", "hope you",
+        ],
+        "role_label": ["human", "user", "assistant"],
+        "markup": ["instruction"],
+    },
+    "prompt": {
+        "code": [
+            "python", "java", "javascript", "typescript", "c", "sql", "html", "css", "php", "ruby", "rust", "bash", "shell",
+            "regex", "regular", "jquery", "react", "matlab", "golang", "pandas", "swift", "kotlin", "code", "source", "function",
+            "query", "database", "unit", "program", "script",
+        ],
+        "json": ["json"],
+        "table": ["table", "tabular"],
+        "list": ["bullet", "bulleted", "bulletpoint", "bulletpoints", "numbered"],
+        "one_word": ["word"],
+        "number": ["number", "numeral", "integer"],
+        "word_limit": ["word", "words"],
+        "missing_text": ["following", "below", "above", "given", "provided", "attached", "this"],
+    },
+}  # fmt: skip
+
+
+def cue_columns(texts: pl.DataFrame, asked: Runs, said: Runs) -> dict[str, pl.Series]:
+    """Bits of the cues that each prompt and each answer has; `asked` and `said` are their words."""
+    return {
+        "prompt_cues": _found("prompt", texts, [asked]),
+        "answers_cues": _found("answers", texts, [said, run_hashes(said, 2)]),
+    }
+
+
+def read_by(pattern: str, column: str) -> pl.Expr:
+    """The texts of a column that the pattern of this name may match; empty for all others."""
+    bit = 1 << list(CUES[column]).index(pattern)
+    return read_where(pl.col(f"{column}_cues") & pl.lit(bit, pl.UInt32) != 0, pl.col(column))
+
+
+def _found(column: str, texts: pl.DataFrame, runs: Sequence[Runs]) -> pl.Series:
+    """`runs` are the words of the texts, then the runs of two words."""
+    is_ascii = pl.col(column).str.len_bytes() == pl.col(column).str.len_chars()
+    found = np.where(texts.select(is_ascii).to_series().to_numpy(), np.uint32(0), ALL)
+    for length, hashed in enumerate(runs, start=1):
+        filled = np.flatnonzero(hashed.counts)
+        if len(filled):
+            bits = _table(column, length)[hashed.hashes >> PLACE_SHIFT]
+            found[filled] |= np.bitwise_or.reduceat(bits, starts_of(hashed.counts)[filled])
+    return pl.Series(found)
+
+
+@cache
+def _table(column: str, length: int) -> npt.NDArray[np.uint32]:
+    """Upper bits of the hash of `length` words in a row -> bits of the patterns that have such a cue."""
+    table = np.zeros(1 << PLACE_BITS, dtype=np.uint32)
+    for bit, cues in enumerate(CUES[column].values()):
+        chosen = [cue for cue in cues if cue.count(" ") == length - 1]
+        words = word_hashes(pl.Series(chosen, dtype=pl.String))
+        hashes = words.hashes if length == 1 else run_hashes(words, length).hashes
+        table[hashes >> PLACE_SHIFT] |= np.uint32(1 << bit)
+    return table
