@@ -192,7 +192,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it runs (never changes the result)")
     group.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
     group.add_argument(
-        "--batch-rows", type=int, default=4096, metavar="N", help="rows per batch of a rows stage (default 4096)"
+        "--batch-rows", type=int, default=16384, metavar="N", help="rows per batch of a rows stage (default 16384)"
     )
     group.add_argument(
         "--engine",

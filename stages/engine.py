@@ -21,6 +21,7 @@ from stages.contract import Params, Progress, Stage
 from stages.errors import TryAgain
 from stages.schema import load_schema
 
+BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOCAL, RAY = "local", "ray"
 ENGINES = (LOCAL, RAY)
@@ -57,11 +58,14 @@ def job_of(stage: str) -> Callable[..., Any]:
 
 
 def split_into_batches(folder: Path, batch_rows: int) -> list[Batch]:
-    """The rows of a sealed table in batches of at most `batch_rows`; none crosses a part."""
+    """The rows of a sealed table in batches of at most `batch_rows`, and of about BATCH_BYTES; none crosses a part."""
     batches = []
     for part in sorted(folder.glob("part-*.parquet")):
-        rows = pq.read_metadata(part).num_rows
-        batches += [Batch(part, start, min(batch_rows, rows - start)) for start in range(0, rows, batch_rows)]
+        facts = pq.read_metadata(part)
+        unpacked = sum(facts.row_group(group).total_byte_size for group in range(facts.num_row_groups))
+        step = max(1, min(batch_rows, BATCH_BYTES * facts.num_rows // max(unpacked, 1)))
+        starts = range(0, facts.num_rows, step)
+        batches += [Batch(part, start, min(step, facts.num_rows - start)) for start in starts]
     return batches or [Batch(part, 0, 0) for part in sorted(folder.glob("part-*.parquet"))[:1]]
 
 

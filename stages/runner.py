@@ -49,7 +49,7 @@ from stages.storage import (
 )
 from stages.tables import read_table, write_parts, write_table
 
-DEFAULT_BATCH_ROWS = 4096
+DEFAULT_BATCH_ROWS = 16384  # patterns are compiled for each batch
 
 
 @dataclass(frozen=True)

@@ -51,13 +51,14 @@ PASSWORD = re.compile(
     rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,79}}[^\s\"'<>(){{}}\[\],;.?，。；])"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
-_SIGNS_OF_PASSWORD = [*_FOREIGN.split("|"), "passw", "pwd", "passphrase", "secret", "api_key", "api-key", "apikey", "token", "://"]
+_SIGNS_OF_PASSWORD = [*_FOREIGN.split("|"), "passw", "pwd", "passphrase", "secret", "api_key", "api-key", "apikey", "token"]
 
 
 def may_hold_password(text: pl.Expr) -> pl.Expr:
     """True for every text with a password, and for few others."""
-    with_sign = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
-    return with_sign.str.contains(rf"(?i){_FOREIGN}|passw|pwd|passphrase|secret|api[_-]?key|token|://[^\s/]{{0,64}}:[^\s/]{{1,64}}@")
+    named = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
+    given = named.str.contains(rf"(?i)(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)")
+    return given | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
 
 
 # What stands for a password without being one.

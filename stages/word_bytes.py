@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.conversation_text import normalised, words
+from stages.conversation_text import normalised, read_where, words
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -72,20 +72,21 @@ def word_hashes_only(texts: pl.Series) -> tuple[Hashes, Ints]:
 
 def _in_bytes(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Texts whose words can be told by their bytes, and, where that took the symbols away, the normalised text."""
-    frame = texts.to_frame("text").with_columns(given=_is_ascii("text"))
-    if frame["given"].all():
-        return texts, pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
-    folded = pl.when(~pl.col("given")).then(normalised(pl.col("text")))
-    frame = frame.with_columns(folded=folded).with_columns(now=_is_ascii("folded"))
-    spelled = words(pl.col("folded")).list.join(" ")
-    plain = pl.when("given").then("text").when("now").then("folded").otherwise(spelled)
-    other = pl.when(~pl.col("given") & ~pl.col("now")).then("folded")
-    made = frame.select(plain=plain, other=other)
-    return made["plain"], made["other"]
-
-
-def _is_ascii(column: str) -> pl.Expr:
-    return pl.col(column).str.len_bytes() == pl.col(column).str.len_chars()
+    given = texts.str.len_bytes() == texts.str.len_chars()
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+    if given.all():
+        return texts, none
+    folded = pl.col("folded")
+    now = folded.str.len_bytes() == folded.str.len_chars()
+    made = (
+        texts.filter(~given).to_frame("text").select(folded=normalised(pl.col("text")))
+        .select(
+            plain=pl.when(now).then(folded).otherwise(words(read_where(~now, folded)).list.join(" ")),
+            other=pl.when(~now).then(folded),
+        )
+    )  # fmt: skip
+    places = (~given).arg_true()
+    return texts.clone().scatter(places, made["plain"]), none.scatter(places, made["other"])
 
 
 def _buffer(texts: pl.Series) -> tuple[Bytes, Ints]:

@@ -42,7 +42,9 @@ def run_hashes(text_words: Runs, length: int, *, short_texts: bool = False) -> R
     counts = np.maximum(text_words.counts - length + 1, 0)
     starts = starts_of(text_words.counts)
     runs = _rolled(text_words.hashes, length)[ranges(starts, counts)]
-    short = np.flatnonzero((text_words.counts > 0) & (counts == 0)) if short_texts else starts[:0]
+    if not short_texts:
+        return Runs(scattered(runs), counts)
+    short = np.flatnonzero((text_words.counts > 0) & (counts == 0))
     counts[short] = 1
     whole = starts_of(counts)
     hashes = np.empty(counts.sum(), dtype=np.uint64)

@@ -25,12 +25,13 @@ def counts_in_slices(texts: pl.DataFrame) -> pl.DataFrame:
 
 def _counts(texts: pl.DataFrame) -> pl.DataFrame:
     words = word_hashes(texts["prompt"]), word_hashes(texts["answers"])
+    runs = {length: run_hashes(words[1], length) for length in (2, COPIED_WORDS)}
     written = characters_of(texts["prompt"]), characters_of(texts["answers"])
     return pl.DataFrame(
         {
             "word_count": pl.Series(words[1].counts),
-            **cue_columns(texts, *words),
-            **_words(texts, words, written),
+            **cue_columns(texts, *words, runs[2]),
+            **_words(texts, words, runs, written),
             **_shares(written[1]),
             **_hidden(texts, written),
         }
@@ -38,12 +39,15 @@ def _counts(texts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _words(
-    texts: pl.DataFrame, words: tuple[Runs, Runs], written: tuple[Characters, Characters]
+    texts: pl.DataFrame,
+    words: tuple[Runs, Runs],
+    runs: dict[int, Runs],
+    written: tuple[Characters, Characters],
 ) -> dict[str, pl.Series]:
     """Repetition, copying, diversity and languages, by the words and characters of prompts and of answers."""
     prompts, answers = words
-    copied = copied_share(run_hashes(answers, COPIED_WORDS), run_hashes(prompts, COPIED_WORDS))
-    found = repetition(answers, pieces(texts, "\n"), pieces(texts, "\n\n"))
+    copied = copied_share(runs[COPIED_WORDS], run_hashes(prompts, COPIED_WORDS))
+    found = repetition(answers, runs, pieces(texts, "\n"), pieces(texts, "\n\n"))
     return found | {
         "answer_copies_prompt_share": copied.set(texts["is_document"], None),
         "prompt_language": languages_of(written[0], prompts),

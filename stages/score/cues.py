@@ -54,11 +54,11 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
 }  # fmt: skip
 
 
-def cue_columns(texts: pl.DataFrame, asked: Runs, said: Runs) -> dict[str, pl.Series]:
-    """Bits of the cues that each prompt and each answer has; `asked` and `said` are their words."""
+def cue_columns(texts: pl.DataFrame, asked: Runs, said: Runs, said_pairs: Runs) -> dict[str, pl.Series]:
+    """Bits of the cues that each prompt and each answer has, by their words and the answers' runs of two words."""
     return {
         "prompt_cues": _found("prompt", texts, [asked]),
-        "answers_cues": _found("answers", texts, [said, run_hashes(said, 2)]),
+        "answers_cues": _found("answers", texts, [said, said_pairs]),
     }
 
 

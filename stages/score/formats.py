@@ -86,7 +86,8 @@ def answer_format() -> pl.Expr:
     bare = pl.coalesce(fenced, read_where(text.str.contains(r"^[\[{]"), text))
     code = read_where("has_code", text)  # an expensive pattern reads no more texts than it must
     several = read_where(text.str.contains("\n", literal=True), text)
-    items, lines = several.str.count_matches(_ITEM), several.str.count_matches(_LINE)
+    items = several.str.count_matches(_ITEM)
+    lines = read_where(items >= 2, several).str.count_matches(_LINE)
     forms = {
         "empty": text == "",
         "number": text.str.contains(r"^[$€£¥]?\s?[-+]?\d[\d,. /]*\s?%?\.?$"),

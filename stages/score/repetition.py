@@ -1,6 +1,6 @@
 """How much of a text repeats itself: runs of words, lines and paragraphs, by sorting hashes, text by text at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -45,12 +45,14 @@ def copied_share(answers: Runs, prompts: Runs) -> pl.Series:
     return pl.concat([_copied_share(answer, prompt) for answer, prompt in pairs])
 
 
-def repetition(words: Runs, lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
-    """The signals about repetition and diversity of texts, given by hashes: of words, lines, paragraphs."""
+def repetition(words: Runs, runs: Mapping[int, Runs], lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
+    """The signals about repetition and diversity of texts, given by hashes: of words, of runs of some lengths, of lines
+    and of paragraphs.
+    """
     found = {}
     repeats_some = np.ones(len(words.counts), dtype=np.bool_)
     for length, name in RUN_NAMES.items():
-        repeats = _run_repeats(words, length, repeats_some)
+        repeats = _run_repeats(words, length, runs.get(length), repeats_some)
         found[f"repeated_{name}_share"] = repeats.repeated_share
         found[f"top_{name}_share"] = repeats.top_share
         repeats_some = repeats.distinct < repeats.items
@@ -60,10 +62,12 @@ def repetition(words: Runs, lines: Runs, paragraphs: Runs) -> dict[str, pl.Serie
     return found
 
 
-def _run_repeats(words: Runs, length: int, repeats_some: Booleans) -> Repeats:
+def _run_repeats(words: Runs, length: int, runs: Runs | None, repeats_some: Booleans) -> Repeats:
     """Of the runs of `length` words; a run stands twice only in a text where a shorter run does (`repeats_some`)."""
     items = np.maximum(words.counts - length + 1, 0)
-    read = repeats_of(run_hashes(words.of_texts(repeats_some), length))
+    if repeats_some.all() and runs:
+        return repeats_of(runs)
+    read = repeats_of(runs.of_texts(repeats_some) if runs else run_hashes(words.of_texts(repeats_some), length))
     distinct, most = items.copy(), np.minimum(items, 1)
     distinct[repeats_some], most[repeats_some] = read.distinct, read.most
     return Repeats(items, distinct, most)
