@@ -10,11 +10,12 @@ import polars as pl
 
 from rows import conversation, table
 from stages.dedup.comparison import Comparison
-from stages.dedup.corpus import corpus_of
+from stages.dedup.corpus import Sketched, corpus_of
 from stages.dedup.decisions import comparison_of, decide, matches_of
 from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
+from stages.dedup.turns import Turns
 from stages.dedup.verdicts import Verdicts, light_rows
 from stages.dedup.verdicts import verdicts as tables_of
 
@@ -45,10 +46,12 @@ def divide(conversations: pl.DataFrame, params: DedupParams) -> Verdicts:
 def compared(conversations: pl.DataFrame, params: DedupParams) -> Comparison:
     """What has to be compared of some rows, in memory."""
     sketches = sketch(conversations, params)
-    shingles = ShingleChunks([Chunk(sketches.shingles.counts, sketches.shingles.hashes)])
-    fields = (sketches.text, sketches.opening, sketches.question)
-    places = np.arange(conversations.height)
-    corpus = corpus_of(light_rows(conversations), places, fields, sketches.answer_bytes, shingles, params)
+    whole, single = (
+        ShingleChunks([Chunk(runs.counts, runs.hashes)]) for runs in (sketches.shingles, sketches.turn_shingles)
+    )
+    texts = (sketches.text, sketches.opening, sketches.question, sketches.length)
+    sketched = Sketched(*texts, whole, Turns(single, sketches.long_turns))
+    corpus = corpus_of(light_rows(conversations), np.arange(conversations.height), sketched, params)
     return comparison_of(corpus, params)
 
 

@@ -41,7 +41,8 @@ def settled(before: Comparison, found: Matches, now: Comparison) -> Settled:
             "min_similarity": st.sampled_from([0.5, 0.7, 0.8]),
             "group_similarity": st.sampled_from([None, 0.5, 0.6]),
             "conflicting_answers": st.sampled_from(["keep_all", "keep_best"]),
-            "key": st.sampled_from(["conversation", "response"]),
+            "key": st.sampled_from(["conversation", "response", "turns"]),
+            "min_long_turns": st.just(2),
         }
     ),
 )

@@ -5,13 +5,15 @@ from functools import cached_property
 
 import numpy as np
 
+from stages.dedup.candidates import Candidates, SingleTurns, WholeTexts
 from stages.dedup.corpus import Corpus, first_alike
-from stages.dedup.minhash import BandKeys, band_keys, bands_for, without
+from stages.dedup.minhash import BandKeys, Bands, band_keys, bands_for, without
 from stages.dedup.sharing import Occurrences, likely_rows
-from stages.dedup.similarity import Floats, Similarity
+from stages.dedup.similarity import Similarity
 from stages.dedup.stage import DedupParams
-from stages.dedup.survivors import Matches, Thresholds, match
+from stages.dedup.survivors import Compare, Likeness, Matches, Thresholds, match
 from stages.dedup.templates import sampled_rows, template_shingles
+from stages.dedup.turns import TurnSimilarity, keyed
 from stages.word_bytes import Booleans, Hashes, Ints
 
 
@@ -29,6 +31,11 @@ class Comparison:
     def with_words(self) -> Booleans:
         """Rows that can be like others; those without words can only answer the same question."""
         return self.compared & (self.corpus.shingles.counts[self.corpus.sketch] > 0)
+
+    @property
+    def by_turns(self) -> Booleans:
+        """Rows that are compared turn by turn."""
+        return self.with_words & self.corpus.is_long
 
     @cached_property
     def question(self) -> Ints | None:
@@ -55,24 +62,52 @@ class Comparison:
     def match_among(self, rows: Booleans) -> Matches:
         """Who of some rows goes for whom. With `keep_best` an equal question is a match too."""
         chosen = np.flatnonzero(rows)
-        similarity, sketch = Similarity(self.corpus.shingles, self.templates), self.corpus.sketch[chosen]
         keys, question = self._keys(chosen), None if self.question is None else self.question[chosen]
         if question is not None:
             keys = np.vstack([keys, question.astype(np.uint32)[None, :]])
+        candidates: list[Candidates] = [WholeTexts(keys)]
+        sketch, bands, thresholds = self.corpus.sketch[chosen], self._bands, Thresholds.of(self.params)
+        turns = keyed(self.corpus.turns, sketch, self.templates, bands, self.params.seed)
+        if len(turns.owner):
+            candidates.append(SingleTurns(turns, len(chosen)))
+        alike = self._alike(sketch, turns.anchor)
 
-        def compare(left: Ints, right: Ints) -> tuple[Floats, Floats]:
-            every, alike = similarity.compare(sketch[left], sketch[right])
-            return every, alike if question is None else np.where(question[left] == question[right], 1.0, alike)
+        def compare(left: Ints, right: Ints) -> Likeness:
+            found = alike(left, right)
+            if question is None:
+                return found
+            same, group = (np.where(question[left] == question[right], 1.0, like) for like in found[1:])
+            return Likeness(found.similarity, same, group)
 
-        found = match(keys, compare, Thresholds.of(self.params))
+        found = match(candidates, len(chosen), compare, thresholds)
         if question is not None:
-            alike = similarity.compare(sketch[found.removed], sketch[found.survivor])[1]
-            found = found._replace(by_question=alike < self.params.min_similarity)
+            same = alike(found.survivor, found.removed).same
+            found = found._replace(by_question=same < self.params.min_similarity)
         return found.at(chosen)
+
+    def _alike(self, sketch: Ints, anchor: Ints) -> Compare:
+        """How alike rows with these sketches are: as wholes, and where the worse one is long, in each of its turns."""
+        whole = Similarity(self.corpus.shingles, self.templates)
+        by_turns = TurnSimilarity(self.corpus.turns, self.templates, min(Thresholds.of(self.params)))
+        long = self.corpus.turns.counts[sketch] > 0
+
+        def compare(left: Ints, right: Ints) -> Likeness:
+            every, alike = whole.compare(sketch[left], sketch[right])
+            if not long[right].any():
+                return Likeness(every, alike, alike)
+            at, same = np.flatnonzero(long[right]), alike.copy()
+            every[at], same[at] = by_turns.compare(sketch[left[at]], sketch[right[at]], anchor[right[at]])
+            return Likeness(every, same, np.maximum(same, alike))
+
+        return compare
+
+    @cached_property
+    def _bands(self) -> Bands:
+        return bands_for(min(Thresholds.of(self.params)))
 
     def _keys(self, rows: Ints) -> BandKeys:
         """A column for each row; one without words shares its keys with none."""
-        bands = bands_for(min(Thresholds.of(self.params)))
+        bands = self._bands
         keys = np.tile(np.arange(len(rows), dtype=np.uint32), (bands.bands, 1))
         column = self._places(self.with_words)
         column[column >= 0] = np.searchsorted(rows, column[column >= 0])

@@ -1,6 +1,5 @@
 """All rows of a corpus as dedup sees them: sketches, and the order in which rows are preferred."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from stages.dedup.shingle_chunks import ShingleChunks
 from stages.dedup.sketches import NO_TEXT
 from stages.dedup.sorting import rising_order, starts_group
 from stages.dedup.stage import DedupParams
+from stages.dedup.turns import Turns
 from stages.word_bytes import Booleans, Hashes, Ints, scattered
 
 
@@ -23,6 +23,7 @@ class Corpus(NamedTuple):
     question: Hashes
     sketch: Ints  # the row's place in `shingles`
     shingles: ShingleChunks
+    turns: Turns  # by sketch, as shingles are
     id_order: Ints  # place of each row among all row ids, rising
     identity: Hashes  # of the row's id and of what it is preferred by, but for its text
 
@@ -36,6 +37,23 @@ class Corpus(NamedTuple):
         chosen[self.sketch[rows]] = True
         return chosen
 
+    @property
+    def is_long(self) -> Booleans:
+        """Rows that are compared turn by turn."""
+        long: Booleans = self.turns.counts[self.sketch] > 0
+        return long
+
+
+class Sketched(NamedTuple):
+    """What sketches say: an entry for each in every field."""
+
+    text: Hashes
+    opening: Hashes
+    question: Hashes
+    length: Ints
+    shingles: ShingleChunks
+    turns: Turns
+
 
 class Rows(NamedTuple):
     """What a corpus takes from the table itself, row by row."""
@@ -45,28 +63,38 @@ class Rows(NamedTuple):
     repairs: pl.Series  # how many
 
 
-def best_first(rows: Rows, answer_bytes: Ints, params: DedupParams) -> Ints:
-    """The order of preference: source, fewer repairs, longer answer, lower row_id."""
+class Length(NamedTuple):
+    """By what a row is longer than another one; the first counts most."""
+
+    long_turns: Ints
+    bytes: Ints
+
+
+def best_first(rows: Rows, length: Length, params: DedupParams) -> Ints:
+    """The order of preference: source, fewer repairs, longer, lower row_id."""
     known = {name: place for place, name in enumerate(params.prefer_sources)}
     preference = rows.source.replace_strict(known, default=len(known), return_dtype=pl.Int64).to_numpy()
-    keys = [_id_order(rows.row_id), answer_bytes.max(initial=0) - answer_bytes, rows.repairs.to_numpy(), preference]
+    shorter = [longer.max(initial=0) - longer for longer in reversed(length)]
+    keys = [_id_order(rows.row_id), *shorter, rows.repairs.to_numpy(), preference]
     return np.lexsort([key for key in keys if key.any()] or keys[:1])  # most corpora have one source, and no repairs
 
 
-def corpus_of(
-    rows: Rows,
-    sketch: Ints,
-    fields: Sequence[Hashes],
-    answer_bytes: Ints,
-    shingles: ShingleChunks,
-    params: DedupParams,
-) -> Corpus:
-    """The corpus of `rows`; `fields` are text, opening and question of each row, `sketch` its place in `shingles`."""
-    order = best_first(rows, answer_bytes, params)
-    text, opening, question = (np.take(field, order, axis=0) for field in fields)
-    source = rows.source.rank("dense").to_numpy().astype(np.int64) - 1
-    ids, id_order, identity = rows.row_id.gather(order), _id_order(rows.row_id)[order], identities(rows)[order]
-    return Corpus(ids, source[order], text, opening, question, sketch[order], shingles, id_order, identity)
+def corpus_of(rows: Rows, sketch: Ints, sketched: Sketched, params: DedupParams) -> Corpus:
+    """The corpus of `rows`, of which each has its sketch in a place among all `sketched`."""
+    order = best_first(rows, Length(sketched.turns.counts[sketch], sketched.length[sketch]), params)
+    source, place = rows.source.rank("dense").to_numpy().astype(np.int64) - 1, sketch[order]
+    return Corpus(
+        row_id=rows.row_id.gather(order),
+        source=source[order],
+        text=np.take(sketched.text, place, axis=0),
+        opening=np.take(sketched.opening, place, axis=0),
+        question=np.take(sketched.question, place, axis=0),
+        sketch=place,
+        shingles=sketched.shingles,
+        turns=sketched.turns,
+        id_order=_id_order(rows.row_id)[order],
+        identity=identities(rows)[order],
+    )
 
 
 def identities(rows: Rows) -> Hashes:

@@ -9,8 +9,8 @@ SHOWN = 8  # words
 
 def compared_text(key: str) -> pl.Expr:
     """The text of a conversation that is compared under `key`."""
-    texts = {"prompt": prompt_text(), "response": response_text(reasoning=True), "conversation": conversation_text()}
-    return texts[key]
+    texts = {"prompt": prompt_text(), "response": response_text(reasoning=True)}
+    return texts.get(key, conversation_text())
 
 
 def first_differing_words(pairs: pl.DataFrame) -> pl.DataFrame:

@@ -62,7 +62,7 @@ def divide(
     conversations: Sequence[Path], params: DedupParams, workbench: Workbench
 ) -> tuple[Verdicts, dict[str, object]]:
     """The verdict on every row of some files, and facts about how it was reached."""
-    folder = workbench.cache / digest_of([params.key, params.shingle_words])[:16]
+    folder = workbench.cache / digest_of([params.key, params.min_long_turns, params.shingle_words])[:16]
     parts = [_part(path) for path in conversations]
     with lock(folder):  # another run may drop pages that this one reads
         book, numbers, sketched = _sketch_unknown(parts, folder, params, workbench)
@@ -97,7 +97,7 @@ def _sketch_unknown(
     some = [(part, new) for part, new in zip(parts, unknown, strict=True) if new.any()]
     shares = slices_of(np.array([new.sum() for _, new in some], dtype=np.int64), ROWS_AT_ONCE)
     tasks = [Task(some[share], folder, params) for share in shares]
-    first, done = len(book.answer_bytes), 0
+    first, done = book.rows, 0
     for task, page in zip(tasks, _pages(tasks, workbench.workers), strict=True):
         book.add(page)
         done += sum(int(new.sum()) for _, new in task.rows)
@@ -131,8 +131,7 @@ def _make_page(task: Task) -> Path:
 def _corpus(parts: Sequence[Part], book: Book, numbers: Ints, params: DedupParams) -> Corpus:
     columns = zip(*(part.rows for part in parts), strict=True)
     rows = Rows(*(pl.concat(list(column)) for column in columns))
-    fields = [np.take(book.field(name), numbers, axis=0) for name in ("text", "opening", "question")]
-    return corpus_of(rows, numbers, fields, book.answer_bytes[numbers], book.shingles, params)
+    return corpus_of(rows, numbers, book.sketched, params)
 
 
 def _write(paths: Sequence[Path], made: Verdicts, params: DedupParams, unique: Path, duplicates: Path) -> None:

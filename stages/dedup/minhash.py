@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.word_bytes import Hashes, Ints
+from stages.word_bytes import Booleans, Hashes, Ints
 from stages.word_runs import Runs, starts_of
 
 BandKeys = npt.NDArray[np.uint32]  # bands x rows
@@ -79,6 +79,15 @@ def without(shingles: Runs, templates: Hashes) -> Runs:
     if not len(templates):
         return shingles
     own = ~np.isin(shingles.hashes, templates)
-    left = np.bincount(shingles.owners[own], minlength=len(shingles.counts))
+    left = _per_text(shingles, own)
     own |= np.repeat(left == 0, shingles.counts)
     return Runs(shingles.hashes[own], np.where(left == 0, shingles.counts, left))
+
+
+def own_counts(shingles: Runs, templates: Hashes) -> Ints:
+    """How many shingles each text has that are not template."""
+    return _per_text(shingles, ~np.isin(shingles.hashes, templates)) if len(templates) else shingles.counts
+
+
+def _per_text(shingles: Runs, chosen: Booleans) -> Ints:
+    return np.bincount(shingles.owners[chosen], minlength=len(shingles.counts))

@@ -14,15 +14,18 @@ from typing import NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from stages.dedup.corpus import Sketched
 from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import Sketches
 from stages.dedup.sorting import rising_order
+from stages.dedup.turns import Turns
 from stages.errors import DataError
 from stages.storage import verify_dataset, write_manifest
 from stages.word_bytes import Booleans, Hashes, Ints
+from stages.word_runs import Runs
 
 UNKNOWN = -1
-FIELDS = ("content", "text", "opening", "question", "answer_bytes", "counts")
+FIELDS = ("content", "text", "opening", "question", "length", "counts", "long_turns", "turn_counts")
 
 
 class Page(NamedTuple):
@@ -32,8 +35,10 @@ class Page(NamedTuple):
     text: Hashes
     opening: Hashes
     question: Hashes
-    answer_bytes: Ints
-    counts: Ints
+    length: Ints
+    counts: Ints  # shingles of each row
+    long_turns: Ints
+    turn_counts: Ints  # shingles of each of the long turns
     folder: Path
 
     @classmethod
@@ -44,6 +49,10 @@ class Page(NamedTuple):
     @property
     def chunk(self) -> Chunk:
         return Chunk(self.counts, self.folder / "shingles.u64")
+
+    @property
+    def turn_chunk(self) -> Chunk:
+        return Chunk(self.turn_counts, self.folder / "turn_shingles.u64")
 
 
 class Book:
@@ -73,12 +82,24 @@ class Book:
         return np.concatenate([np.zeros((0, 2), np.uint64), *(getattr(page, name) for page in self.pages)])
 
     @property
-    def answer_bytes(self) -> Ints:
-        return np.concatenate([np.zeros(0, np.int64), *(page.answer_bytes for page in self.pages)])
+    def rows(self) -> int:
+        return sum(len(page.counts) for page in self.pages)
 
     @property
-    def shingles(self) -> ShingleChunks:
-        return ShingleChunks([page.chunk for page in self.pages])
+    def sketched(self) -> Sketched:
+        """All sketches, as a corpus takes them."""
+        length, long_turns = (
+            np.concatenate([np.zeros(0, np.int64), *(getattr(page, name) for page in self.pages)])
+            for name in ("length", "long_turns")
+        )
+        return Sketched(
+            text=self.field("text"),
+            opening=self.field("opening"),
+            question=self.field("question"),
+            length=length,
+            shingles=ShingleChunks([page.chunk for page in self.pages]),
+            turns=Turns(ShingleChunks([page.turn_chunk for page in self.pages]), long_turns),
+        )
 
     def drop_unused(self, used: Booleans) -> None:
         """Removes pages of which no row is used any more."""
@@ -110,11 +131,15 @@ def write_page(folder: Path, content: Hashes, parts: Sequence[Sketches]) -> Path
     name = uuid.uuid4().hex
     new, page = folder / f".new-{name}", folder / f"page-{name}"
     new.mkdir(parents=True)
-    with (new / "shingles.u64").open("wb") as file:
-        for part in parts:
-            part.shingles.hashes.tofile(file)
-    fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS[1:-1]}
-    counts = np.concatenate([part.shingles.counts for part in parts])
-    np.savez(new / "fields.npz", allow_pickle=False, content=content, counts=counts, **fields)
+    of_runs = {}
+    for name, field in (("counts", "shingles"), ("turn_counts", "turn_shingles")):
+        runs: list[Runs] = [getattr(part, field) for part in parts]
+        of_runs[name] = np.concatenate([run.counts for run in runs])
+        with (new / f"{field}.u64").open("wb") as file:
+            for run in runs:
+                run.hashes.tofile(file)
+    plain = (name for name in FIELDS if name in Sketches._fields)
+    fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in plain}
+    np.savez(new / "fields.npz", allow_pickle=False, content=content, **of_runs, **fields)
     write_manifest(new, "sketches", "files", "", {})
     return new.rename(page)

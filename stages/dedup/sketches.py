@@ -22,8 +22,10 @@ class Sketches(NamedTuple):
     text: Hashes  # two columns; equal for equal texts but for case and white space, NO_TEXT where there is nothing to compare
     opening: Hashes  # the first turn that is not the system's
     question: Hashes  # everything before the last answer, the system's turn with it
-    answer_bytes: Ints  # of the last turn, without white space
+    length: Ints  # bytes without white space: of the last turn, or under key `turns` of the compared text
     shingles: Runs  # of the compared text
+    long_turns: Ints  # how many turns with words a row has that is compared turn by turn; 0 for any other
+    turn_shingles: Runs  # of each of these turns
 
 
 def sketch(conversations: pl.DataFrame, params: DedupParams) -> Sketches:
@@ -34,19 +36,21 @@ def sketch(conversations: pl.DataFrame, params: DedupParams) -> Sketches:
     turn_keys = _turn_keys(found)
     role, last = turns["role"], turns["last"].to_numpy()
     not_system = (role != "system").to_numpy()
-    compared = {"prompt": role.is_in(["user", "tool"]).to_numpy(), "response": last, "conversation": not_system}[
-        params.key
-    ]
+    compared = {"prompt": role.is_in(["user", "tool"]).to_numpy(), "response": last}.get(params.key, not_system)
     first = not_system & (np.cumsum(not_system) - 1 == _before_row(not_system, row))
     count = conversations.height
-    solid = np.zeros(count, dtype=np.int64)
-    solid[row[last]] = found.solid_bytes[last]
+    measured = compared if params.key == "turns" else last
+    length = np.bincount(row[measured], weights=found.solid_bytes[measured], minlength=count).astype(np.int64)
+    long_turns = _long_turns(found, row, compared, count, params)
+    single = compared & (found.counts > 0) & (long_turns[row] > 0)
     return Sketches(
         text=_key(turn_keys, row, compared, count),
         opening=_key(turn_keys, row, first, count),
         question=_key(turn_keys, row, ~last, count),
-        answer_bytes=solid,
+        length=length,
         shingles=_shingles(found, row, compared, count, params.shingle_words),
+        long_turns=long_turns,
+        turn_shingles=_shingles(found, np.cumsum(single) - 1, single, int(single.sum()), params.shingle_words),
     )
 
 
@@ -107,6 +111,14 @@ def _key(turn_keys: Hashes, row: Ints, chosen: Booleans, count: int) -> Hashes:
     for column in range(2):
         np.add.at(keys[:, column], owners, scattered(turn_keys[chosen, column] * _powers(TEXT_FACTOR, place)))
     return keys
+
+
+def _long_turns(found: TextWords, row: Ints, compared: Booleans, count: int, params: DedupParams) -> Ints:
+    """Per row, how many turns it is compared by."""
+    if params.key != "turns":
+        return np.zeros(count, dtype=np.int64)
+    turns = np.bincount(row[compared & (found.counts > 0)], minlength=count)
+    return np.where(turns >= params.min_long_turns, turns, 0)
 
 
 def _shingles(found: TextWords, row: Ints, compared: Booleans, count: int, length: int) -> Runs:

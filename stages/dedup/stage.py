@@ -8,8 +8,13 @@ from stages.contract import Params, Stage, setting
 class DedupParams(Params):
     """What counts as the same row."""
 
-    key: Literal["prompt", "response", "conversation"] = setting(
-        "conversation", "text that is compared; rows whose text is empty are compared with none"
+    key: Literal["prompt", "response", "conversation", "turns"] = setting(
+        "conversation",
+        "text that is compared; rows whose text is empty are compared with none. turns: the whole conversation, and a "
+        "long one turn by turn: it goes for one that has turns like each of its own, in that order and with none between",
+    )
+    min_long_turns: int = setting(
+        4, "a conversation with so many turns is long, and compared turn by turn under key turns", unit="turns", ge=2
     )
     min_similarity: float = setting(
         0.8, "a row goes when it is at least this similar to a row that stays", unit="Jaccard of shingles", ge=0.3, le=1
@@ -35,7 +40,8 @@ class DedupParams(Params):
     )
     prefer_sources: list[str] = setting(
         [],
-        "sources whose rows survive before others', best first; then fewer repairs, the longer answer, the lower row_id",
+        "sources whose rows survive before others', best first; then fewer repairs, the longer answer (under key turns more "
+        "turns, if long, and the longer text), the lower row_id",
     )
     seed: int = setting(0, "of the hash functions that find candidates", ge=0, lt=2**32)
 

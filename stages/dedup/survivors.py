@@ -1,21 +1,25 @@
 """Decides which rows stay: going from the best row down, a row goes when it matches one that stays already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from stages.dedup.minhash import BandKeys
+from stages.dedup.candidates import Candidates, Pairs
 from stages.dedup.similarity import Floats
-from stages.dedup.sorting import distinct, rising, starts_group
 from stages.dedup.stage import DedupParams
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import ranges
+from stages.word_bytes import Booleans, Ints
 
-Compare = Callable[[Ints, Ints], tuple[Floats, Floats]]  # of pairs: similarity, and likeness, which decides
-LOW = np.uint64(0xFFFFFFFF)
-HIGH_BITS = np.uint64(32)
+
+class Likeness(NamedTuple):
+    """Of pairs, a better row and another."""
+
+    similarity: Floats  # Jaccard of all shingles, which is told
+    same: Floats  # decides whether the other row goes
+    group: Floats  # decides whether they belong together where both stay
+
+
+Compare = Callable[[Ints, Ints], Likeness]
 
 
 class Matches(NamedTuple):
@@ -23,7 +27,7 @@ class Matches(NamedTuple):
 
     removed: Ints  # goes ...
     survivor: Ints  # ... because it matches this one, the best that stays of those it shares a key with and matches
-    similarity: Floats  # Jaccard of all shingles
+    similarity: Floats  # as in Likeness
     by_question: Booleans  # goes only because the survivor answers the same question
     left: Ints  # both stay, and belong to one group
     right: Ints
@@ -64,89 +68,66 @@ class Thresholds(NamedTuple):
         return cls(params.min_similarity, np.inf if params.group_similarity is None else params.group_similarity)
 
 
-def match(keys: BandKeys, compare: Compare, thresholds: Thresholds) -> Matches:
-    """Who goes for whom, where a lower position is the better row and `keys` has a column for each.
+def match(candidates: Sequence[Candidates], rows: int, compare: Compare, thresholds: Thresholds) -> Matches:
+    """Who goes for whom of `rows`, where a lower number is the better row.
 
     In each round the rows that are the first with each of their keys stay, and are compared with those that share one.
     Nothing is compared with a row that goes, so there are no chains, and many copies of a row cost one comparison each.
     What comes out for a row depends on the rows that it matches and on what comes out for them, and on no other.
     """
-    rounds = []
-    undecided = np.arange(keys.shape[1])
-    decided_in = np.zeros(keys.shape[1], dtype=np.int64)  # round
+    rounds: list[Round] = []
+    undecided = np.arange(rows)
+    decided_in = np.zeros(rows, dtype=np.int64)  # round
     while len(undecided):
-        stays, left, right = _pairs(keys[:, undecided])
-        left, right = undecided[left], undecided[right]
-        every, alike = compare(left, right)
-        related = alike >= min(thresholds)
-        rounds.append((left[related], right[related], every[related], alike[related]))
-        decided = np.zeros(keys.shape[1], dtype=np.bool_)
+        met = [some.meet(undecided) for some in candidates]
+        stays = np.logical_and.reduce([some.first() for some in met])
+        left, right = Pairs.once(pair for some in met for pair in some.pairs(stays))
+        likeness = compare(left, right)
+        related = (likeness.same >= thresholds.same) | (likeness.group >= thresholds.group)
+        rounds.append(Round(left[related], right[related], Likeness(*(values[related] for values in likeness))))
+        decided = np.zeros(rows, dtype=np.bool_)
         decided[undecided[stays]] = True
-        decided[right[alike >= thresholds.same]] = True
+        decided[right[likeness.same >= thresholds.same]] = True
         decided_in[decided] = len(rounds)
         undecided = undecided[~decided[undecided]]
-    return _with_best_survivors(_sorted_out(rounds, thresholds), keys, decided_in, compare, thresholds)
+    return _with_best_survivors(_sorted_out(rounds, thresholds), candidates, decided_in, compare, thresholds)
 
 
-def _pairs(keys: BandKeys) -> tuple[Booleans, Ints, Ints]:
-    """Which rows are first with all of their keys, and each pair of such a row and another that shares a key, once."""
-    leaders = np.stack([_leaders(band) for band in keys])
-    itself = np.arange(keys.shape[1], dtype=np.uint32)
-    stays: Booleans = (leaders == itself).all(axis=0)
-    found: list[Hashes] = [np.zeros(0, dtype=np.uint64)]
-    before = itself
-    for leader in leaders:  # most pairs share key after key
-        new = stays[leader] & (leader != itself) & (leader != before)
-        found.append((leader[new].astype(np.uint64) << HIGH_BITS) | itself[new])
-        before = leader
-    pairs = distinct(np.concatenate(found))
-    return stays, (pairs >> HIGH_BITS).astype(np.int64), (pairs & LOW).astype(np.int64)
+class Round(NamedTuple):
+    """Pairs that were compared and are related."""
+
+    left: Ints
+    right: Ints
+    likeness: Likeness
 
 
-def _leaders(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """For each row the first one with the same key."""
-    by_key = rising((keys.astype(np.uint64) << HIGH_BITS) | np.arange(len(keys), dtype=np.uint64))
-    row = (by_key & LOW).astype(np.uint32)
-    first = starts_group(by_key >> HIGH_BITS)
-    leaders = np.empty(len(keys), dtype=np.uint32)
-    leaders[row] = row[first][np.cumsum(first) - 1]
-    return leaders
-
-
-def _sorted_out(rounds: list[tuple[Ints, Ints, Floats, Floats]], thresholds: Thresholds) -> Matches:
+def _sorted_out(rounds: list[Round], thresholds: Thresholds) -> Matches:
     if not rounds:
         return Matches.none()
-    left, right, every, alike = (np.concatenate(column) for column in zip(*rounds, strict=True))
-    duplicate = alike >= thresholds.same
+    left, right = (np.concatenate([getattr(one, side) for one in rounds]) for side in ("left", "right"))
+    similarity, same, group = (np.concatenate(column) for column in zip(*(one.likeness for one in rounds), strict=True))
+    duplicate = same >= thresholds.same
     removed, first = np.unique(right[duplicate], return_index=True)  # the first: found earliest, best row
-    gone = np.isin(right, removed)
-    group = ~gone & (alike >= thresholds.group)
-    survivors, similarity = left[duplicate][first], every[duplicate][first]
+    together = ~np.isin(right, removed) & (group >= thresholds.group)
+    survivors = left[duplicate][first]
     by_question = np.zeros(len(removed), dtype=np.bool_)
-    return Matches(removed, survivors, similarity, by_question, left[group], right[group])
+    return Matches(removed, survivors, similarity[duplicate][first], by_question, left[together], right[together])
 
 
 def _with_best_survivors(
-    found: Matches, keys: BandKeys, decided_in: Ints, compare: Compare, thresholds: Thresholds
+    found: Matches, candidates: Sequence[Candidates], decided_in: Ints, compare: Compare, thresholds: Thresholds
 ) -> Matches:
     """A row that went in one round may also match a better row that stayed only in a later one: then it goes for that."""
-    stays = np.ones(keys.shape[1], dtype=np.bool_)
+    stays = np.ones(len(decided_in), dtype=np.bool_)
     stays[found.removed] = False
     staying = np.flatnonzero(stays)
-    pairs = [np.zeros(0, dtype=np.uint64)]
-    for of_rows in keys:
-        band = of_rows.astype(np.uint64) << HIGH_BITS
-        ordered = rising(band[staying] | staying.astype(np.uint64))
-        first = np.searchsorted(ordered, band[found.removed])
-        better = np.searchsorted(ordered, band[found.removed] | found.survivor.astype(np.uint64)) - first
-        row, other = np.repeat(found.removed, better), (ordered[ranges(first, better)] & LOW).astype(np.int64)
-        met = decided_in[other] > decided_in[row]
-        pairs.append((row[met].astype(np.uint64) << HIGH_BITS) | other[met].astype(np.uint64))
-    pair = distinct(np.concatenate(pairs))
-    row, other = (pair >> HIGH_BITS).astype(np.int64), (pair & LOW).astype(np.int64)
-    every, alike = compare(other, row)
-    same = np.flatnonzero(alike >= thresholds.same)
+    better = (pair for some in candidates for pair in some.better(found.removed, found.survivor, staying))
+    row, other = Pairs.once(
+        (row[later], other[later]) for row, other in better for later in [decided_in[other] > decided_in[row]]
+    )
+    likeness = compare(other, row)
+    same = np.flatnonzero(likeness.same >= thresholds.same)
     changed, first = np.unique(row[same], return_index=True)
     at = np.searchsorted(found.removed, changed)
-    found.survivor[at], found.similarity[at] = other[same][first], every[same][first]
+    found.survivor[at], found.similarity[at] = other[same][first], likeness.similarity[same][first]
     return found

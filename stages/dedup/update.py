@@ -61,6 +61,8 @@ def _near(comparison: Comparison, new: Booleans, survivor: Ints) -> Booleans:
     near: Booleans = new.copy()
     if new.any():
         near |= comparison.can_be_like(comparison.shingles_of(new & comparison.with_words), times=1)
+    if (new & comparison.by_turns).any():
+        near |= comparison.by_turns  # one of a hundred turns may make a row like a new one, and that is not looked for
     if comparison.question is not None:
         asked = np.zeros(len(new), dtype=np.bool_)
         asked[comparison.question[new]] = True

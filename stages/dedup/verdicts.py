@@ -33,8 +33,11 @@ def verdicts(corpus: Corpus, decisions: Decisions, params: DedupParams) -> Verdi
             "similarity": decisions.similarity,
             "is_copy": decisions.is_copy,
             "is_conflict": decisions.is_conflict,
+            "is_long": corpus.is_long,
         }
     )
+    whole = pl.lit("conversation" if params.key == "turns" else params.key)
+    by_turns = pl.when("is_long").then(pl.lit("turns")).otherwise(whole)
     reason = pl.when("is_copy").then(pl.lit("exact_duplicate")).when("is_conflict").then(pl.lit("conflicting_answer"))
     go = rows.filter(pl.col("survivor") != STAYS)
     return Verdicts(
@@ -44,6 +47,6 @@ def verdicts(corpus: Corpus, decisions: Decisions, params: DedupParams) -> Verdi
             pl.Series("survivor_id", corpus.row_id.gather(go["survivor"])),
             "similarity",
             reason=reason.otherwise(pl.lit("near_duplicate")),
-            matched_key=pl.when("is_conflict").then(pl.lit("prompt")).otherwise(pl.lit(params.key)),
+            matched_key=pl.when("is_conflict").then(pl.lit("prompt")).otherwise(by_turns),
         ),
     )

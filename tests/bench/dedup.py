@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from dedup_corpus import Planted, plant, row_id, texts_of, write_conversations
+from dedup_corpus import Planted, conversation_texts, plant, row_id, texts_of, write_conversations
 
 HERE = Path(__file__).resolve().parent
 PEERS = {"rensa": "rensa_verified.py", "datasketch": "datasketch_lsh.py", "datatrove": "datatrove_minhash.py"}
@@ -63,19 +63,24 @@ def _read(source: Path) -> Iterator[tuple[str, str]]:
 
 
 def _corpus(pairs: list[tuple[str, str]], rows: int, folder: Path) -> list[Planted]:
-    """Makes a corpus once: conversations for this stage, JSONL for peers, and what was planted."""
+    """Makes a corpus once: conversations, the same without their last 1 %, and what was planted."""
     if not (folder / "truth.json").exists():
         texts, truth = plant(list(texts_of(pairs, rows)))
         write_conversations(texts, folder / "conversations")
         few = max(len(texts) // 100, 1)
         write_conversations(texts[:-few], folder / "before")
-        with (folder / "rows.jsonl").open("w") as file:
-            file.writelines(
-                json.dumps({"id": row_id(i), "text": f"{prompt}\n{answer}"}) + "\n"
-                for i, (prompt, answer) in enumerate(texts)
-            )
         (folder / "truth.json").write_text(json.dumps(truth))
     return [Planted(*planted) for planted in json.loads((folder / "truth.json").read_text())]
+
+
+def _rows_for_peers(corpus: Path) -> Path:
+    """The same rows as JSONL, made once."""
+    rows = corpus / "rows.jsonl"
+    if not rows.exists():
+        with rows.open("w") as file:
+            for row_id, text in conversation_texts(corpus / "conversations"):
+                file.write(json.dumps({"id": row_id, "text": text}) + "\n")
+    return rows
 
 
 def _print_comparison(corpus: Path, truth: list[Planted], peers: Sequence[str], folder: Path) -> None:
@@ -86,7 +91,7 @@ def _print_comparison(corpus: Path, truth: list[Planted], peers: Sequence[str], 
     for peer in peers:
         try:
             python = _environment(peer, folder)
-            measured = _measured([python, str(HERE / "peers" / PEERS[peer]), str(corpus / "rows.jsonl")], corpus)
+            measured = _measured([python, str(HERE / "peers" / PEERS[peer]), str(_rows_for_peers(corpus))], corpus)
         except subprocess.CalledProcessError as error:
             print(f"| {peer} | failed: {error} |")
             continue

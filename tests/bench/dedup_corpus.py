@@ -6,6 +6,7 @@ and frequencies stay those of real text and nothing repeats that was not planted
 
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
@@ -28,19 +29,28 @@ class Planted(NamedTuple):
 
 def texts_of(pairs: list[tuple[str, str]], rows: int, seed: int = 0) -> Iterator[tuple[str, str]]:
     """`rows` pairs of prompt and answer."""
-    made = 0
+    pieces = [(_pieces(prompt), _pieces(answer)) for prompt, answer in pairs[:rows]]
+    ranked = _ranked(pieces)
     for repetition in range(-(-rows // len(pairs))):
-        exchange = _exchange(pairs, repetition, seed)
-        for prompt, answer in pairs[: rows - made]:
+        exchange = _exchange(ranked, repetition, seed)
+        for prompt, answer in pieces[: rows - repetition * len(pairs)]:
             yield _spelled(prompt, exchange), _spelled(answer, exchange)
-        made += len(pairs)
 
 
-def _exchange(pairs: list[tuple[str, str]], repetition: int, seed: int) -> dict[str, str]:
+def _pieces(text: str) -> tuple[str, ...]:
+    """Words, and between each two what stands there."""
+    return tuple(map(sys.intern, re.split(r"(\w+)", text)))
+
+
+def _ranked(pieces: list[tuple[tuple[str, ...], tuple[str, ...]]]) -> list[str]:
+    """All words, the most frequent first."""
+    counts = Counter(word for pair in pieces for text in pair for word in text[1::2])
+    return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _exchange(ranked: list[str], repetition: int, seed: int) -> dict[str, str]:
     if repetition == 0:
         return {}
-    counts = Counter(word for pair in pairs for text in pair for word in re.findall(r"\w+", text))
-    ranked = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     draw, exchange = random.Random(seed * 1000 + repetition), {}
     first = 0
     while first < len(ranked):  # words of ranks 1, 2-3, 4-7, … change places
@@ -50,8 +60,8 @@ def _exchange(pairs: list[tuple[str, str]], repetition: int, seed: int) -> dict[
     return exchange
 
 
-def _spelled(text: str, exchange: dict[str, str]) -> str:
-    return re.sub(r"\w+", lambda word: exchange.get(word[0], word[0]), text) if exchange else text
+def _spelled(pieces: tuple[str, ...], exchange: dict[str, str]) -> str:
+    return "".join(map(exchange.get, pieces, pieces))
 
 
 def plant(texts: list[tuple[str, str]], seed: int = 0) -> tuple[list[tuple[str, str]], list[Planted]]:
@@ -114,3 +124,10 @@ def write_conversations(texts: list[tuple[str, str]], folder: Path) -> None:
                 "messages": pl.Series(turns, dtype=pl.List(turn)),
             }
         ).with_columns(repairs=pl.lit(None, pl.List(pl.String))).write_parquet(folder / f"part-{part:05d}.parquet")
+
+
+def conversation_texts(folder: Path) -> Iterator[tuple[str, str]]:
+    """row_id and text of the rows that `write_conversations` wrote."""
+    for part in sorted(folder.glob("part-*.parquet")):
+        text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join("\n")
+        yield from pl.read_parquet(part).select("row_id", text).iter_rows()

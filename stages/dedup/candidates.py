@@ -1,0 +1,153 @@
+"""Finds which rows have to be compared, round by round: pairs that share a key. Rows are numbered best first."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.dedup.minhash import BandKeys
+from stages.dedup.sorting import distinct, rising, starts_group
+from stages.dedup.turns import KeyedTurns
+from stages.word_bytes import Booleans, Ints
+from stages.word_runs import ranges
+
+Keys = npt.NDArray[np.uint32]
+LOW = np.uint64(0xFFFFFFFF)
+HIGH_BITS = np.uint64(32)
+
+
+class Pairs(NamedTuple):
+    """Two rows each."""
+
+    left: Ints
+    right: Ints
+
+    @classmethod
+    def once(cls, found: Iterator[tuple[Ints, Ints]]) -> "Pairs":
+        """Each pair once, by its left row and then by its right one."""
+        packed = [(left.astype(np.uint64) << HIGH_BITS) | right.astype(np.uint64) for left, right in found]
+        pairs = distinct(np.concatenate([np.zeros(0, dtype=np.uint64), *packed]))
+        return cls((pairs >> HIGH_BITS).astype(np.int64), (pairs & LOW).astype(np.int64))
+
+
+class Meeting(Protocol):
+    """The rows of one round."""
+
+    def first(self) -> Booleans:
+        """Whether no better row of the round shares a key with it."""
+        ...
+
+    def pairs(self, stays: Booleans) -> Iterator[tuple[Ints, Ints]]:
+        """Rows that stay, each being first, with the others that share a key with it; of the whole corpus."""
+        ...
+
+
+class Candidates(Protocol):
+    """Who shares keys with whom."""
+
+    def meet(self, rows: Ints) -> Meeting: ...
+
+    def better(self, rows: Ints, than: Ints, staying: Ints) -> Iterator[tuple[Ints, Ints]]:
+        """Each of some rows with those of the staying that share a key with it and are better than `than` of it."""
+        ...
+
+
+class WholeTexts:
+    """A column of keys for each row."""
+
+    def __init__(self, keys: BandKeys) -> None:
+        self._keys = keys
+
+    def meet(self, rows: Ints) -> "WholeTextMeeting":
+        return WholeTextMeeting(rows, np.stack([_leaders(band) for band in self._keys[:, rows]]))
+
+    def better(self, rows: Ints, than: Ints, staying: Ints) -> Iterator[tuple[Ints, Ints]]:
+        for of_rows in self._keys:
+            band = of_rows.astype(np.uint64) << HIGH_BITS
+            ordered = rising(band[staying] | staying.astype(np.uint64))
+            first = np.searchsorted(ordered, band[rows])
+            better = np.searchsorted(ordered, band[rows] | than.astype(np.uint64)) - first
+            yield np.repeat(rows, better), (ordered[ranges(first, better)] & LOW).astype(np.int64)
+
+
+class WholeTextMeeting(NamedTuple):
+    rows: Ints
+    leaders: npt.NDArray[np.uint32]  # bands x rows: the first row of the meeting with the same key
+
+    def first(self) -> Booleans:
+        found: Booleans = (self.leaders == np.arange(len(self.rows), dtype=np.uint32)).all(axis=0)
+        return found
+
+    def pairs(self, stays: Booleans) -> Iterator[tuple[Ints, Ints]]:
+        before = itself = np.arange(len(self.rows), dtype=np.uint32)
+        for leader in self.leaders:  # most pairs share key after key
+            new = stays[leader] & (leader != itself) & (leader != before)
+            yield self.rows[leader[new]], self.rows[new]
+            before = leader
+
+
+class SingleTurns:
+    """Keys for each turn of long conversations: any turn of the better one, but the anchor of the other."""
+
+    def __init__(self, turns: KeyedTurns, rows: int) -> None:
+        self._turns, self._rows = turns, rows
+
+    def meet(self, rows: Ints) -> "SingleTurnMeeting":
+        return SingleTurnMeeting(self._of(rows), rows, self._rows)
+
+    def better(self, rows: Ints, than: Ints, staying: Ints) -> Iterator[tuple[Ints, Ints]]:
+        bound = np.zeros(self._rows, dtype=np.int64)
+        bound[rows] = than
+        anchors, others = self._of(rows), self._of(staying)
+        for row, other in _shared(anchors, anchors.is_anchor, others, np.ones(len(others.owner), dtype=np.bool_)):
+            better = other < bound[row]
+            yield row[better], other[better]
+
+    def _of(self, rows: Ints) -> KeyedTurns:
+        there = np.zeros(self._rows, dtype=np.bool_)
+        there[rows] = True
+        chosen, turns = there[self._turns.owner], self._turns
+        return KeyedTurns(turns.keys[:, chosen], turns.owner[chosen], turns.is_anchor[chosen], turns.anchor)
+
+
+class SingleTurnMeeting(NamedTuple):
+    turns: KeyedTurns
+    rows: Ints
+    corpus_rows: int
+
+    def first(self) -> Booleans:
+        first = np.ones(self.corpus_rows, dtype=np.bool_)
+        owner, anchors = self.turns.owner, np.flatnonzero(self.turns.is_anchor)
+        for keys in self.turns.keys:
+            first[owner[anchors]] &= owner[_leaders(keys)[anchors]] == owner[anchors]
+        return first[self.rows]
+
+    def pairs(self, stays: Booleans) -> Iterator[tuple[Ints, Ints]]:
+        staying = np.zeros(self.corpus_rows, dtype=np.bool_)
+        staying[self.rows[stays]] = True
+        stands = staying[self.turns.owner]
+        for row, other in _shared(self.turns, self.turns.is_anchor & ~stands, self.turns, stands):
+            better = other < row
+            yield other[better], row[better]
+
+
+def _shared(ours: KeyedTurns, chosen: Booleans, theirs: KeyedTurns, among: Booleans) -> Iterator[tuple[Ints, Ints]]:
+    """Band by band: owners of some of our turns, and of those of their turns that have the same key."""
+    our_owner, their_owner = ours.owner[chosen], theirs.owner[among]
+    for our_keys, their_keys in zip(ours.keys, theirs.keys, strict=True):
+        wanted, kept = our_keys[chosen], their_keys[among]
+        order = np.argsort(kept)
+        first = np.searchsorted(kept, wanted, sorter=order)
+        count = np.searchsorted(kept, wanted, side="right", sorter=order) - first
+        yield np.repeat(our_owner, count), their_owner[order[ranges(first, count)]]
+
+
+def _leaders(keys: Keys) -> Keys:
+    """For each place the first one with the same key."""
+    by_key = rising((keys.astype(np.uint64) << HIGH_BITS) | np.arange(len(keys), dtype=np.uint64))
+    place = (by_key & LOW).astype(np.uint32)
+    first = starts_group(by_key >> HIGH_BITS)
+    leaders = np.empty(len(keys), dtype=np.uint32)
+    leaders[place] = place[first][np.cumsum(first) - 1]
+    return leaders
