@@ -133,7 +133,7 @@ def test_verdicts_are_those_of_a_walk_over_all_pairs(
     rows = [row(f"r{i}", *turns, source=source) for i, (turns, source) in enumerate(talks)]
     now = compared(table("conversations", rows), DedupParams(**FIXED, **values))
     said = {row_id(f"r{i}"): turns for i, (turns, _) in enumerate(talks)}
-    order, decided = now.corpus.row_id.to_list(), decide(now, matches_of(now))
+    order, decided = now.corpus.row_ids.gather(now.corpus.place).to_list(), decide(now, matches_of(now))
     stays: list[str] = []
     for place, name in enumerate(order):
         like = {other: similarity_by_hand(said[other], said[name]) for other in stays}

@@ -26,8 +26,8 @@ HISTORIES = st.lists(st.lists(st.booleans(), min_size=14, max_size=14), min_size
 
 def settled(before: Comparison, found: Matches, now: Comparison) -> Settled:
     """What `found` says of the rows that stand for a text before and now."""
-    place = {row_id: place for place, row_id in enumerate(now.corpus.row_id) if now.with_words[place]}
-    then = before.corpus.row_id.to_list()
+    names, then = (c.corpus.row_ids.gather(c.corpus.place).to_list() for c in (now, before))
+    place = {row_id: place for place, row_id in enumerate(names) if now.with_words[place]}
     row = [place.get(name, -1) if before.with_words[i] else -1 for i, name in enumerate(then)]
     return Settled.carried(found, np.array(row, dtype=np.int64), now.corpus.rows)
 

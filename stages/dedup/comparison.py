@@ -50,9 +50,9 @@ class Comparison:
             occurrences.add(shingles.hashes)
         return occurrences
 
-    def can_be_like(self, others: Occurrences, times: int) -> Booleans:
-        """The rows with as many of the others' shingles as a row needs to match one of them; see `likely_rows`."""
-        place = self._places(self.with_words)
+    def can_be_like(self, others: Occurrences, times: int, among: Booleans) -> Booleans:
+        """Of some rows those with as many of the others' shingles as a row needs to match one; see `likely_rows`."""
+        place = self._places(among & self.with_words)
         likely = np.zeros(self.corpus.rows, dtype=np.bool_)
         least = min(Thresholds.of(self.params))
         for numbers, shingles in self.corpus.shingles.of(place >= 0):

@@ -12,11 +12,14 @@ from stages.dedup.stage import DedupParams
 from stages.dedup.turns import Turns
 from stages.word_bytes import Booleans, Hashes, Ints, scattered
 
+SLOTS_PER_KEY, MOST_SLOT_BITS = 4, 24  # at most 128 MiB
+
 
 class Corpus(NamedTuple):
-    """One entry per row in each field, best row first; no two rows have the same row_id."""
+    """One entry per row in each field but the first, best row first; no two rows have the same row_id."""
 
-    row_id: pl.Series
+    row_ids: pl.Series  # in the order of the table
+    place: Ints  # in the table
     source: Ints  # numbers of the sources
     text: Hashes  # two columns, as in Sketches
     opening: Hashes
@@ -82,14 +85,16 @@ def best_first(rows: Rows, length: Length, params: DedupParams) -> Ints:
 def corpus_of(rows: Rows, sketch: Ints, sketched: Sketched, params: DedupParams) -> Corpus:
     """The corpus of `rows`, of which each has its sketch in a place among all `sketched`."""
     order = best_first(rows, Length(sketched.turns.counts[sketch], sketched.length[sketch]), params)
-    source, place = rows.source.rank("dense").to_numpy().astype(np.int64) - 1, sketch[order]
+    names = pl.Enum(rows.source.unique().sort())
+    source, own = rows.source.cast(names).to_physical().to_numpy().astype(np.int64), sketch[order]
     return Corpus(
-        row_id=rows.row_id.gather(order),
+        row_ids=rows.row_id,
+        place=order,
         source=source[order],
-        text=np.take(sketched.text, place, axis=0),
-        opening=np.take(sketched.opening, place, axis=0),
-        question=np.take(sketched.question, place, axis=0),
-        sketch=place,
+        text=np.take(sketched.text, own, axis=0),
+        opening=np.take(sketched.opening, own, axis=0),
+        question=np.take(sketched.question, own, axis=0),
+        sketch=own,
         shingles=sketched.shingles,
         turns=sketched.turns,
         id_order=_id_order(rows.row_id)[order],
@@ -113,6 +118,7 @@ def first_alike(keys: Hashes) -> Ints:
     """For each row the first with an equal key; a row without text is like itself alone."""
     first = np.arange(len(keys))
     stated = np.flatnonzero((keys[:, 0] | keys[:, 1]) != NO_TEXT)
+    stated = stated[_may_repeat(keys[stated, 0])]
     order = stated[rising_order(keys[stated, 0])]
     if not len(order):
         return first
@@ -124,6 +130,14 @@ def first_alike(keys: Hashes) -> Ints:
         new = starts_group(ordered[:, 0]) | starts_group(ordered[:, 1])
     first[order] = np.minimum.reduceat(order, np.flatnonzero(new))[np.cumsum(new) - 1]
     return first
+
+
+def _may_repeat(keys: Hashes) -> Booleans:
+    """False for most of the keys that stand only once, so that they need not be sorted."""
+    bits = min((SLOTS_PER_KEY * len(keys)).bit_length(), MOST_SLOT_BITS)
+    slots = (keys >> np.uint64(64 - bits)).view(np.int64) if len(keys) else np.zeros(0, dtype=np.int64)
+    several: Booleans = np.bincount(slots)[slots] > 1
+    return several
 
 
 def is_repeated(keys: Hashes) -> Booleans:

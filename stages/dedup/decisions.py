@@ -40,7 +40,7 @@ def comparison_of(corpus: Corpus, params: DedupParams) -> Comparison:
 def matches_of(comparison: Comparison) -> Matches:
     """Every text compared with every other that can be like it."""
     occurrences = comparison.shingles_of(comparison.with_words)
-    rows = comparison.can_be_like(occurrences, times=2) | comparison.by_turns
+    rows = comparison.can_be_like(occurrences, 2, comparison.with_words) | comparison.by_turns
     del occurrences  # the largest thing in memory
     if comparison.question is not None:
         rows |= comparison.compared & is_repeated(comparison.corpus.question)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from stages.dedup.comparison import Comparison
+from stages.dedup.seal import is_whole, seal
 from stages.dedup.sketch_book import Page
 from stages.dedup.survivors import Matches
 from stages.dedup.update import Settled
-from stages.errors import DataError
-from stages.storage import digest_of, verify_dataset, write_manifest
+from stages.storage import digest_of
 from stages.word_bytes import Hashes, Ints
 
 NAME = "settled"
@@ -39,16 +39,14 @@ def keep(folder: Path, pages: Sequence[Page], comparison: Comparison, found: Mat
         templates=comparison.templates,
         **found.at(sketch)._asdict(),
     )
-    write_manifest(new, NAME, "files", "", {})
+    seal(new)
     shutil.rmtree(folder / NAME, ignore_errors=True)
     new.rename(folder / NAME)
 
 
 def settled_of(folder: Path, pages: Sequence[Page], comparison: Comparison) -> Settled | None:
     """What an earlier run found about texts that the same rows still stand for; None when nothing of use was kept."""
-    try:
-        verify_dataset(folder / NAME)
-    except DataError:
+    if not is_whole(folder / NAME):
         return None
     with np.load(folder / NAME / "fields.npz") as kept:
         if str(kept["values"]) != _values(comparison) or not np.array_equal(kept["templates"], comparison.templates):

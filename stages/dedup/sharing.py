@@ -10,6 +10,7 @@ SLOTS_PER_SHINGLE = (
     3  # at least; then at most one shingle in four counts as shared without being so, which costs time only
 )
 LEAST_BITS, MOST_BITS = 16, 31  # 64 KiB to 2 GiB
+SHINGLES_AT_ONCE = 65_536  # half a megabyte of hashes stays in a core's cache
 ROUNDING = 1e-9  # a share that is exactly the least one is enough
 
 
@@ -29,7 +30,10 @@ class Occurrences:
 
     def at_least(self, times: int, shingles: Hashes) -> Booleans:
         """Whether each was added so often, `times` being 1 or 2."""
-        found: Booleans = self._seen[self._slots(shingles)] >= times
+        found = np.empty(len(shingles), dtype=np.bool_)
+        for first in range(0, len(shingles), SHINGLES_AT_ONCE):
+            block = slice(first, first + SHINGLES_AT_ONCE)
+            np.greater_equal(self._seen[self._slots(shingles[block])], times, out=found[block])
         return found
 
     def _slots(self, shingles: Hashes) -> Ints:

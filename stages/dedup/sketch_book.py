@@ -1,6 +1,6 @@
 """Sketches kept by content between runs, so that a row is sketched once in its life.
 
-A book is a folder of pages; a page is written whole or not at all, sealed with the digests of its files, and never
+A book is a folder of pages; a page is written whole or not at all, sealed, and never
 changed. One that is damaged is dropped, and its rows are sketched again. Rows are numbered through all pages. Rows
 without a content_id are sketched anew every time. Whoever opens a book or writes to it holds its lock.
 """
@@ -15,12 +15,11 @@ import numpy as np
 import polars as pl
 
 from stages.dedup.corpus import Sketched
+from stages.dedup.seal import is_whole, seal
 from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import Sketches
 from stages.dedup.sorting import rising_order
 from stages.dedup.turns import Turns
-from stages.errors import DataError
-from stages.storage import verify_dataset, write_manifest
 from stages.word_bytes import Booleans, Hashes, Ints
 from stages.word_runs import Runs
 
@@ -115,9 +114,7 @@ def sweep(folder: Path) -> None:
     for unfinished in folder.glob(".new-*"):
         shutil.rmtree(unfinished)
     for page in folder.glob("page-*"):
-        try:
-            verify_dataset(page)
-        except DataError:
+        if not is_whole(page):
             shutil.rmtree(page)
 
 
@@ -141,5 +138,5 @@ def write_page(folder: Path, content: Hashes, parts: Sequence[Sketches]) -> Path
     plain = (name for name in FIELDS if name in Sketches._fields)
     fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in plain}
     np.savez(new / "fields.npz", allow_pickle=False, content=content, **of_runs, **fields)
-    write_manifest(new, "sketches", "files", "", {})
+    seal(new)
     return new.rename(page)

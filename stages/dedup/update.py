@@ -42,31 +42,46 @@ def updated(comparison: Comparison, settled: Settled) -> Matches | None:
     new = comparison.compared & ~settled.known
     survivor = np.full(len(new), -1)
     survivor[settled.found.removed] = settled.found.survivor
+    near, joining = np.zeros(len(new), dtype=np.bool_), new | _may_be_orphaned(comparison, new, settled)
     for _ in range(MOST_TURNS):
+        new = new | joining
         if new.sum() > MOST_NEW * comparison.compared.sum():
             return None
-        near = _near(comparison, new, survivor)
+        near |= _near(comparison, joining, survivor)
         found = comparison.match_among(near)
         goes = np.zeros(len(new), dtype=np.bool_)
         goes[found.removed] = True
         orphaned = settled.found.removed[goes[settled.found.survivor] & ~new[settled.found.removed]]
         if not len(orphaned):
             return _joined(settled.found, found, near, goes)
-        new[orphaned] = True
+        joining = np.zeros(len(new), dtype=np.bool_)
+        joining[orphaned] = True
     return None
+
+
+def _may_be_orphaned(comparison: Comparison, new: Booleans, settled: Settled) -> Booleans:
+    """Rows of which the survivor can be like a new row, and go for it: treated as new from the start they cost little."""
+    survives = np.zeros(len(new), dtype=np.bool_)
+    survives[settled.found.survivor] = True
+    asked = comparison.shingles_of(new & comparison.with_words)
+    endangered = comparison.can_be_like(asked, 1, survives)
+    orphaned = np.zeros(len(new), dtype=np.bool_)
+    orphaned[settled.found.removed[endangered[settled.found.survivor]]] = True
+    return orphaned
 
 
 def _near(comparison: Comparison, new: Booleans, survivor: Ints) -> Booleans:
     """New rows, those that can be like them, and the survivors of these."""
     near: Booleans = new.copy()
     if new.any():
-        near |= comparison.can_be_like(comparison.shingles_of(new & comparison.with_words), times=1)
+        asked = comparison.shingles_of(new & comparison.with_words)
+        near |= comparison.can_be_like(asked, 1, comparison.with_words)
     if (new & comparison.by_turns).any():
         near |= comparison.by_turns  # one of a hundred turns may make a row like a new one, and that is not looked for
     if comparison.question is not None:
-        asked = np.zeros(len(new), dtype=np.bool_)
-        asked[comparison.question[new]] = True
-        near |= comparison.compared & asked[comparison.question]
+        asking = np.zeros(len(new), dtype=np.bool_)
+        asking[comparison.question[new]] = True
+        near |= comparison.compared & asking[comparison.question]
     survivors = survivor[near]
     near[survivors[survivors >= 0]] = True
     return near

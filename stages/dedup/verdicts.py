@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from stages.dedup.corpus import Corpus, Rows
@@ -23,17 +24,19 @@ def light_rows(conversations: pl.DataFrame) -> Rows:
 
 
 def verdicts(corpus: Corpus, decisions: Decisions, params: DedupParams) -> Verdicts:
-    """The decisions as tables, in no particular order."""
+    """The decisions as tables, in the order of the table that the corpus was made of."""
+    at = np.empty(corpus.rows, dtype=np.int64)
+    at[corpus.place] = np.arange(corpus.rows)
     rows = pl.DataFrame(
         {
-            "row_id": corpus.row_id,
-            "survivor": decisions.survivor,
-            "group_id": corpus.row_id.gather(decisions.group),
-            "answers_to_question": decisions.answers.astype("int32"),
-            "similarity": decisions.similarity,
-            "is_copy": decisions.is_copy,
-            "is_conflict": decisions.is_conflict,
-            "is_long": corpus.is_long,
+            "row_id": corpus.row_ids,
+            "survivor": np.where(decisions.survivor == STAYS, STAYS, corpus.place[decisions.survivor])[at],
+            "group_id": corpus.row_ids.gather(corpus.place[decisions.group[at]]),
+            "answers_to_question": decisions.answers[at].astype("int32"),
+            "similarity": decisions.similarity[at],
+            "is_copy": decisions.is_copy[at],
+            "is_conflict": decisions.is_conflict[at],
+            "is_long": corpus.is_long[at],
         }
     )
     whole = pl.lit("conversation" if params.key == "turns" else params.key)
@@ -44,7 +47,7 @@ def verdicts(corpus: Corpus, decisions: Decisions, params: DedupParams) -> Verdi
         stay=rows.filter(pl.col("survivor") == STAYS).select("row_id", "group_id", "answers_to_question"),
         go=go.select(
             "row_id",
-            pl.Series("survivor_id", corpus.row_id.gather(go["survivor"])),
+            pl.Series("survivor_id", corpus.row_ids.gather(go["survivor"])),
             "similarity",
             reason=reason.otherwise(pl.lit("near_duplicate")),
             matched_key=pl.when("is_conflict").then(pl.lit("prompt")).otherwise(by_turns),

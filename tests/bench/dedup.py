@@ -5,7 +5,11 @@
 
 Every tool runs as a process of its own on one core, from rows on disk to the ids that go; a peer gets an environment of
 its own below the folder. Prints one Markdown table. With `--growth` it prints the cost by corpus size instead, and what
-it costs to add 1 % of new rows.
+it costs to add 1 % of new rows, and draws both as `growth.svg` in the folder:
+
+    .venv/bin/python tests/bench/dedup.py --growth --rows 52002 200000 500000 1000000 5000000 --source <records>
+
+Five million rows need about 6 GB of memory to be made up, 8 GB of disk with their sketches, and a quarter of an hour.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dedup_corpus import Planted, conversation_texts, plant, row_id, texts_of, write_conversations
+from growth_curve import growth_curve
 
 HERE = Path(__file__).resolve().parent
 PEERS = {"rensa": "rensa_verified.py", "datasketch": "datasketch_lsh.py", "datatrove": "datatrove_minhash.py"}
@@ -46,13 +51,15 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true")
     asked = parser.parse_args()
     pairs = list(_read(asked.source))
+    grown: list[Grown] = []
     for rows in asked.rows:
         corpus = asked.folder / str(rows)
         truth = _corpus(pairs, rows, corpus)
-        if asked.growth:
-            _print_growth(corpus, truth)
-        else:
+        if not asked.growth:
             _print_comparison(corpus, truth, asked.peers, asked.folder)
+            continue
+        grown.append(_grown(corpus))
+        _print_growth(grown, asked.folder / "growth.svg")  # as far as it has come: the largest takes long
 
 
 def _read(source: Path) -> Iterator[tuple[str, str]]:
@@ -112,17 +119,40 @@ def _print_row(name: str, measured: Measured, ours: float, truth: list[Planted])
     )
 
 
-def _print_growth(corpus: Path, truth: list[Planted]) -> None:
+class Grown(NamedTuple):
+    """What one corpus cost."""
+
+    rows: int
+    full: Measured
+    added: Measured  # the last 1 % of the rows came later
+
+
+def _grown(corpus: Path) -> Grown:
+    """The cost of a corpus at once, and of its last 1 % when the rest is known."""
     full = _temper(corpus, "conversations", fresh=True)
     _temper(corpus, "before", fresh=True)
-    added = _temper(corpus, "conversations", fresh=False)
-    same = "the same bytes" if added.removed == full.removed else "OTHER ROWS"
+    return Grown(int(corpus.name), full, _temper(corpus, "conversations", fresh=False))
+
+
+def _print_growth(grown: Sequence[Grown], picture: Path) -> None:
     print(
-        f"{corpus.name} rows: {full.cpu_seconds:.1f} CPU s, {full.peak_mib:,.0f} MiB, "
-        f"{full.cpu_seconds / int(corpus.name) * 1e6:.1f} us a row; the last 1 % added: {added.cpu_seconds:.1f} CPU s "
-        f"({added.cpu_seconds / full.cpu_seconds:.0%}), {same}",
-        flush=True,
+        "\n| rows | CPU s | us a row | peak MiB | bytes a row | 1 % added, CPU s | of a full run | peak MiB | verdicts |"
     )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for rows, full, added in grown:
+        same = "the same" if added.removed == full.removed else "OTHERS"
+        print(
+            f"| {rows:,} | {full.cpu_seconds:.1f} | {full.cpu_seconds / rows * 1e6:.1f} | {full.peak_mib:,.0f} "
+            f"| {full.peak_mib * 2**20 / rows:,.0f} | {added.cpu_seconds:.1f} "
+            f"| {added.cpu_seconds / full.cpu_seconds:.1%} | {added.peak_mib:,.0f} | {same} |"
+        )
+    seconds = {
+        "everything at once": [(rows, full.cpu_seconds) for rows, full, _ in grown],
+        "the last 1 % added": [(rows, added.cpu_seconds) for rows, _, added in grown],
+    }
+    memory = {"everything at once": [(rows, full.peak_mib) for rows, full, _ in grown]}
+    picture.write_text(growth_curve({"CPU seconds by rows": seconds, "peak MiB by rows": memory}))
+    print(f"\n{picture}", flush=True)
 
 
 def _temper(corpus: Path, conversations: str, *, fresh: bool) -> Measured:
