@@ -60,7 +60,10 @@ class WholeTexts:
         self._keys = keys
 
     def meet(self, rows: Ints) -> "WholeTextMeeting":
-        return WholeTextMeeting(rows, np.stack([_leaders(band) for band in self._keys[:, rows]]))
+        leaders = np.empty((len(self._keys), len(rows)), dtype=np.uint32)
+        for number, band in enumerate(self._keys):
+            leaders[number] = _leaders(band[rows])
+        return WholeTextMeeting(rows, leaders)
 
     def better(self, rows: Ints, than: Ints, staying: Ints) -> Iterator[tuple[Ints, Ints]]:
         for of_rows in self._keys:

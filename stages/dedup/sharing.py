@@ -11,6 +11,7 @@ SLOTS_PER_SHINGLE = (
 )
 LEAST_BITS, MOST_BITS = 16, 31  # 64 KiB to 2 GiB
 SHINGLES_AT_ONCE = 65_536  # half a megabyte of hashes stays in a core's cache
+ADDED_AT_ONCE = 4_000_000  # bounds the memory of sorting them
 ROUNDING = 1e-9  # a share that is exactly the least one is enough
 
 
@@ -22,6 +23,10 @@ class Occurrences:
         self._seen = np.zeros(1 << self._bits, dtype=np.uint8)  # 0, 1, or 2 for more than once
 
     def add(self, shingles: Hashes) -> None:
+        for first in range(0, len(shingles), ADDED_AT_ONCE):
+            self._add(shingles[first : first + ADDED_AT_ONCE])
+
+    def _add(self, shingles: Hashes) -> None:
         slots = rising(self._slots(shingles).astype(np.uint32))  # neighbours in memory are met one after the other
         first = np.flatnonzero(starts_group(slots))
         several = np.diff(first, append=len(slots)) > 1

@@ -24,26 +24,18 @@ from stages.word_bytes import Booleans, Hashes, Ints
 from stages.word_runs import Runs
 
 UNKNOWN = -1
-FIELDS = ("content", "text", "opening", "question", "length", "counts", "long_turns", "turn_counts")
+FIELDS = ("text", "opening", "question", "length", "long_turns")
 
 
 class Page(NamedTuple):
-    """Some sketches: fields in memory, shingles in a file."""
+    """Some sketches; most of what they say stays in files until it is asked for."""
 
-    content: Hashes  # two columns
-    text: Hashes
-    opening: Hashes
-    question: Hashes
-    length: Ints
-    counts: Ints  # shingles of each row
-    long_turns: Ints
-    turn_counts: Ints  # shingles of each of the long turns
     folder: Path
+    counts: Ints  # shingles of each row
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        with np.load(folder / "fields.npz") as fields:
-            return cls(**{name: fields[name] for name in FIELDS}, folder=folder)
+        return cls(folder, _number(folder, "counts"))
 
     @property
     def chunk(self) -> Chunk:
@@ -51,7 +43,17 @@ class Page(NamedTuple):
 
     @property
     def turn_chunk(self) -> Chunk:
-        return Chunk(self.turn_counts, self.folder / "turn_shingles.u64")
+        return Chunk(_number(self.folder, "turn_counts"), self.folder / "turn_shingles.u64")
+
+
+def _stored(folder: Path, name: str) -> Hashes:
+    with np.load(folder / "fields.npz") as fields:
+        found: Hashes = fields[name]
+        return found
+
+
+def _number(folder: Path, name: str) -> Ints:
+    return _stored(folder, name).view(np.int64)
 
 
 class Book:
@@ -78,7 +80,11 @@ class Book:
 
     def field(self, name: str) -> Hashes:
         """A field of all pages."""
-        return np.concatenate([np.zeros((0, 2), np.uint64), *(getattr(page, name) for page in self.pages)])
+        return np.concatenate([np.zeros((0, 2), np.uint64), *(_stored(page.folder, name) for page in self.pages)])
+
+    def number(self, name: str) -> Ints:
+        """A field of all pages that is a number for each row."""
+        return np.concatenate([np.zeros(0, np.int64), *(_number(page.folder, name) for page in self.pages)])
 
     @property
     def rows(self) -> int:
@@ -87,17 +93,13 @@ class Book:
     @property
     def sketched(self) -> Sketched:
         """All sketches, as a corpus takes them."""
-        length, long_turns = (
-            np.concatenate([np.zeros(0, np.int64), *(getattr(page, name) for page in self.pages)])
-            for name in ("length", "long_turns")
-        )
         return Sketched(
             text=self.field("text"),
             opening=self.field("opening"),
             question=self.field("question"),
-            length=length,
+            length=self.number("length"),
             shingles=ShingleChunks([page.chunk for page in self.pages]),
-            turns=Turns(ShingleChunks([page.turn_chunk for page in self.pages]), long_turns),
+            turns=Turns(ShingleChunks([page.turn_chunk for page in self.pages]), self.number("long_turns")),
         )
 
     def drop_unused(self, used: Booleans) -> None:
@@ -135,8 +137,7 @@ def write_page(folder: Path, content: Hashes, parts: Sequence[Sketches]) -> Path
         with (new / f"{field}.u64").open("wb") as file:
             for run in runs:
                 run.hashes.tofile(file)
-    plain = (name for name in FIELDS if name in Sketches._fields)
-    fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in plain}
+    fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
     np.savez(new / "fields.npz", allow_pickle=False, content=content, **of_runs, **fields)
     seal(new)
     return new.rename(page)
