@@ -50,6 +50,7 @@ from stages.storage import (
 from stages.tables import read_table, write_parts, write_table
 
 DEFAULT_BATCH_ROWS = 16384  # patterns are compiled for each batch
+PARTS_AT_ONCE = 2  # of a table whose parts a job made small; one column of texts holds nearly all, and one core packs it
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ def _write_tables(names: Sequence[str], spool: Path, staged: Path, *, made_by_jo
     for name in names:
         schema, folder = load_schema(name), _fresh(staged / name)
         if piles_in(spool / name):
-            counts = write_parts(take(spool / name), schema, folder)
+            counts = write_parts(take(spool / name), schema, folder, at_once=PARTS_AT_ONCE)
         else:
             counts = write_table(
                 _made_by_job(spool / name, schema) if made_by_job else scan_spool(spool / name), schema, folder

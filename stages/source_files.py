@@ -4,8 +4,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.errors import UsageError
@@ -45,7 +46,7 @@ def list_source_files(roots: Sequence[Path], downloads: Path | None = None) -> l
         for number, root in enumerate(roots)
         for file in _list_root(root, downloads / f"{number:03d}" if downloads else None)
     ]
-    return sorted(files, key=lambda file: (file.source, file.name))
+    return sorted(_with_digests(files), key=lambda file: (file.source, file.name))
 
 
 def is_source(root: Path) -> bool:
@@ -142,11 +143,29 @@ def _inspect(path: Path, *, source: str, name: str) -> SourceFile:
         return SourceFile(source, name, path, "", "symbolic link")
     if not stat.S_ISREG(mode):
         return SourceFile(source, name, path, "", "not a regular file")
+    return SourceFile(source, name, path, "")
+
+
+def _with_digests(files: Sequence[SourceFile]) -> list[SourceFile]:
+    """The same files with stamp and digest, or with the problem that reading them met."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(_with_digest, files))
+
+
+def _with_digest(file: SourceFile) -> SourceFile:
+    if file.problem or file.sha256:
+        return file
     try:
-        stamp = stamp_of(path)
-        return SourceFile(source, name, path, file_sha256(path), stamp=stamp)
+        stamp = stamp_of(file.path)
+        return replace(file, sha256=file_sha256(file.path), stamp=stamp)
     except OSError as error:
-        return SourceFile(source, name, path, "", f"unreadable: {error.strerror}")
+        return replace(file, problem=f"unreadable: {error.strerror}")
+
+
+def file_digests(paths: Iterable[Path]) -> list[str]:
+    """Hex SHA-256 of each file's bytes, of several files at a time."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(file_sha256, paths))
 
 
 def file_sha256(path: Path) -> str:

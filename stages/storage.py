@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from stages.errors import ConfigError, DataError, TryAgain
 from stages.locks import lock, side_folder
-from stages.source_files import file_sha256
+from stages.source_files import file_digests
 
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
@@ -112,11 +112,14 @@ def fsync(path: Path) -> None:
 def write_manifest(folder: Path, dataset: str, kind: str, schema_digest: str, rows: Mapping[str, int]) -> Manifest:
     """Seals a dataset folder: digests and syncs every file in it, and writes the manifest last."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    files = []
-    for name in names:
-        path = folder / name
+    paths = [folder / name for name in names]
+    for path in paths:
         fsync(path)
-        files.append(StoredFile(name, path.stat().st_size, file_sha256(path), rows.get(name)))
+    digests = file_digests(paths)
+    files = [
+        StoredFile(name, path.stat().st_size, digest, rows.get(name))
+        for name, path, digest in zip(names, paths, digests, strict=True)
+    ]
     manifest = Manifest(dataset, kind, schema_digest, tuple(files))
     stated = manifest._asdict() | {
         "files": [f._asdict() for f in files],
@@ -140,11 +143,12 @@ def read_manifest(folder: Path) -> Manifest:
 def verify_dataset(folder: Path) -> Manifest:
     """The manifest of a dataset whose every byte was just compared with it; DataError names the file that differs."""
     manifest = read_manifest(folder)
-    for file in manifest.files:
-        path = folder / file.name
+    paths = [folder / file.name for file in manifest.files]
+    for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is missing from the store; run the stage that made it again")
-        if path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
+    for file, path, digest in zip(manifest.files, paths, file_digests(paths), strict=True):
+        if path.stat().st_size != file.bytes or digest != file.sha256:
             raise DataError(f"{path} is damaged: its bytes differ from its manifest; run the stage that made it again")
     return manifest
 

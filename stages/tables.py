@@ -4,9 +4,11 @@ Two tables with the same rows have the same bytes, in whatever order, batches or
 """
 
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -46,20 +48,48 @@ def cuts_of(keys: pl.Series, sizes: pl.Series | None = None) -> pl.Series:
     return keys.gather(order).gather(starts).unique(maintain_order=True)[1:]
 
 
-def write_parts(ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path) -> dict[str, int]:
-    """Writes rows that come divided at their cuts, in whichever order within a range, as `write_table` does."""
+def write_parts(
+    ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path, *, at_once: int = 1
+) -> dict[str, int]:
+    """Writes rows that come divided at their cuts, in whichever order within a range, as `write_table` does; `at_once`
+    parts are held and written at a time."""
     parts: dict[str, int] = {}
     last: Any = None
-    for number, rows in enumerate(ranges):
-        part = rows.sort(schema.key, nulls_last=False)
-        _refuse_doubled_keys(part, schema, str(folder.name))
-        check_table(part, schema, folder.name)
-        _refuse_wrong_range(part[schema.key[0]], last, str(folder.name))
-        last = part[-1, schema.key[0]] if part.height else last
-        name = f"part-{number:05d}.parquet"
-        part.write_parquet(folder / name, compression="zstd", compression_level=1, row_group_size=PART_ROWS // 4)
-        parts[name] = part.height
+    for name, written in _written(ranges, schema, folder, at_once):
+        _refuse_wrong_range(written, last, str(folder.name))
+        last = written.last_key if written.rows else last
+        parts[name] = written.rows
     return parts or write_parts([schema.empty()], schema, folder)
+
+
+class _Part(NamedTuple):
+    rows: int
+    first_key: Any
+    last_key: Any
+
+
+def _written(
+    ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path, at_once: int
+) -> Iterator[tuple[str, _Part]]:
+    """Each part with its name, in order."""
+    waiting: deque[tuple[str, Future[_Part]]] = deque()
+    with ThreadPoolExecutor(at_once) as threads:
+        for number, rows in enumerate(ranges):
+            name = f"part-{number:05d}.parquet"
+            waiting.append((name, threads.submit(_write_part, rows, schema, folder / name)))
+            if len(waiting) >= at_once:
+                name, future = waiting.popleft()
+                yield name, future.result()
+        yield from ((name, future.result()) for name, future in waiting)
+
+
+def _write_part(rows: pl.DataFrame, schema: Schema, path: Path) -> _Part:
+    part = rows.sort(schema.key, nulls_last=False)
+    _refuse_doubled_keys(part, schema, path.parent.name)
+    check_table(part, schema, path.parent.name)
+    part.write_parquet(path, compression="zstd", compression_level=1, row_group_size=PART_ROWS // 4)
+    keys = part[schema.key[0]]
+    return _Part(part.height, *(keys[0], keys[-1]) if part.height else (None, None))
 
 
 def _divided(spool: pl.LazyFrame, cuts: pl.Series, folder: Path) -> Iterator[pl.DataFrame]:
@@ -74,10 +104,10 @@ def _divided(spool: pl.LazyFrame, cuts: pl.Series, folder: Path) -> Iterator[pl.
         yield from take(piles.folder)
 
 
-def _refuse_wrong_range(keys: pl.Series, last: Any, where: str) -> None:
+def _refuse_wrong_range(part: _Part, last: Any, where: str) -> None:
     """What a job divided is held to the order that every reader counts on."""
-    if len(keys) and last is not None and not keys[0] > last:
-        raise DataError(f"{where}: a part starts at {keys[0]}, which is not behind {last}, where the one before ends; "
+    if part.rows and last is not None and not part.first_key > last:
+        raise DataError(f"{where}: a part starts at {part.first_key}, which is not behind {last}, where the one before ends; "
                         f"this is a fault of the stage: report it")  # fmt: skip
 
 

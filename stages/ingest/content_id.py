@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import pairwise, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,19 @@ def content_digests(turns: pl.DataFrame, ends: npt.NDArray[np.int64], tools: pl.
     `turns` are those of all conversations together; conversation n has rows ends[n] to ends[n + 1].
     """
     texts = [_one_line(turns[name]) for name in ("content", "reasoning_content", "tool_calls")]
-    lines = pl.select(pl.concat_str(turns["role"], *(text.fill_null("") for text in texts), separator="\n")).to_series()
-    stated = pl.DataFrame([lists_of(lines, ends, "turns"), _one_line(tools).alias("tools")]).select(
-        pl.concat_str(pl.col("turns").list.join("\n"), "tools", separator="\n", ignore_nulls=True)
-    )
-    digests = b"".join(_digests(stated.to_series()))
-    return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+    lines = [turns["role"], *(text.fill_null("") for text in texts), pl.lit("")]  # each line with its end
+    stated, starts = _bytes_of(pl.select(pl.concat_str(lines, separator="\n")).to_series())
+    bounds = starts[ends].tolist()
+    digests = _digests(stated, bounds, _one_line(tools).to_list() if tools.null_count() < len(tools) else None)
+    return np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 4)[:, :2].astype(np.uint64)
+
+
+def _bytes_of(texts: pl.Series) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """All texts one behind the other, and where each of them starts, and the last one ends."""
+    arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())  # as Polars holds them, they are scattered
+    _, starts, data = arrow.buffers()
+    at = np.frombuffer(starts, dtype=np.int64)[arrow.offset : arrow.offset + len(arrow) + 1] if starts else np.zeros(1, np.int64)
+    return data.to_pybytes() if data else b"", at
 
 
 def lists_of(values: pl.Series, ends: npt.NDArray[np.int64], name: str) -> pl.Series:
@@ -55,12 +63,20 @@ def _one_line(texts: pl.Series) -> pl.Series:
     return stripped.scatter(at, stripped.gather(at).str.replace_all(WHITE_RUN, " ")) if len(at) else stripped
 
 
-def _digests(texts: pl.Series) -> list[bytes]:
-    sha256, normalize = hashlib.sha256, unicodedata.normalize
+def _digests(stated: bytes, bounds: Sequence[int], tools: Sequence[str | None] | None) -> list[bytes]:
+    """Of what is stated from each bound to the next, without its last line end, and with the tools behind it."""
+    sha256 = hashlib.sha256
+    if tools is None and stated.isascii():
+        return [sha256(stated[start : end - 1]).digest() for start, end in pairwise(bounds)]
+    behind = (b"" if one is None else b"\n" + one.encode() for one in tools or repeat(None, len(bounds) - 1))
     return [
-        sha256((text if text.isascii() else normalize("NFC", text)).encode()).digest()[:DIGEST_BYTES]
-        for text in texts.to_list()
+        sha256(_composed(stated[start : end - 1] + tail)).digest()
+        for (start, end), tail in zip(pairwise(bounds), behind, strict=True)
     ]
+
+
+def _composed(text: bytes) -> bytes:
+    return text if text.isascii() else unicodedata.normalize("NFC", text.decode()).encode()
 
 
 def row_masks(source: str, occurrences: Iterable[int]) -> Words:

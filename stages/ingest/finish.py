@@ -157,7 +157,7 @@ def _completed(
     finishing: Finishing, name: str, complete: Callable[[pl.DataFrame, Rows], pl.DataFrame]
 ) -> list[pl.DataFrame]:
     paths = [(rows, rows.part.path(rows.folder, name)) for rows in finishing.rows]
-    tables = [complete(pl.read_ipc(path), rows) for rows, path in paths if path.name in rows.part.digests]
+    tables = [complete(pl.read_ipc(path), rows) for rows, path in paths if path.name in rows.part.checksums]
     return [table.select(list(load_schema(name).dtypes)) for table in tables]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from stages.errors import DataError
 from stages.ingest.fragments import Fragment
 from stages.ingest.stage import IngestParams
 from stages.ingest.transform import Ingested, Transform
-from stages.source_files import SourceFile, file_sha256
+from stages.source_files import CHUNK_BYTES, SourceFile
 from stages.storage import digest_of
 
 FRAGMENTS = "fragments"
@@ -30,7 +31,7 @@ class Part(NamedTuple):
     dialects: dict[str, int]
     repairs: dict[str, int]
     reasons: dict[str, int]
-    digests: dict[str, str]  # file name -> SHA-256
+    checksums: dict[str, int]  # file name -> CRC-32: enough against a damaged disk, at a tenth of SHA-256's cost
     fragments: int = 0  # messages of trees, left as JSON lines until the whole file is read
 
     def path(self, folder: Path, table: str) -> Path:
@@ -48,7 +49,7 @@ class Parsed(NamedTuple):
         """The parts that stand in `folder` if each is the one that was written there."""
         try:
             parts = tuple(Part(**stated) for stated in json.loads((folder / MARKER).read_text(encoding="utf-8")))
-            whole = all(file_sha256(folder / name) == digest for part in parts for name, digest in part.digests.items())
+            whole = all(_checksum(folder / name) == stated for part in parts for name, stated in part.checksums.items())
         except (OSError, ValueError, TypeError, AttributeError):
             return None
         return cls(folder, parts) if whole else None
@@ -68,7 +69,7 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
         for names in (made.conversations["repairs"].explode().drop_nulls(), made.quarantined["reason"])
     )
     counts = {"dialects": dict(made.dialects), "repairs": dict(repairs), "reasons": dict(reasons)}
-    part = Part(number, made.records, made.conversations.height, **counts, digests={}, fragments=len(made.fragments))
+    part = Part(number, made.records, made.conversations.height, **counts, checksums={}, fragments=len(made.fragments))
     if made.fragments:
         text = "".join(json.dumps(fragment) + "\n" for fragment in made.fragments)
         part.path(folder, FRAGMENTS).write_text(text, encoding="utf-8")
@@ -76,8 +77,16 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
         if table.height:
             path = part.path(folder, name)
             table.write_ipc(path, compression="uncompressed")
-            part.digests[path.name] = file_sha256(path)
+            part.checksums[path.name] = _checksum(path)
     return part
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
 
 
 def seal(folder: Path, parts: list[Part], transform: Transform) -> Parsed:
