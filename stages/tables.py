@@ -48,9 +48,7 @@ def cuts_of(keys: pl.Series, sizes: pl.Series | None = None) -> pl.Series:
     return keys.gather(order).gather(starts).unique(maintain_order=True)[1:]
 
 
-def write_parts(
-    ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path, *, at_once: int = 1
-) -> dict[str, int]:
+def write_parts(ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path, *, at_once: int = 1) -> dict[str, int]:
     """Writes rows that come divided at their cuts, in whichever order within a range, as `write_table` does; `at_once`
     parts are held and written at a time."""
     parts: dict[str, int] = {}
@@ -68,9 +66,7 @@ class _Part(NamedTuple):
     last_key: Any
 
 
-def _written(
-    ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path, at_once: int
-) -> Iterator[tuple[str, _Part]]:
+def _written(ranges: Iterable[pl.DataFrame], schema: Schema, folder: Path, at_once: int) -> Iterator[tuple[str, _Part]]:
     """Each part with its name, in order."""
     waiting: deque[tuple[str, Future[_Part]]] = deque()
     with ThreadPoolExecutor(at_once) as threads:

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_run import ingest, rows_left
+from ingest_run import chat, ingest, rows_left
 from stages.byte_stream import Damage
 from stages.contract import Workbench
 from stages.errors import TryAgain
@@ -43,6 +44,22 @@ others = st.sampled_from(
 )
 odd_types = st.builds(lambda row, name, value: {**row, name: value}, alike, st.sampled_from(["instruction", "input", "output"]), VALUES)  # fmt: skip
 records = st.lists(alike | alike | others | odd_types, min_size=1, max_size=9)
+turns = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system", "Human", "tool", ""]), "content": texts})
+    | st.fixed_dictionaries({"role": st.just("assistant"), "content": st.none() | st.integers(), "weight": st.just(0)}),
+    max_size=3,
+)  # fmt: skip
+exchanges = st.lists(st.tuples(texts, texts), min_size=1, max_size=2).map(
+    lambda pairs: [
+        {"role": role, "content": text}
+        for pair in pairs
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+)
+systems = st.lists(texts.map(lambda text: {"role": "system", "content": text}), max_size=1)
+chats = st.fixed_dictionaries(
+    {"id": st.just("x") | texts, "messages": st.builds(list.__add__, systems, exchanges) | turns}
+)
 LINES = ['{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\\u0069nput": "", "input": "x", "instruction": "a", "output": "b"}',
          '{"instruction": "a\\\\", "input": "", "output": "b", "output": "c\\\\"}', '{"instruction": "a", "input": "", "output": "b"} 7',
          '{"instruction": "a", "input": "", "output": }', "", "  ", '\x0c', '{"instruction": "a", \r "input": "", "output": "b"}',
@@ -50,7 +67,7 @@ LINES = ['{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\
 
 
 def slow(block: Block, transform: Transform) -> Ingested:
-    return transform.found([(offset, block.value(element)) for offset, element in block.elements()])
+    return transform.each([(offset, block.value(element)) for offset, element in block.elements()])
 
 
 def rows_of(made: Ingested) -> tuple[Any, ...]:
@@ -58,13 +75,21 @@ def rows_of(made: Ingested) -> tuple[Any, ...]:
     return conversations.rows(), sorted(map(repr, made.quarantined.rows())), made.records, made.dialects
 
 
-@settings(max_examples=300, deadline=None)
+FIRST: dict[str, Any] = {
+    "pair": {"instruction": "Say a.", "input": "", "output": "a"},
+    "chat": {"id": "0", "messages": [{"role": "user", "content": "Say a."}, {"role": "assistant", "content": "a"}]},
+}
+
+
+@settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_the_short_way_gives_the_rows_of_the_long_way(data: st.DataObject) -> None:
-    first = json.dumps({"instruction": "Say a.", "input": "", "output": "a"})
-    given_records = [json.dumps(row, ensure_ascii=data.draw(st.booleans())) for row in data.draw(records)]
+    kind = data.draw(st.sampled_from(["pair", "chat"]))
+    rows = data.draw(records if kind == "pair" else st.lists(chats | chats | others, min_size=1, max_size=9))
+    first, *given_records = [json.dumps(row, ensure_ascii=data.draw(st.booleans())) for row in [FIRST[kind], *rows]]
     params = IngestParams(
-        placeholder_pattern=data.draw(st.sampled_from([None, "wo.d", IngestParams().placeholder_pattern]))
+        placeholder_pattern=data.draw(st.sampled_from([None, "wo.d", IngestParams().placeholder_pattern])),
+        special_token_pattern=data.draw(st.sampled_from(["li.e", IngestParams().special_token_pattern])),
     )
     if data.draw(st.booleans()):
         given_records += data.draw(st.lists(st.sampled_from(LINES), max_size=2))
@@ -81,18 +106,32 @@ def test_the_short_way_gives_the_rows_of_the_long_way(data: st.DataObject) -> No
     assert rows_of(Transform(params).block(block)) == rows_of(slow(block, Transform(params)))
 
 
-def test_alike_records_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=300, deadline=None)
+@given(kind=st.sampled_from(["pair", "chat"]), data=st.data())
+def test_rows_of_tables_together_give_what_each_gives_by_itself(kind: str, data: st.DataObject) -> None:
+    rows = data.draw(records if kind == "pair" else st.lists(chats | chats | others, min_size=1, max_size=9))
+    damaged = data.draw(st.lists(st.just(Damage("invalid_utf8", "byte 0xff")), max_size=1))
+    found = [(7 * number, value) for number, value in enumerate([FIRST[kind], *rows, *damaged])]
+    assert rows_of(Transform(IngestParams()).found(found)) == rows_of(Transform(IngestParams()).each(found))
+
+
+@pytest.mark.parametrize("kind", ["pair", "chat"])
+def test_alike_records_do_go_the_short_way(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a sound record went the long way")
 
-    monkeypatch.setattr(Transform, "found", refuse)
+    monkeypatch.setattr(Transform, "each", refuse)
     monkeypatch.setattr("stages.ingest.dialects.Dialect.read", refuse)
-    lines = "".join(
-        json.dumps({"instruction": f"q{n}", "input": "i" * (n % 2), "output": "a\n"}) + "\n" for n in range(9)
-    )
+    pairs = [{"instruction": f"q{n}", "input": "i" * (n % 2), "output": "a\n"} for n in range(9)]
+    turns = [[("system", "s")] * (n % 2) + [("user", f"q{n}"), ("assistant", "a")] for n in range(9)]
+    rows: list[dict[str, Any]] = pairs if kind == "pair" else list(starmap(chat, turns))  # type: ignore[assignment]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
     made = Transform(IngestParams()).block(Block(0, lines.encode(), "lines"))
+    again = Transform(IngestParams()).found([(0, row) for row in rows])
+    assert made.conversations.equals(again.conversations)
     assert made.conversations.height == made.records == 9
-    assert made.conversations["messages"][1][0]["content"] == "q1\n\ni"
+    contents = [turn["content"] for turn in made.conversations["messages"][1]]
+    assert contents == (["q1\n\ni", "a\n"] if kind == "pair" else ["s", "q1", "a"])
 
 
 def expanded(file: SourceFile) -> list[tuple[int | None, object]]:

@@ -36,7 +36,11 @@ def _bytes_of(texts: pl.Series) -> tuple[bytes, npt.NDArray[np.int64]]:
     """All texts one behind the other, and where each of them starts, and the last one ends."""
     arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())  # as Polars holds them, they are scattered
     _, starts, data = arrow.buffers()
-    at = np.frombuffer(starts, dtype=np.int64)[arrow.offset : arrow.offset + len(arrow) + 1] if starts else np.zeros(1, np.int64)
+    at = (
+        np.frombuffer(starts, dtype=np.int64)[arrow.offset : arrow.offset + len(arrow) + 1]
+        if starts
+        else np.zeros(1, np.int64)
+    )
     return data.to_pybytes() if data else b"", at
 
 

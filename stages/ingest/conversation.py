@@ -1,8 +1,10 @@
 """One conversation as it is built from a record, and the rules every conversation keeps, whatever its dialect."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import polars as pl
 
 from stages.ingest.stage import CONTROL_TOKEN, CONTROL_TOKEN_STARTS, PLACEHOLDER, IngestParams, Repair
 from stages.ingest.unusable import Unusable
@@ -13,6 +15,9 @@ PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE
 # White space, and characters that leave nothing to see: soft hyphens, joiners, marks of direction.
 UNSEEN = r"\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 BLANK = re.compile(rf"[{UNSEEN}]*")
+# The same for whole columns, whose patterns know fewer characters as white space; and answers that need a closer look.
+UNSEEN_ONLY = rf"^[\x1c-\x1f{UNSEEN}]*$"
+MAY_BE_NO_ANSWER = r"(?i)^[\s\x1c-\x1f]*<"
 
 MEDIA_MARKS = ("<image>", "<video>", "<audio>")  # as LLaVA's data has them, on lines of their own
 MEDIA_MARK = re.compile(r"^\s*<(?:image|video|audio)>\s*$", re.MULTILINE)
@@ -55,6 +60,16 @@ class Rules:
 
 def _nothing(_: str) -> None:
     return None
+
+
+def matching(search: Callable[[str], object], texts: pl.Series) -> pl.Series:
+    """For each text whether `search` finds something in it."""
+    return pl.Series([search(text) is not None for text in texts], dtype=pl.Boolean)
+
+
+def any_of(literals: Sequence[str]) -> str:
+    """A pattern, as the search for patterns is fifteen times as fast as the search for many texts."""
+    return "|".join(map(pl.escape_regex, literals))
 
 
 Record = Mapping[str, Any]

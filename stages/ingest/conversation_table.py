@@ -41,6 +41,21 @@ def columns_of(conversations: Iterable[tuple[int, Conversation]]) -> Columns:
     return Columns(_frame(turns, TURN_TYPES), lengths, _frame(rows, FEATURES))  # type: ignore[arg-type]
 
 
+def plain_turns(roles: pl.Series, contents: pl.Series) -> pl.DataFrame:
+    """Turns that hold nothing but text."""
+    return pl.DataFrame([roles.alias("role"), contents.alias("content")]).with_columns(
+        pl.lit(None, dtype=pl.String).alias(name) for name in list(TURN_TYPES)[2:]
+    )
+
+
+def plain_rows(records: pl.Series, tasks: pl.Series | None) -> pl.DataFrame:
+    """What conversations have beside their turns, where that is a task at most; an empty one is none."""
+    table = pl.DataFrame([records.alias("record")])
+    task = pl.when(tasks != "").then(tasks) if tasks is not None else pl.lit(None, dtype=pl.String)
+    nothing = [pl.lit(None, dtype=FEATURES[name]).alias(name) for name in ("tools", "repairs", "supervised")]
+    return table.select("record", task.alias("task"), *nothing).select(list(FEATURES))
+
+
 def _frame(rows: list[tuple[object, ...]], types: dict[str, Any]) -> pl.DataFrame:
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return pl.DataFrame([pl.Series(n, values, dtype=types[n]) for n, values in zip(types, columns, strict=True)])

@@ -2,17 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from stages.byte_stream import Damage
+from stages.ingest.alike import Alike, Kind, Shape, kind_of, read_block, read_rows, shape_of
 from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
-from stages.ingest.pairs import Shape, read_alike, shape_of
 from stages.ingest.stage import IngestParams
 from stages.ingest.templates import Templates, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
@@ -41,28 +41,40 @@ class Transform:
         self._shape: Shape | None = None  # of the last block; a block of another shape is told from its first record
 
     def block(self, block: Block) -> Ingested:
-        """What the records of a block hold: the same as `found` for each of them, and faster where they are alike."""
+        """What the records of a block hold: the same as `each` of them, and faster where they are alike."""
         shape = None if self.templates.sets else self._shape or self._shape_of(block)
-        alike = read_alike(block, shape, self.rules) if shape else None
+        alike = read_block(block, shape, self.rules) if shape else None
         if not shape or not alike or not alike.columns.lengths:
             self._shape = None
             return self.found([(offset, block.value(element)) for offset, element in block.elements()])
         self._shape = shape
+        return self._completed(alike, shape.kind, lambda: block.offsets(alike.records))
+
+    def found(self, found: Sequence[Found]) -> Ingested:
+        """What records that were read already hold: the same as `each` of them, and faster where they are alike."""
+        kind = kind_of(found[0][1], self.dialects) if found and not self.templates.sets else None
+        alike = read_rows(found, kind, self.rules) if kind else None
+        if not kind or not alike or not alike.columns.lengths:
+            return self.each(found)
+        return self._completed(alike, kind, lambda: [offset for offset, _ in found])
+
+    def each(self, found: Iterable[Found]) -> Ingested:
+        """What records hold, each looked at by itself."""
+        records = [_record(number, offset, value) for number, (offset, value) in enumerate(found)]
+        return self._convert(records).tables(len(records))
+
+    def _completed(self, alike: Alike, kind: Kind, offsets_of_all: Callable[[], list[int]]) -> Ingested:
+        """Those that are alike, and the others one at a time."""
         made = self._convert([_record(n, 0, value) for n, value in alike.left])
         aside = made.quarantined.table()
         fragments = made.fragments
         if aside.height or fragments:
-            offsets = block.offsets(alike.records)
+            offsets = offsets_of_all()
             aside = aside.with_columns(byte_offset=pl.Series(offsets, dtype=pl.Int64).gather(aside["record"]))
             fragments = [fragment._replace(byte_offset=offsets[fragment.record]) for fragment in fragments]
-        made.dialects[shape.dialect.name] += len(alike.columns.lengths)
+        made.dialects[kind.dialect.name] += len(alike.columns.lengths)
         table = conversation_table([alike.columns, columns_of(made.conversations)])
         return Ingested(table, aside, alike.records, made.dialects, fragments)
-
-    def found(self, found: Iterable[Found]) -> Ingested:
-        """What records that were read one at a time hold."""
-        records = [_record(number, offset, value) for number, (offset, value) in enumerate(found)]
-        return self._convert(records).tables(len(records))
 
     def fault(self, fault: BrokenRecord) -> Ingested:
         """What is wrong with a file as a whole."""
