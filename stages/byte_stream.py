@@ -4,6 +4,7 @@ import bz2
 import gzip
 import zlib
 from collections.abc import Generator, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,14 +106,22 @@ def _coalesced(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def lines(chunks: Iterator[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | Damage]]:
     """Each line with its end (LF, CRLF or CR) and its offset; one that is too long is yielded as Damage instead."""
+    for together in lines_together(chunks, max_line_bytes):
+        yield from together
+
+
+def lines_together(chunks: Iterator[bytes], max_line_bytes: int) -> Iterator[list[tuple[int, bytes | Damage]]]:
+    """The same, neighbouring ones in a list."""
     for start, block in line_blocks(chunks, max_line_bytes):
         if isinstance(block, Damage):
-            yield start, block
+            yield [(start, block)]
             continue
-        offset = start
-        for line in block.splitlines(keepends=True):
-            yield offset, line if len(line) <= max_line_bytes else _too_long(max_line_bytes)
-            offset += len(line)
+        found = block.splitlines(keepends=True)
+        starts = accumulate(map(len, found), initial=start)
+        yield [
+            (offset, line if len(line) <= max_line_bytes else _too_long(max_line_bytes))
+            for offset, line in zip(starts, found, strict=False)
+        ]
 
 
 def line_blocks(

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from stages.byte_stream import Damage, lines
+from stages.byte_stream import Damage, lines_together
 
 Found = tuple[int, object]
 Line = tuple[int, bytes | Damage]
@@ -32,6 +32,12 @@ def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
         offset, line = first
         if names is None:
             delimiter = delimiter_of(line) if isinstance(line, bytes) else ","
+        else:
+            for whole_offset, whole in _whole_rows(rows, delimiter, len(names)):
+                yield whole_offset, dict(zip(names, whole, strict=False))
+            if (first := rows.next_that_is_not_blank()) is None:
+                return
+            offset, line = first
         row = _read_row(rows, delimiter, len(names) if names else None)
         if names is not None:
             yield offset, row if isinstance(row, Damage) else dict(zip(names, row, strict=False))
@@ -57,13 +63,16 @@ class _Lines:
     def __init__(self, chunks: Iterator[bytes], max_record_bytes: int) -> None:
         csv.field_size_limit(max_record_bytes)
         self.taken: list[Line] = []
-        self._source = lines(chunks, max_record_bytes)
-        self._waiting: list[Line] = []  # the next one last
-        self._max_record_bytes = max_record_bytes
+        self.waiting: list[Line] = []  # the next one last
+        self.max_record_bytes = max_record_bytes
+        self._source = lines_together(chunks, max_record_bytes)
         self._taken_bytes = 0
 
     def pull(self) -> Line | None:
-        return self._waiting.pop() if self._waiting else next(self._source, None)
+        if not self.waiting:
+            self.waiting = next(self._source, [])
+            self.waiting.reverse()
+        return self.waiting.pop() if self.waiting else None
 
     def next_that_is_not_blank(self) -> Line | None:
         """The line that the next row starts with, still to be read; None at the end."""
@@ -75,7 +84,7 @@ class _Lines:
         return None
 
     def give_back(self, given: list[Line]) -> None:
-        self._waiting.extend(reversed(given))
+        self.waiting.extend(reversed(given))
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -88,11 +97,42 @@ class _Lines:
         if isinstance(line[1], Damage):
             raise _LostRow(line[1])
         self._taken_bytes += len(line[1])
-        if self._taken_bytes > self._max_record_bytes:
+        if self._taken_bytes > self.max_record_bytes:
             raise _LostRow(
-                Damage("record_too_long", f"a quote stays open for more than {self._max_record_bytes:,} bytes")
+                Damage("record_too_long", f"a quote stays open for more than {self.max_record_bytes:,} bytes")
             )
         return line[1].decode("utf-8", "surrogateescape")
+
+
+def _whole_rows(rows: _Lines, delimiter: str, fields: int) -> Iterator[tuple[int, list[str]]]:
+    """Rows of the waiting lines by one reader, up to the first that needs a closer look, whose lines are left."""
+    waiting, taken = rows.waiting, 0
+    reader = csv.reader(_sound_lines(waiting), strict=True, delimiter=delimiter)
+    try:
+        for row in reader:
+            first, taken_before, taken = waiting[-1 - taken], taken, reader.line_num
+            size = waiting[-taken][0] - first[0] + len(waiting[-taken][1])  # type: ignore[arg-type]
+            if not row:
+                continue
+            if (
+                len(row) != fields
+                or size > rows.max_record_bytes
+                or not any(part and not part.isspace() for part in row)
+            ):
+                taken = taken_before
+                return
+            yield first[0], row
+    except (csv.Error, UnicodeDecodeError, _LostRow):
+        return
+    finally:
+        del waiting[len(waiting) - taken :]
+
+
+def _sound_lines(waiting: list[Line]) -> Iterator[str]:
+    for _, line in reversed(waiting):
+        if isinstance(line, Damage):
+            raise _LostRow(line)
+        yield line.decode()
 
 
 def _read_row(rows: _Lines, delimiter: str, fields: int | None) -> list[str] | Damage:

@@ -1,7 +1,7 @@
 """Records out of files from outside: what a file holds is told from its content, and damage costs what it hits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -153,13 +153,13 @@ def _chars(value: object) -> int:
     """Characters of all texts in a value, which offsets do not tell: a page of Parquet may unpack to any number."""
     total, waiting = 0, [value]
     while waiting:
-        match waiting.pop():
-            case str() as text:
-                total += len(text)
-            case dict() as fields:
-                waiting.extend(fields.values())
-            case list() as parts:
-                waiting.extend(parts)
+        one = waiting.pop()
+        parts: Iterable[object] = one.values() if type(one) is dict else one if type(one) is list else (one,)
+        for part in parts:
+            if isinstance(part, str):
+                total += len(part)
+            elif isinstance(part, dict | list):
+                waiting.append(part)
     return total
 
 
