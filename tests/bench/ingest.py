@@ -1,13 +1,16 @@
-"""Records per second, MB per second and peak memory of ingest with one and two workers, fresh and with nothing changed.
+"""Records per second, MB per second and peak memory of ingest, for each form of file, beside what does much less.
 
-    .venv/bin/python tests/bench/ingest.py [--source <raw file or folder>] [--records 500000] [--form jsonl|json]
+    .venv/bin/python tests/bench/ingest.py [--source <raw file or folder>] [--records 500000] [--forms jsonl,csv]
 
-Without a source, records of the size of Alpaca's are generated: about 430 bytes, four in ten with an input. `job` is the
-stage's own work; `run` is the whole command, with digests of the source and tables in canonical form, from a fresh
-store. CPU seconds are stated beside the seconds because other processes disturb the latter.
+Without a source, records of the size of Alpaca's are generated: about 430 bytes, four in ten with an input, as JSON lines,
+one JSON array, CSV, Parquet, and as chats of ShareGPT's and OpenAI's form. `job` is the stage's own work; `run` is the
+whole command, with digests of the source and tables in canonical form, from a fresh store. The bare ceilings read the same
+file and check nothing: `json.loads` for each line, Polars from JSON lines to a Parquet file, and, with --peers <folder for
+its environment>, the JSON loader of `datasets`. Each states CPU seconds too, because other processes disturb the seconds.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -16,8 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+
+import polars as pl
+from side_by_side import environment_of, load_of_machine
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = [
@@ -39,40 +46,134 @@ print(json.dumps(run(list_source_files([source]), **outputs, params=IngestParams
 """
 
 
+LINE_BY_LINE = """
+import json, sys
+with open(sys.argv[1], encoding="utf-8") as file:
+    print(json.dumps({"records_read": sum(1 for record in map(json.loads, file) if record)}))
+"""
+BY_POLARS = """
+import json, sys
+import polars as pl
+pl.read_ndjson(sys.argv[1]).write_parquet(sys.argv[2], compression="zstd", compression_level=1)
+print(json.dumps({"records_read": pl.scan_parquet(sys.argv[2]).select(pl.len()).collect().item()}))
+"""
+BY_DATASETS = """
+import json, sys
+import datasets
+datasets.disable_progress_bars()
+print(json.dumps({"records_read": len(datasets.load_dataset("json", data_files=sys.argv[1], cache_dir=sys.argv[2])["train"])}))
+"""
+Record = dict[str, str]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path)
     parser.add_argument("--records", type=int, default=500_000)
-    parser.add_argument("--form", choices=["jsonl", "json"], default="jsonl")
+    parser.add_argument("--forms", default="jsonl,json,csv,parquet,sharegpt,openai")
+    parser.add_argument("--peers", type=Path, help="folder for the environment of the peer")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        source = asked.source or generate(Path(folder) / f"generated.{asked.form}", asked.records)
-        size = sum(path.stat().st_size for path in [source, *source.rglob("*")] if path.is_file())
-        print(
-            "| what | workers | records | seconds | CPU s | records/s | MB/s | peak MiB |\n|---|---|---|---|---|---|---|---|"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        forms = ["given"] if asked.source else asked.forms.split(",")
+        head = (
+            "form",
+            "what",
+            "workers",
+            "records",
+            "seconds",
+            "CPU s",
+            "records/s",
+            "µs of CPU a record",
+            "MB/s",
+            "peak MiB",
         )
-        for workers in (1, 2):
-            stage = Path(folder) / f"job-{workers}"
-            command = [sys.executable, "-c", JOB, str(source), str(stage), str(workers)]
-            told = measure("job", workers, size, command)
-            for output in ("conversations", "quarantined"):
-                shutil.rmtree(stage / output)
-            measure("job, nothing changed", workers, size, command)
-            command = [sys.executable, "-m", "stages", "run", "ingest", "--input", f"raw={source}", "--output",
-                       f"{folder}/run-{workers}", "--workers", str(workers), "--progress", "off"]  # fmt: skip
-            measure("run", workers, size, command, told)
+        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        for form in forms:
+            source = asked.source or generate(folder / form, form, asked.records)
+            if form in ("jsonl", "sharegpt", "openai"):
+                measure_ceilings(source, form, folder, asked.peers)
+            for workers in (1, 2):
+                measure_ingest(source, form, folder, workers)
+    print(load_of_machine())
 
 
-def generate(path: Path, records: int) -> Path:
-    """`records` different records of Alpaca's form."""
-    numbers = random.Random(0)
-    between, ends = {".jsonl": ("\n", ("", "\n")), ".json": (",\n    ", ("[\n    ", "\n]"))}[path.suffix]
-    with path.open("w", encoding="utf-8") as file:
-        file.write(ends[0])
-        for number, record in enumerate(alpaca_like(numbers, records)):
-            file.write((between if number else "") + json.dumps(record))
-        file.write(ends[1])
-    return path
+def measure_ingest(source: Path, form: str, folder: Path, workers: int) -> None:
+    size = sum(path.stat().st_size for path in [source, *source.rglob("*")] if path.is_file())
+    stage = folder / f"{form}-job-{workers}"
+    command = [sys.executable, "-c", JOB, str(source), str(stage), str(workers)]
+    told = measure(form, "job", workers, size, command)
+    for output in ("conversations", "quarantined"):
+        shutil.rmtree(stage / output)
+    measure(form, "job, nothing changed", workers, size, command)
+    shutil.rmtree(stage)
+    command = [sys.executable, "-m", "stages", "run", "ingest", "--input", f"raw={source}", "--output",
+               f"{folder}/{form}-run-{workers}", "--workers", str(workers), "--progress", "off"]  # fmt: skip
+    measure(form, "run", workers, size, command, told)
+    shutil.rmtree(folder / f"{form}-run-{workers}")
+
+
+def measure_ceilings(source: Path, form: str, folder: Path, peers: Path | None) -> None:
+    (path,) = source.iterdir()
+    size = path.stat().st_size
+    programs = {"ceiling: json.loads a line": LINE_BY_LINE, "ceiling: Polars to Parquet": BY_POLARS}
+    for what, program in programs.items():
+        measure(form, what, 1, size, [sys.executable, "-c", program, str(path), str(folder / "ceiling")])
+    if peers:
+        python = environment_of("datasets", peers)
+        measure(form, "peer: datasets 5.0", 1, size, [python, "-c", BY_DATASETS, str(path), str(folder / "cache")])
+        shutil.rmtree(folder / "cache")
+
+
+def generate(folder: Path, form: str, records: int) -> Path:
+    """A folder with `records` different records of Alpaca's size, in one file."""
+    folder.mkdir()
+    WRITERS[form](folder, alpaca_like(random.Random(0), records))
+    return folder
+
+
+def write_lines(folder: Path, rows: Iterator[Record], shape: Callable[[Record], object] = lambda row: row) -> None:
+    with (folder / "rows.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(shape(row))}\n" for row in rows)
+
+
+def write_array(folder: Path, rows: Iterator[Record]) -> None:
+    with (folder / "rows.json").open("w", encoding="utf-8") as file:
+        file.write("[\n    ")
+        file.writelines(f"{',' * bool(number)}{json.dumps(row)}" for number, row in enumerate(rows))
+        file.write("\n]")
+
+
+def write_csv(folder: Path, rows: Iterator[Record]) -> None:
+    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["instruction", "input", "output"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_parquet(folder: Path, rows: Iterator[Record]) -> None:
+    pl.DataFrame(list(rows)).write_parquet(folder / "rows.parquet")
+
+
+def as_sharegpt(row: Record) -> object:
+    number, _, question = row["instruction"].partition(": ")
+    turns = [("human", f"{number}: {question}"), ("gpt", row["output"])]
+    return {"id": number, "conversations": [{"from": role, "value": text} for role, text in turns]}
+
+
+def as_openai(row: Record) -> object:
+    turns = [("system", "Be brief."), ("user", row["instruction"]), ("assistant", row["output"])]
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[Record]], None]] = {
+    "jsonl": write_lines,
+    "json": write_array,
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "sharegpt": partial(write_lines, shape=as_sharegpt),
+    "openai": partial(write_lines, shape=as_openai),
+}
 
 
 def alpaca_like(numbers: random.Random, records: int) -> Iterator[dict[str, str]]:
@@ -87,7 +188,7 @@ def alpaca_like(numbers: random.Random, records: int) -> Iterator[dict[str, str]
 
 
 def measure(
-    what: str, workers: int, size: int, command: list[str], told: dict[str, int] | None = None
+    form: str, what: str, workers: int, size: int, command: list[str], told: dict[str, int] | None = None
 ) -> dict[str, int]:
     """Prints a line of the table; returns what the command printed, or `told`."""
     started = time.perf_counter()
@@ -100,8 +201,9 @@ def measure(
         raise SystemExit(f"{what} with {workers} workers ended with {process.returncode}")
     cpu = used.ru_utime + used.ru_stime
     facts: dict[str, int] = told or json.loads(printed)
-    print(f"| {what} | {workers} | {facts['records_read']:,} | {seconds:.1f} | {cpu:.1f} | {facts['records_read'] / seconds:,.0f} "
-          f"| {size / seconds / 1e6:,.0f} | {used.ru_maxrss / 1024:,.0f} |")  # fmt: skip
+    records = facts["records_read"]
+    print(f"| {form} | {what} | {workers} | {records:,} | {seconds:.1f} | {cpu:.1f} | {records / seconds:,.0f} | {cpu / records * 1e6:.1f} "
+          f"| {size / seconds / 1e6:,.0f} | {used.ru_maxrss / 1024:,.0f} |", flush=True)  # fmt: skip
     return facts
 
 
