@@ -11,6 +11,8 @@ from stages.template_messages import other_forms, template_messages, template_to
 from stages.tokenize.transform import Tokenized
 from tokenized_rows import spans
 
+THOUGHT = "<think>\n"  # where a prompt ends in it, the answer goes on from there
+
 
 def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokenizer) -> None:
     """Each example: the ids before an answer are transformers' for its prompt, the answer is its text and end token."""
@@ -32,7 +34,9 @@ def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokeniz
             assert end_id in chat.control_ids.values()
             assert said.endswith(chat.decode([end_id]))
             assert example["input_ids"][start:end].count(end_id) == 1
-            assert messages[place]["content"].strip() in said
+            text = messages[place]["content"].strip()
+            begun = chat.decode(prompt).endswith(THOUGHT) and text.startswith(THOUGHT)
+            assert text.removeprefix(THOUGHT if begun else "") in said
         if not unrolled:
             kept = messages[: places[-1] + 1]
             whole = ids_of_transformers(chat, kept, tools, **json.loads(example["prompt_settings"] or "{}"))

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 from stages.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, read_conversation
-from stages.tokenize.example_table import Example
+from stages.tokenize.example_table import Example, Ids
 from stages.tokenize.preparation import Preparation
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.turn_ids import (
-    Ids,
     Piece,
     TurnIds,
     cut_pieces,
@@ -176,7 +175,7 @@ def _stated(turn: Turn) -> str | None:
 
 def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:
     bos = chat.bos_id
-    if bos is not None and first.context[:2] == [bos, bos]:
+    if bos is not None and first.context[:2].tolist() == [bos, bos]:
         raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")
     if not first.context:
         raise Refusal("no_prompt", "the template writes nothing before the answer")
@@ -194,5 +193,5 @@ def _refuse_disguised(texts: Sequence[Turn], turns: Sequence[TurnIds], chat: Cha
 
 def _refuse_unended(texts: Sequence[Turn], turns: Sequence[TurnIds], chat: ChatTokenizer) -> None:
     for text, turn in zip(texts, turns, strict=True):
-        if turn.answer[-1:] != [chat.control_ids[text.end]]:
+        if not turn.answer or turn.answer[-1] != chat.control_ids[text.end]:
             raise Refusal("no_end_token", f"{text.end} is in the text, but the tokenizer makes no token of it there")

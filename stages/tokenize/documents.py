@@ -1,9 +1,10 @@
 """Plain documents: every token but the first counts, and a long one is split so that none is lost."""
 
+from array import array
 from collections.abc import Sequence
 
 from stages.tokenize.conversation import refuse_control_tokens
-from stages.tokenize.example_table import Example
+from stages.tokenize.example_table import Example, Ids
 from stages.tokenize.preparation import Preparation
 from stages.tokenize.refusal import Refusal
 
@@ -29,7 +30,7 @@ def tokenize_documents(
     encodings = prepared.chat.backend.encode_batch_fast([text for _, text in readable], add_special_tokens=True)
     for (row, _), encoding in zip(readable, encodings, strict=True):
         ids = encoding.ids if encoding.ids[-1:] == [end] else [*encoding.ids, end]
-        outcomes[row] = _split(row, ids, max_tokens)
+        outcomes[row] = _split(row, array("i", ids), max_tokens)
     return outcomes
 
 
@@ -39,7 +40,7 @@ def _refuse_unfit(text: str, prepared: Preparation) -> None:
     refuse_control_tokens([text], prepared.chat.control_pattern, "the document")
 
 
-def _split(row: int, ids: Sequence[int], max_tokens: int) -> list[Example]:
+def _split(row: int, ids: Ids, max_tokens: int) -> list[Example]:
     """Chunks of at most `max_tokens`; each begins with the last token of the one before, so that each token but the
     document's first is predicted exactly once, and from at least one other."""
     starts = range(0, len(ids) - 1, max_tokens - 1)

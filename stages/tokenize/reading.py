@@ -6,6 +6,7 @@ from typing import NamedTuple
 from stages.chat_template import ChatTokenizer, RenderError, Settings
 from stages.tokenize.conversation import Conversation, refuse_dropped_calls
 from stages.tokenize.marks import Marked, Seen, see
+from stages.tokenize.opened_thought import Said, opener_of, said_with_thought
 from stages.tokenize.refusal import Refusal
 
 
@@ -35,8 +36,10 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     """The answer at `position`, asked for with `settings`. Raises Refusal where it cannot be proven."""
     reading = _read(chat, conversation, position, settings)
     refuse_dropped_calls(conversation.messages[position], reading.rendered, position)
+    if said_whole := _said_with_thought(conversation, reading):
+        return _read_thought(chat, conversation, reading, said_whole, settings)
     if rewritten := not reading.rendered.startswith(reading.prompt):
-        said, before = _said_behind(reading, _see_prompt(chat, conversation, reading, settings))
+        said, before = _said_behind(conversation, reading, _see_prompt(chat, conversation, reading, settings))
     else:
         said, before = reading.rendered[len(reading.prompt) :], reading.seen
     _refuse_dropped_context(conversation, reading, before)
@@ -47,6 +50,27 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     answer, end = _cut_at_end_token(said, last - start, chat, reading)
     refuse_dropped_calls(conversation.messages[position], answer, position)
     return Turn(reading.prompt, answer, end, _trailer(said[len(answer) :], chat), settings, rewritten)
+
+
+def _said_with_thought(conversation: Conversation, reading: Reading) -> Said | None:
+    """What to say behind a prompt that opens a thought, where the template shows of the answer only what follows it."""
+    message = conversation.messages[reading.position]
+    places = reading.marked.by_message.get(reading.position, [])
+    seen = [place for place in places if reading.seen.opened.get(place)]
+    if reading.rendered.startswith(reading.prompt) or message.keys() != {"role", "content"} or seen != places[-1:]:
+        return None
+    shown = reading.seen.spans(seen[0]) if seen else []
+    if len(shown) != 1:
+        return None
+    return said_with_thought(message["content"], reading.prompt, reading.rendered, shown[0], conversation.tags)
+
+
+def _read_thought(
+    chat: ChatTokenizer, conversation: Conversation, reading: Reading, said: Said, settings: Settings
+) -> Turn:
+    _refuse_dropped_context(conversation, reading, _see_prompt(chat, conversation, reading, settings))
+    answer, end = _cut_at_end_token(said.text, said.behind, chat, reading)
+    return Turn(reading.prompt, answer, end, _trailer(said.text[len(answer) :], chat), settings, rewritten=True)
 
 
 def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settings: Settings) -> Reading:
@@ -76,11 +100,11 @@ def _see(chat: ChatTokenizer, marked: Marked, number: int, settings: Settings, *
 def _see_prompt(chat: ChatTokenizer, conversation: Conversation, reading: Reading, settings: Settings) -> Seen:
     seen = _see(chat, reading.marked, reading.position, settings, answered=False)
     if seen is None or seen.text != reading.prompt:
-        raise Refusal("prompt_not_a_prefix", _difference(reading))
+        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
     return seen
 
 
-def _said_behind(reading: Reading, prompt: Seen) -> tuple[str, Seen]:
+def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> tuple[str, Seen]:
     """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
 
     Both texts must go on in the same words behind the same last text of the turns before, so that the only difference
@@ -89,10 +113,10 @@ def _said_behind(reading: Reading, prompt: Seen) -> tuple[str, Seen]:
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
     opener = reading.prompt[asked_end:]
     if asked is None or asked != shown or not opener.strip() or not reading.rendered.startswith(opener, shown_end):
-        raise Refusal("prompt_not_a_prefix", _difference(reading))
+        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
     first, _ = _answer_span(reading)
     if shown_end + len(opener) > first:
-        raise Refusal("prompt_not_a_prefix", _difference(reading))
+        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
     return reading.rendered[shown_end + len(opener) :], prompt
 
 
@@ -178,10 +202,12 @@ def _trailer(rest: str, chat: ChatTokenizer) -> str:
     return rest if not last or last in chat.control_tokens else rest[: rest.index(last)]
 
 
-def _difference(reading: Reading) -> str:
+def _difference(reading: Reading, conversation: Conversation) -> str:
     prompt, rendered = reading.prompt, reading.rendered
     same = next((i for i, (a, b) in enumerate(zip(prompt, rendered, strict=False)) if a != b), len(rendered))
+    opener = opener_of(prompt, conversation.tags)
+    hint = f"; the prompt opens {opener!r}, so the answer's text has to begin with it and its thought" if opener else ""
     return (
         f"turn {reading.position}, from character {same}: a server sends {prompt[same:][:40]!r}, "
-        f"here is {rendered[same:][:40]!r}"
+        f"here is {rendered[same:][:40]!r}{hint}"
     )

@@ -5,17 +5,19 @@ its parts. So each piece is encoded once, and what stands before every answer, s
 for all rows.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from re import Pattern
 from typing import NamedTuple
 
 from stages.chat_template import ChatTokenizer
+from stages.tokenize.example_table import Ids
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 
 NEAR = 64  # characters from the end of what is fed in which its last control token mostly stands
-Ids = list[int]
+ENCODED_AT_ONCE = 256  # texts; each token of a text that is being encoded holds some hundred bytes
 
 
 class TurnIds(NamedTuple):
@@ -37,7 +39,9 @@ class Piece(NamedTuple):
 def encode_new(chat: ChatTokenizer, texts: Iterable[str], ids: dict[str, Ids]) -> None:
     """Adds to `ids`, text -> token ids, the texts that are not there yet; one that comes many times is encoded once."""
     new = list(dict.fromkeys(text for text in texts if text not in ids))
-    ids.update(zip(new, chat.encode(new), strict=True))
+    for start in range(0, len(new), ENCODED_AT_ONCE):
+        some = new[start : start + ENCODED_AT_ONCE]
+        ids.update((text, array("i", found)) for text, found in zip(some, chat.encode(some), strict=True))
 
 
 def texts_to_encode(

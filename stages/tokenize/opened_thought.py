@@ -1,0 +1,53 @@
+"""Answers whose thought the prompt has begun: the server writes `<think>` itself, and history no longer shows the thought.
+
+DeepSeek-R1 and QwQ do so. No rendering shows the whole turn, but the row's own text can: where it begins in the very words
+that end the prompt, the model goes on from there, and what follows the thought is what the template writes of the answer.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Said(NamedTuple):
+    """What the model must say behind the prompt, with all that the template writes after it."""
+
+    text: str
+    behind: int  # where the answer's own words end in it
+
+
+def opener_of(prompt: str, tags: re.Pattern[str]) -> str:
+    """The opening tag, with the white space after it, that ends a prompt; nothing where none does."""
+    tail = prompt[-80:]
+    last = next((found for found in reversed(list(tags.finditer(tail)))), None)
+    is_open = last is not None and not last[0].startswith(("</", "[/")) and not tail[last.end() :].strip()
+    return tail[last.start() :] if last is not None and is_open else ""
+
+
+def said_with_thought(
+    content: str, prompt: str, rendered: str, shown: tuple[int, int], tags: re.Pattern[str]
+) -> Said | None:
+    """`shown` is where `rendered` has the last of the content's words, all that is left of it. None where the text and
+    the template do not fit together to the letter."""
+    opener = opener_of(prompt, tags)
+    start, end = shown
+    before = len(prompt) - len(opener)
+    words = rendered[start:end]
+    kept_from = content.rstrip().rfind(words)
+    if (
+        not opener
+        or not content.startswith(opener)
+        or not rendered.startswith(prompt[:before])
+        or start < before
+        or rendered[before:start].strip()
+        or content.rstrip() != content[: kept_from + len(words)]
+        or not _closes(content[len(opener) : kept_from], opener.strip(), tags)
+    ):
+        return None
+    thought = content[len(opener) : kept_from]
+    return Said(thought + rendered[start:], len(thought) + len(words))
+
+
+def _closes(thought: str, opened: str, tags: re.Pattern[str]) -> bool:
+    """Whether the thought ends in the tag that closes `opened`, and has no other tag in it."""
+    found = list(tags.finditer(thought))
+    return [tag[0] for tag in found] == [f"{opened[0]}/{opened[1:]}"] and not thought[found[0].end() :].strip()

@@ -1,0 +1,79 @@
+"""Templates whose prompt opens a thought that history no longer shows, as those of DeepSeek-R1 and QwQ do."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from served_oracle import assert_served
+from tiny_tokenizer import make_tokenizer
+from tokenized_rows import chat_of, learned, reasons, row, talk, tokenize
+
+OPENS = (
+    "{% for m in messages %}{% set c = m.content %}{% if m.role == 'assistant' and '</think>' in c %}"
+    "{% set c = c.split('</think>')[-1]STRIP %}{% endif %}{{ '<|im_start|>' + m.role + '\\n' + c + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"
+)
+THOUGHT = "<think>\nHm.\n</think>\n\nUno."
+Jinja = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture
+def jinja(tmp_path: Path) -> Jinja:
+    def write(text: str) -> str:
+        (tmp_path / "made.jinja").write_text(text)
+        return str(tmp_path / "made.jinja")
+
+    return write
+
+
+@pytest.mark.parametrize("strip", ["", ".lstrip('\\n')", "|trim"])
+def test_a_thought_that_the_prompt_begins_is_gone_on_with(strip: str, jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(OPENS.replace("STRIP", strip))
+    rows = [talk("one", "One?", THOUGHT), talk("two", "One?", THOUGHT, "Two?", "<think>\n\n</think>\nDue. \n")]
+    made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
+    space = " \n" if not strip or "lstrip" in strip else ""
+    assert reasons(made) == {}
+    assert sorted(learned(made, chat)) == [
+        ("one", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
+        ("two", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
+        ("two", 1, [f"\n</think>\nDue.{space}<|im_end|>"]),
+    ]
+    assert set(made.examples["form"]) == {"unrolled"}
+    assert_served(made, rows, chat)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Uno.",
+        "<think>Hm.</think>Uno.",
+        "<think>\nHm.\n</think>\nSo\n</think>\nUno.",
+        "<think>\n<think>\nHm.\n</think>\nUno.",
+        "So: <think>\nHm.\n</think>\nUno.",
+        "<think>\nHm.\n</think>\n\n",
+    ],
+)
+def test_a_text_that_does_not_begin_as_the_prompt_ends_is_refused_with_what_to_do(
+    said: str, jinja: Jinja, tokenizer: Path
+) -> None:
+    made = tokenize(tokenizer, talk("other", "One?", said), template=jinja(OPENS.replace("STRIP", "")))
+    assert made.examples.is_empty()
+    assert "the prompt opens '<think>\\n'" in made.refused["detail"][0]
+
+
+def test_reasoning_that_the_template_leaves_out_is_refused(jinja: Jinja, tokenizer: Path) -> None:
+    turns = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Uno.", "reasoning_content": "Hm."}]
+    made = tokenize(tokenizer, row("r", turns), template=jinja(OPENS.replace("STRIP", "")))
+    assert set(reasons(made)) == {"r"}
+
+
+def test_a_template_that_changes_what_stands_before_the_answer_is_refused(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja("{{ messages | length }}" + OPENS.replace("STRIP", ""))
+    made = tokenize(tokenizer, talk("counted", "One?", THOUGHT), template=path)
+    assert reasons(made) == {"counted": "prompt_not_a_prefix"}
