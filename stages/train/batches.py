@@ -22,6 +22,9 @@ class Batch(NamedTuple):
     labels: Tensor  # supervised
     members: Pack  # positions of the examples in it
     tokens: int  # padding left out
+    documents: tuple[
+        int, ...
+    ]  # columns of each in a row, padding included; none = they are told by positions and mask alone
     weights: Tensor | None = None  # supervised: what each token counts in the mean; None = every one the same, once
 
     @property
@@ -44,6 +47,10 @@ class Batch(NamedTuple):
             predictors=self.predictors.to(device), labels=self.labels.to(device),
             weights=None if self.weights is None else self.weights.to(device, torch.float32),
         )  # fmt: skip
+
+    def plain(self) -> "Batch":
+        """The same forward pass with transformers' own attention."""
+        return self._replace(documents=())
 
     def silent(self) -> "Batch":
         """The same forward pass without a token that counts."""
@@ -73,6 +80,7 @@ def packed(examples: Examples, members: Pack) -> Batch:
     targets = np.flatnonzero(examples.is_target[tokens])
     ids = examples.input_ids[tokens]
     batch = _batch(ids[None], positions[None], None, targets, ids[targets], members)
+    batch = batch._replace(documents=tuple(examples.lengths[members].tolist()))
     return batch._replace(weights=_weights(examples, members, tokens))
 
 
@@ -132,5 +140,6 @@ def _batch(
         predictors=torch.from_numpy(targets - 1),  # a target is never at position 0, so this is the token before it
         labels=torch.from_numpy(labels.astype(np.int64)),
         members=members,
+        documents=(ids.shape[1],),
         tokens=ids.size if mask is None else int(mask.sum()),
     )

@@ -196,6 +196,8 @@ def facts(training: Run) -> dict[str, object]:
         "best_validation_step": position.best_step,
         "processes": training.team.size,
         "device": str(plan.arithmetic.device),
+        "kernels": training.kernels,
+        "optimizer": training.optimizer_name,
         "precision": str(plan.arithmetic.dtype).removeprefix("torch."),
         "supervised_tokens_per_second": round(
             training.teller.rate(position.supervised_tokens - training.teller.supervised_before)

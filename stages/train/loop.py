@@ -20,8 +20,9 @@ from stages.train.foresight import NOTHING_FORESEEN, Foresight
 from stages.train.gradients import Forward, Gradients
 from stages.train.invariance import check_invariance
 from stages.train.isolation import check_isolation, check_loss_path
+from stages.train.kernel_choice import settle_kernels
 from stages.train.methods import Trainable, causal_model, trained_weights
-from stages.train.optimizer import learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
+from stages.train.optimizer import choose_optimizer, learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
 from stages.train.packing import Pack, StepOrder, best_fit_decreasing
 from stages.train.position import Position, StepFacts
 from stages.train.sharding import copy_into, in_one_piece, placed_like, shard, whole
@@ -57,8 +58,10 @@ class Run:
         if team.is_sharded:
             shard(self.forward, causal_model(self.model), team)
         self.weights = trained_weights(self.model)
-        self.optimizer = make_optimizer(self.weights.values(), plan.params)
+        self.optimizer_name = choose_optimizer(plan.params, team.device)
+        self.optimizer = make_optimizer(self.weights.values(), plan.params, self.optimizer_name)
         self.gradients = Gradients(self.forward, self.weights, plan.train, team)
+        self.kernels = "plain"  # until the model is known to allow more
         self.checked: dict[str, float] = {}  # check -> largest relative difference
         self.order = StepOrder(plan.train.lengths, plan.train.repeats, plan.params)
         self.steps = plan.params.max_steps or plan.params.epochs * self.order.steps_per_epoch
@@ -88,9 +91,10 @@ class Run:
     def _check_model(self) -> None:
         self.model.eval()
         examples, params, dtype = self.plan.train, self.plan.params, self.plan.arithmetic.dtype
+        self.kernels = settle_kernels(self.forward, examples, params)
         self.forward(lambda model: check_isolation(model, examples, packing=params.packing, dtype=dtype))
         self.forward(lambda model: check_loss_path(model, examples, dtype=dtype))
-        self.checked = check_invariance(self.gradients, examples, params, dtype)
+        self.checked = check_invariance(self.gradients, examples, params, dtype, kernels=self.kernels)
 
     def _take_step(self) -> StepFacts:
         """One optimizer step along the gradient of the mean loss of all its supervised tokens."""

@@ -1,5 +1,7 @@
 """The loss of the supervised tokens, without making a logit that nobody needs."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,23 +9,32 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from stages.train.batches import Batch
+from stages.train.kernels import documents_of, is_by_document
+
+ChunkLoss = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 
 LOGITS_AT_ONCE = 2**24  # 64 MiB in float32: large enough to keep a GPU busy, small beside any model
 
 
 def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """What the model's last layer says at every place of the batch: (rows x columns) x hidden size."""
+    device = batch.input_ids.device
+    mask: dict[str, object] = {"attention_mask": batch.attention_mask}
+    if batch.documents and is_by_document(model):
+        # A mask of four dimensions is handed on as it is, so none is made.
+        nothing = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+        mask = {"attention_mask": nothing, "documents": documents_of(batch.documents, device)}
     output = model.get_decoder()(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
-        attention_mask=batch.attention_mask,
         use_cache=False,  # with a cache, transformers 5.23 does not look at the positions to keep packed examples apart
+        **mask,
     )
     hidden: Tensor = output.last_hidden_state
     return hidden.flatten(0, 1)
 
 
-def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
+def loss_sum(model: PreTrainedModel, batch: Batch, chunk_loss: ChunkLoss) -> Tensor:
     """Sum, in float32, of weight times -log p over the batch's supervised tokens; the caller divides by the whole step's.
 
     The hidden states are gathered where a supervised token follows, and meet the output matrix in chunks whose logits
@@ -35,15 +46,16 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     weights = [None] * -(-max(len(hidden), 1) // rows) if batch.weights is None else torch.split(batch.weights, rows)
     chunks = list(zip(torch.split(hidden, rows), torch.split(batch.labels, rows), weights, strict=True))
     if len(chunks) == 1 or not torch.is_grad_enabled():
-        losses = [_chunk_loss(head, *chunk) for chunk in chunks]
+        losses = [chunk_loss(head, *chunk) for chunk in chunks]
     else:
         losses = [
-            checkpoint(_chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
+            checkpoint(chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
         ]
     return torch.stack(losses).sum()
 
 
-def _chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+def plain_chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Sum of the losses of a few places."""
     if weights is None:
         return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
     losses = functional.cross_entropy(head(hidden).float(), labels, reduction="none")

@@ -18,6 +18,7 @@ from stages.models import BESIDE, add_token_rows, load_model, quiet_peft, save_m
 from stages.nf4 import BLOCK, SCALE_BLOCK, NF4Linear, quantise_layers
 from stages.prompted import PromptedDecoder
 from stages.train.adapter_settings import adapter_settings, linear_layers
+from stages.train.kernels import install_attention
 from stages.train.stage import VIRTUAL_TOKENS, TrainParams
 
 Trainable: TypeAlias = PreTrainedModel | PeftModel
@@ -46,9 +47,11 @@ def load_trainable(
     tokens = len(tokenizer)
     if params.method == "full":
         model = load(base, torch.float32)
+        install_attention(model, params)
         add_token_rows(model, tokens)
         return model
     model = load(base, dtype)
+    install_attention(model, params)
     added = add_token_rows(model, tokens)
     _refuse_untrained(added, params)
     return _with_adapter(model, params, text, train_embeddings=bool(added) or bool(params.train_embeddings))
@@ -136,6 +139,12 @@ def _start_from_text(adapted: PeftModel, text: Sequence[int]) -> None:
 def causal_model(model: Trainable) -> PreTrainedModel:
     """The model whose decoder and output matrix are called; an adapter's layers are inside it."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """Those that are all alike, in order; none where the model does not say what its layers are."""
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    return [module for module in model.modules() if type(module).__name__ in names]
 
 
 def is_adapted(model: Trainable) -> bool:

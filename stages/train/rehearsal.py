@@ -13,7 +13,7 @@ from stages.train.batches import Batch
 from stages.train.footprint import Footprint, Shape, find_footprint
 from stages.train.gradients import Forward
 from stages.train.methods import trained_weights
-from stages.train.optimizer import make_optimizer
+from stages.train.optimizer import choose_optimizer, make_optimizer
 
 # A model that needs more is cut to its first layers, and the time is scaled by arithmetic.
 MOST_BYTES, MOST_FLOPS = 2**31, 10**12
@@ -59,8 +59,10 @@ Clocks = tuple[list[float], list[float]]  # wall seconds, CPU seconds
 def _timed(shape: Shape, batches: Sequence[Batch], layers: int | None) -> tuple[Clocks, Clocks]:
     trained = shape.build(shape.arithmetic.device, layers)
     weights = trained_weights(trained)
-    optimizer = make_optimizer(weights.values(), shape.params)
+    optimizer = make_optimizer(weights.values(), shape.params, choose_optimizer(shape.params, shape.arithmetic.device))
     forward = Forward(trained.train(), shape.arithmetic)
+    if shape.params.kernels == "compiled":
+        forward.compile_layers()
 
     def learn(batch: Batch) -> None:
         torch.autograd.backward(forward.loss_sum(batch) / batch.weight)

@@ -76,6 +76,11 @@ class TrainParams(Params):
         "How the rate falls to 0 after the warm-up; range_test raises it instead, a hundred-thousandfold up to learning_rate "
         "(1 if not given), and stops once the loss has diverged",
     )
+    optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = setting(
+        "auto",
+        "paged_adamw_8bit keeps its moments in eight bits and moves them out when a GPU is full (bitsandbytes, on a GPU only); "
+        "auto is that for qlora where it is installed, else adamw",
+    )  # Dettmers et al., "QLoRA", 2023, section 3
     weight_decay: float = setting(0.0, "AdamW's decay, of matrices only", ge=0)  # Stanford Alpaca
     max_grad_norm: float | None = setting(1.0, "Longer gradients are shortened to it", gt=0)
 
@@ -114,6 +119,12 @@ class TrainParams(Params):
     log_every_steps: int = setting(1, "Steps per row of training_log", unit="steps", ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "Of the arithmetic; auto is bfloat16 where a GPU has it"
+    )
+    kernels: Literal["auto", "plain", "varlen", "compiled"] = setting(
+        "auto",
+        "How the same numbers are computed: plain = as transformers does; varlen = attention within each document only; "
+        "compiled = that, and layers and loss through torch.compile, which takes a minute to start; auto = varlen where the "
+        "model gives the same with it, else plain",
     )
     gradient_checkpointing: bool = setting(
         False,
@@ -156,12 +167,6 @@ class TrainParams(Params):
             raise ValueError("inconsistent_share moves answers, and objective=text has none; set objective=sft")
         if self.method == "prefix" and self.gradient_checkpointing:
             raise ValueError("method=prefix lives in the cache, which gradient_checkpointing drops; use one of the two")
-        if self.parallelism == "fsdp2" and self.processes == 1:
-            raise ValueError("parallelism=fsdp2 divides the model among processes; set processes as well")
-        if self.parallelism == "fsdp2" and self.sample_every_steps is not None:
-            raise ValueError(
-                "answers need a whole model, and parallelism=fsdp2 divides it; leave sample_every_steps out"
-            )
         if self.virtual_tokens is not None and self.method not in VIRTUAL_TOKENS:
             raise ValueError(f"virtual_tokens are of {', '.join(VIRTUAL_TOKENS)}; method={self.method} has none")
         if self.target_modules is not None and self.method not in (*LOW_RANK, "ia3"):
@@ -169,6 +174,26 @@ class TrainParams(Params):
         if self.train_embeddings and self.method in ("full", *VIRTUAL_TOKENS):
             raise ValueError(
                 f"train_embeddings is for adapters that hold weights of the base; leave it unset for {self.method}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _machinery_agrees(self) -> Self:
+        if self.kernels in ("varlen", "compiled") and self.method in VIRTUAL_TOKENS:
+            raise ValueError(f"kernels={self.kernels} knows no virtual tokens; leave it unset for method={self.method}")
+        if self.kernels == "compiled" and self.parallelism == "fsdp2":
+            raise ValueError(
+                "kernels=compiled compiles whole layers, and parallelism=fsdp2 divides them; set kernels=varlen"
+            )
+        if self.optimizer == "paged_adamw_8bit" and self.parallelism == "fsdp2":
+            raise ValueError(
+                "optimizer=paged_adamw_8bit needs whole weights, and parallelism=fsdp2 divides them; use adamw"
+            )
+        if self.parallelism == "fsdp2" and self.processes == 1:
+            raise ValueError("parallelism=fsdp2 divides the model among processes; set processes as well")
+        if self.parallelism == "fsdp2" and self.sample_every_steps is not None:
+            raise ValueError(
+                "answers need a whole model, and parallelism=fsdp2 divides it; leave sample_every_steps out"
             )
         return self
 

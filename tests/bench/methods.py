@@ -1,17 +1,20 @@
 """What each training method costs in memory and time, what it learns and what it forgets, on the demo's invented world.
 
-    .venv/bin/python tests/bench/methods.py [--base-steps 150] [--steps 60] [--folder work/bench/methods]
+    .venv/bin/python tests/bench/methods.py [--base-steps 150] [--steps 60] [--methods lora full] [--folder work/bench/methods]
 
 Trains the demo's tiny model on prose about the world, then tunes it on questions by every method with its own defaults,
-each in a process of its own, and prints one Markdown table. Forgetting is the rise of the loss on prose held out.
+each in a process of its own, and prints one Markdown table. Forgetting is the rise of the loss on prose held out. Memory
+is what the process took above what it had with its libraries loaded; seconds are CPU seconds of the whole train stage.
 """
 
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +30,27 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("work/bench/methods"))
     parser.add_argument("--base-steps", type=int, default=150)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--method", help="measure this one here, and print what was found as JSON")
+    parser.add_argument("--methods", nargs="+", help="only these")
     asked = parser.parse_args()
-    if asked.method:
-        print(json.dumps(_measure(asked.folder, asked.method, asked.steps)))
-        return
+    import tiny_training  # noqa: F401 - loads the libraries once, for all processes that are forked from here
     from stages.train.stage import LEARNING_RATES
 
-    _make_base(asked.folder, asked.base_steps)
+    _in_own_process(_make_base, asked.folder, asked.base_steps)
     print("| method | rate | trained weights | peak MiB above start | CPU s | loss before | loss after | forgetting |")
     print("|---|---|---|---|---|---|---|---|")
-    for method, rate in LEARNING_RATES.items():
-        command = [sys.executable, __file__, "--folder", asked.folder, "--method", method, "--steps", str(asked.steps)]
-        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    for method in asked.methods or LEARNING_RATES:
+        found = _in_own_process(_measure, asked.folder, method, asked.steps)
         print(
-            f"| {method} | {rate:g} | {found['trained']:,} | {found['mib']:.0f} | {found['seconds']:.1f} | "
+            f"| {method} | {LEARNING_RATES[method]:g} | {found['trained']:,} | {found['mib']:.0f} | {found['seconds']:.1f} | "
             f"{found['before']:.3f} | {found['after']:.3f} | {found['forgetting']:+.3f} |",
             flush=True,
         )
+
+
+def _in_own_process(work: Callable[..., Any], *given: Any) -> Any:
+    """Forked, so that the libraries are there; nothing has been computed before that threads could trip over."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as process:
+        return process.submit(work, *given).result()
 
 
 def _make_base(folder: Path, steps: int) -> None:
@@ -79,7 +85,7 @@ def _make_base(folder: Path, steps: int) -> None:
         for i, (p, a) in enumerate(told[:ROWS])
     ]
     made = train(folder / "base", folder / "new", texts[HELD_OUT:], objective="text", max_steps=steps,
-                 pack_tokens=512, packs_per_step=4, learning_rate=1e-3, cpu_threads=2)  # fmt: skip
+                 pack_tokens=512, packs_per_step=4, learning_rate=1e-3, cpu_threads=1)  # fmt: skip
     shutil.move(made.model, folder / "trained")
     (folder / "rows.json").write_text(json.dumps({"prose": texts[:HELD_OUT], "questions": asked}))
 
@@ -94,6 +100,7 @@ def _measure(folder: Path, method: str, steps: int) -> dict[str, float]:
     import torch
 
     from stages.adapters import load_adapted
+    from stages.memory import forget_peak, peak_bytes, resident_bytes
     from stages.models import load_model
     from stages.sequence_loss import loss_sums
     from tiny_training import train
@@ -113,26 +120,21 @@ def _measure(folder: Path, method: str, steps: int) -> dict[str, float]:
         targets = {n: sum(sum(mask[1:]) for mask in t["loss_mask"].to_list()) for n, t in tables.items()}
         return {name: float(found.sum()) / targets[name] for name, found in sums.items()}
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     before = losses(load_model(base, torch.float32))
-    start, memory = time.process_time(), _peak_kib()
+    forget_peak()
+    start, memory = time.process_time(), resident_bytes()
     made = train(place, base, learned, method=method, max_steps=steps, learning_rate=None, pack_tokens=512,
-                 packs_per_step=2, cpu_threads=2)  # fmt: skip
-    seconds, peak = time.process_time() - start, _peak_kib()
+                 packs_per_step=2, cpu_threads=1)  # fmt: skip
+    seconds, peak = time.process_time() - start, peak_bytes()
     tuned = (
         load_model(made.model, torch.float32) if method == "full" else load_adapted(base, made.adapter, torch.float32)
     )
     after = losses(tuned)
     return {
-        "trained": made.facts["trained_weights"], "mib": (peak - memory) / 1024, "seconds": seconds,
+        "trained": made.facts["trained_weights"], "mib": (peak - memory) / 2**20, "seconds": seconds,
         "before": before["questions"], "after": after["questions"], "forgetting": after["prose"] - before["prose"],
     }  # fmt: skip
-
-
-def _peak_kib() -> int:
-    """Of this process; `getrusage` would carry over its parent's."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1])
 
 
 def _silent(*_: Any, **__: Any) -> None:
