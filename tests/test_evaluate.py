@@ -246,3 +246,32 @@ def test_a_prompt_is_rendered_with_what_its_example_was_trained_with(world: Worl
     prompts, _ = held_out_prompts(HeldOut(world.inputs["mixture"], examples, "test"), asks, EvaluateParams(), 4096)
     opened = [asks.decode(ids).endswith("<|im_start|>assistant\n") for ids in prompts.sort("row_id")["prompt_ids"]]
     assert opened == [False] + [True] * (prompts.height - 1)
+
+
+def test_the_base_is_measured_once_for_all_models_tuned_from_it(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    load = job.load_model
+    monkeypatch.setattr(job, "load_model", lambda folder, *rest: loaded.append(folder) or load(folder, *rest))
+
+    def measure(name: str, digest: str, **params: Any) -> pl.DataFrame:
+        outputs = {output: tmp_path / name / output for output in ("evaluation", "generations")}
+        for folder in outputs.values():
+            folder.mkdir(parents=True)
+        settings = EvaluateParams(max_new_tokens=4, resamples=100, cpu_threads=1, **params)
+        bench = lend(tmp_path / "bench", input_digests={"base": digest})
+        job.run(**world.inputs, **outputs, params=settings, workbench=bench)
+        return pl.read_parquet(outputs["evaluation"] / "*.parquet")
+
+    base, model = world.inputs["base"], world.inputs["model"]
+    first = measure("first", "a" * 64)
+    assert measure("again", "a" * 64).equals(first)
+    assert loaded == [base, model, model]
+    measure("other-base", "b" * 64)
+    measure("fewer", "a" * 64, max_prompts=2)
+    assert loaded[3:] == [base, model, base, model]
+    for path in (tmp_path / "bench" / "cache").glob("base-*.json"):
+        path.write_text("{", encoding="utf-8")  # a damaged one is measured again
+    assert measure("damaged", "a" * 64).equals(first)
+    assert loaded[7:] == [base, model]

@@ -4,17 +4,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 import torch
 
 from stages.chat_template import ChatTokenizer, open_chat_tokenizer
 from stages.contract import Progress, Workbench
 from stages.errors import DataError
-from stages.evaluate.answers import Answer, answer_prompts, greedy, stop_ids_of
+from stages.evaluate.answers import answer_prompts, greedy, stop_ids_of
 from stages.evaluate.comparison import answer_rows, loss_rows, side_by_side
 from stages.evaluate.held_out import HeldOut, held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
+from stages.evaluate.kept_measures import Measured, find, keep, place_of
 from stages.evaluate.stage import EvaluateParams
 from stages.models import add_token_rows, load_config, load_model, repeatable
 from stages.sequence_loss import loss_sums
@@ -29,13 +28,6 @@ class Work(NamedTuple):
     sequences: dict[str, pl.DataFrame]
     prompts: pl.DataFrame
     stop_ids: list[int]
-
-
-class Measured(NamedTuple):
-    """What one model made of it."""
-
-    loss_sums: dict[str, npt.NDArray[np.float64]]
-    answers: list[Answer]
 
 
 def run(  # noqa: PLR0913 - the datasets of the stage
@@ -66,14 +58,16 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     rows = load_config(model).get_text_config().vocab_size
     _refuse_foreign_tokens(examples, sequences["held_out_loss"], rows)
     with repeatable(params.cpu_threads):
-        measured = {
-            name: _measure(folder, rows, work, params, partial(workbench.progress, model=name))
-            for name, folder in (("base", base), ("tuned", model))
-        }
+        of_base, was_kept = _measure_base(base, rows, work, params, workbench)
+        tuned = _measure(model, rows, work, params, partial(workbench.progress, model="tuned"))
+        measured = {"base": of_base, "tuned": tuned}
     _write(chat, work, measured, params, (evaluation, generations))
-    return {"split": split, "prompts": prompts.height, "prompts_passed_over": passed_over} | {
-        f"{metric}_sequences": table.height for metric, table in sequences.items()
-    }
+    return {
+        "split": split,
+        "base_measured_before": was_kept,
+        "prompts": prompts.height,
+        "prompts_passed_over": passed_over,
+    } | {f"{metric}_sequences": table.height for metric, table in sequences.items()}
 
 
 def _readable_tokens(folder: Path) -> int:
@@ -88,6 +82,24 @@ def _refuse_foreign_tokens(examples: Path, sequences: pl.DataFrame, token_rows: 
             f"{examples}: token id {largest} is beyond the {token_rows:,} tokens of the model, so the examples were made "
             "with another tokenizer; give the examples that the model was trained on"
         )
+
+
+def _measure_base(
+    base: Path, token_rows: int, work: Work, params: EvaluateParams, workbench: Workbench
+) -> tuple[Measured, bool]:
+    """As `_measure`; True where an earlier evaluation with this base and these data had done it."""
+    said = [
+        workbench.input_digests.get("base", workbench.key),
+        token_rows,
+        work.stop_ids,
+        params.model_dump(mode="json"),
+    ]
+    place = place_of(workbench.cache, {**work.sequences, "prompts": work.prompts}, said)
+    if (kept := find(place)) is not None:
+        return kept, True
+    measured = _measure(base, token_rows, work, params, partial(workbench.progress, model="base"))
+    keep(place, measured)
+    return measured, False
 
 
 def _measure(folder: Path, token_rows: int, work: Work, params: EvaluateParams, progress: Progress) -> Measured:

@@ -10,7 +10,7 @@ from stages.train.examples import Examples
 from stages.train.gradients import Forward
 from stages.train.isolation import RELATIVE_TOLERANCE, attention_difference
 from stages.train.kernels import is_by_document, remove_attention
-from stages.train.methods import causal_model
+from stages.train.methods import causal_model, layers_of
 from stages.train.stage import TrainParams
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ def settle_kernels(forward: Forward, examples: Examples, params: TrainParams) ->
 
     ConfigError where others than plain ones were asked for by name and the model does not give the same with them.
     """
+    if params.kernels == "plain":
+        return "plain"
     model = causal_model(forward.model)
     apart = float("inf")
     if is_by_document(model):
@@ -39,6 +41,9 @@ def settle_kernels(forward: Forward, examples: Examples, params: TrainParams) ->
 def _compile(forward: Forward, batch: Batch) -> None:
     from torch._dynamo.exc import TorchDynamoException  # takes seconds to load
 
+    if not layers_of(causal_model(forward.model)):
+        name = type(causal_model(forward.model)).__name__
+        raise ConfigError(f"kernels=compiled: this model ({name}) does not say what its layers are; set kernels=varlen")
     forward.compile_layers()
     try:
         forward.loss_sum(batch)
