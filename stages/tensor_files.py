@@ -28,7 +28,7 @@ TYPES = {
 }  # fmt: skip
 NAMES = {dtype: name for name, dtype in TYPES.items()}
 M_MMAP_THRESHOLD = -3  # malloc.h
-PIECE_BYTES = 2**22  # copied at once
+PIECE_BYTES = 2**19  # copied at once: little enough to stay in a core's own cache between reading and writing
 LARGEST_HEADER = 100_000_000  # bytes; what the safetensors library reads at most
 
 
@@ -41,6 +41,11 @@ def give_memory_back() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, 2**20)
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The memory of a tensor whose numbers lie in order; of another one, that of a copy."""
+    return memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 class Place(NamedTuple):
@@ -89,12 +94,14 @@ class TensorFile:
             raise DataError(f"{self.path}: {name} is of type {place.dtype}, which is not known here; convert the model")
         stop = place.shape[0] if stop is None and place.shape else stop
         shape = (stop - start, *place.shape[1:]) if place.shape and stop is not None else place.shape
-        first = place.start + start * place.row_bytes
-        buffer = bytearray(prod(shape) * TYPES[place.dtype].itemsize)
-        self.read_into(memoryview(buffer), first)
-        if not buffer:
-            return torch.empty(shape, dtype=TYPES[place.dtype])
-        return torch.frombuffer(buffer, dtype=TYPES[place.dtype]).view(shape)
+        rows = torch.empty(shape, dtype=TYPES[place.dtype])
+        self.fill(rows, name, start)
+        return rows
+
+    def fill(self, rows: Tensor, name: str, start: int) -> None:
+        """Reads as many rows as there are in `rows`, from `start` on."""
+        place = self.places[name]
+        self.read_into(bytes_of(rows), place.start + start * place.row_bytes)
 
     def read_into(self, buffer: memoryview, at: int) -> None:
         """Fills the buffer from that byte on."""
@@ -125,6 +132,32 @@ class TensorFolder:
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
         return self.file_of[name].rows(name, start, stop)
+
+
+class Float32Rows:
+    """Rows of tensors in float32, in memory that is used again: what was given last is lost with the next.
+
+    New memory for each block costs more time than what is done with it: the system clears every page first.
+    """
+
+    def __init__(self, files: TensorFile | TensorFolder) -> None:
+        self.files = files
+        self._stored, self._exact = torch.empty(0, dtype=torch.uint8), torch.empty(0)
+
+    def read(self, name: str, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """The rows as they are stored, and in float32; of a tensor in float32 both are one."""
+        file = self.files.file_of[name] if isinstance(self.files, TensorFolder) else self.files
+        place = file.places[name]
+        shape, dtype = (stop - start, *place.shape[1:]), TYPES[place.dtype]
+        if self._stored.numel() < (needed := prod(shape) * dtype.itemsize):
+            self._stored = torch.empty(needed, dtype=torch.uint8)
+        stored = self._stored[:needed].view(dtype).view(shape)
+        file.fill(stored, name, start)
+        if dtype == torch.float32:
+            return stored, stored
+        if self._exact.numel() < prod(shape):
+            self._exact = torch.empty(prod(shape))
+        return stored, self._exact[: prod(shape)].view(shape).copy_(stored)
 
 
 Pieces = Callable[[], Iterator[Tensor | memoryview]]
@@ -196,7 +229,7 @@ def _torch_threads() -> Iterator[None]:
 def _write(file: int, tensor: NewTensor, at: int) -> None:
     start = at
     for piece in tensor.pieces():
-        data = piece if isinstance(piece, memoryview) else _bytes_of(piece)
+        data = piece if isinstance(piece, memoryview) else bytes_of(piece)
         while data:
             count = os.pwrite(file, data, at)
             at, data = at + count, data[count:]
@@ -204,5 +237,3 @@ def _write(file: int, tensor: NewTensor, at: int) -> None:
         raise DataError(f"a tensor of {tensor.size:,} bytes was written with {at - start:,}; report this as a fault")
 
 
-def _bytes_of(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy().data)

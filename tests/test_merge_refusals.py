@@ -103,9 +103,8 @@ def test_refuses_rows_for_one_matrix_only(base: Path, tmp_path: Path) -> None:
 def test_refuses_when_the_merged_model_differs(
     base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = LowRank.rows
-    wrong = lambda self, *block: right(self._replace(scaling=self.scaling * 1.01), *block)  # noqa: E731
-    monkeypatch.setattr(LowRank, "rows", wrong)
+    right = LowRank.begin
+    monkeypatch.setattr(LowRank, "begin", lambda self: right(self._replace(scaling=self.scaling * 1.01)))
     with pytest.raises(
         DataError,
         match=r"differs from base and adapter by up to .* more than the 0\.000\d+ allowed.*nothing is published",

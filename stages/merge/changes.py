@@ -6,10 +6,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-BLOCK_ELEMENTS = 2**19  # 2 MiB in float32: small enough for the caches, large enough for matrix products
+BLOCK_ELEMENTS = 2**17  # 512 KiB in float32: all that is made of a block stays in a core's own cache
 
 Read = Callable[[], Tensor]  # a small tensor of the adapter
-ReadRows = Callable[[int, int], Tensor]  # rows of the base's tensor, as stored
+ReadRows = Callable[[int, int], Tensor]  # rows of a tensor of the adapter
+Rows = Callable[[Tensor, int, int], Tensor]  # rows of the base in float32, from, to -> the merged rows in float32
 
 
 class Change(Protocol):
@@ -20,12 +21,17 @@ class Change(Protocol):
         """Whether a block must hold all rows."""
         ...
 
+    @property
+    def needs_base(self) -> bool:
+        """Whether the merged rows hang on those of the base."""
+        ...
+
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the merged tensor; ValueError says why the base's does not fit."""
         ...
 
-    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
-        """The merged rows in float32."""
+    def begin(self) -> Rows:
+        """Reads the adapter's part, once for all blocks; what it gives may overwrite the rows that it is given."""
         ...
 
 
@@ -38,6 +44,7 @@ class LowRank(NamedTuple):
     scaling: float
     is_transposed: bool  # the base stores in x out
     magnitude: Read | None = None  # out
+    needs_base: bool = True
 
     @property
     def needs_whole(self) -> bool:
@@ -46,17 +53,20 @@ class LowRank(NamedTuple):
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
         return _fitting(self.shape[::-1] if self.is_transposed else self.shape, before)
 
-    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
-        weight = base(start, stop).float()
+    def begin(self) -> Rows:
         down, up = self.down().float(), self.up().float()
-        left, right = (down.T, up.T) if self.is_transposed else (up, down)
-        weight.addmm_(left[start:stop], right, alpha=self.scaling)
-        if self.magnitude is None:
-            return weight
-        magnitude = self.magnitude().float().flatten()
-        if self.is_transposed:
-            return weight.mul_(magnitude / torch.linalg.vector_norm(weight, dim=0))
-        return weight.mul_((magnitude[start:stop] / torch.linalg.vector_norm(weight, dim=1))[:, None])
+        left, right = (down.T.contiguous(), up.T.contiguous()) if self.is_transposed else (up, down)
+        magnitude = None if self.magnitude is None else self.magnitude().float().flatten()
+
+        def rows(weight: Tensor, start: int, stop: int) -> Tensor:
+            weight.addmm_(left[start:stop], right, alpha=self.scaling)
+            if magnitude is None:
+                return weight
+            if self.is_transposed:
+                return weight.mul_(magnitude / torch.linalg.vector_norm(weight, dim=0))
+            return weight.mul_((magnitude[start:stop] / torch.linalg.vector_norm(weight, dim=1))[:, None])
+
+        return rows
 
 
 class Scaled(NamedTuple):
@@ -64,6 +74,7 @@ class Scaled(NamedTuple):
 
     scales: Tensor  # 1 x columns or rows x 1 of the tensor as stored; one dimension for a bias
     needs_whole: bool = False
+    needs_base: bool = True
 
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
         if len(before) != self.scales.ndim or any(
@@ -72,9 +83,9 @@ class Scaled(NamedTuple):
             raise ValueError(f"scales of {list(self.scales.shape)}")
         return before
 
-    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
-        scales = self.scales[start:stop] if self.scales.shape[0] > 1 else self.scales
-        return base(start, stop).float() * scales.float()
+    def begin(self) -> Rows:
+        scales = self.scales.float()
+        return lambda rows, start, stop: rows.mul_(scales[start:stop] if len(scales) > 1 else scales)
 
 
 class Shifted(NamedTuple):
@@ -83,12 +94,14 @@ class Shifted(NamedTuple):
     added: Tensor
     scaling: float
     needs_whole: bool = False
+    needs_base: bool = True
 
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
         return _fitting(tuple(self.added.shape), before)
 
-    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
-        return base(start, stop).float() + self.scaling * self.added[start:stop].float()
+    def begin(self) -> Rows:
+        added = self.scaling * self.added.float()
+        return lambda rows, start, stop: rows.add_(added[start:stop])
 
 
 class Replaced(NamedTuple):
@@ -97,12 +110,13 @@ class Replaced(NamedTuple):
     shape: tuple[int, ...]
     read: ReadRows
     needs_whole: bool = False
+    needs_base: bool = False
 
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
         return _fitting(self.shape[1:], before[1:], whole=self.shape)
 
-    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
-        return self.read(start, stop).float()
+    def begin(self) -> Rows:
+        return lambda _, start, stop: self.read(start, stop).float()
 
 
 class TrainedRows(NamedTuple):
@@ -111,17 +125,20 @@ class TrainedRows(NamedTuple):
     places: Tensor  # rows of the tensor, each once
     values: Tensor  # the rows themselves
     needs_whole: bool = False
+    needs_base: bool = True
 
     def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
         if int(self.places.max()) >= before[0]:
             raise ValueError(f"a row {int(self.places.max())}")
         return _fitting(tuple(self.values.shape[1:]), before[1:], whole=before)
 
-    def rows(self, base: ReadRows, start: int, stop: int) -> Tensor:
-        rows = base(start, stop).float()
-        is_here = (self.places >= start) & (self.places < stop)
-        rows[self.places[is_here] - start] = self.values[is_here].float()
-        return rows
+    def begin(self) -> Rows:
+        def replace(rows: Tensor, start: int, stop: int) -> Tensor:
+            is_here = (self.places >= start) & (self.places < stop)
+            rows[self.places[is_here] - start] = self.values[is_here].float()
+            return rows
+
+        return replace
 
 
 def _fitting(

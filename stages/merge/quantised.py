@@ -22,16 +22,18 @@ class FourBitFile(TensorFile):
         self.names, self.transposed = frozenset(names), frozenset(transposed)
         self._last: tuple[str, Tensor] | None = None
 
-    def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+    def fill(self, rows: Tensor, name: str, start: int) -> None:
         if name not in self.names:
-            return super().rows(name, start, stop)
+            super().fill(rows, name, start)
+            return
         last = self._last
         if last is None or last[0] != name:
-            weight = super().rows(name)
+            weight = torch.empty(self.places[name].shape, dtype=rows.dtype)
+            super().fill(weight, name, 0)
             weight = weight.T if name in self.transposed else weight
             four_bit = dequantise(quantise(weight), tuple(weight.shape), weight.dtype)
             last = self._last = (name, four_bit.T.contiguous() if name in self.transposed else four_bit)
-        return last[1][start:stop].clone()
+        rows.copy_(last[1][start : start + len(rows)])
 
 
 def four_bit_folder(base: Path, layers: Iterable[str], inner_model: str, transposed: Collection[str]) -> TensorFolder:

@@ -13,7 +13,17 @@ from stages.errors import DataError
 from stages.merge.changes import BLOCK_ELEMENTS, Change, Replaced, Scaled
 from stages.merge.deltas import Adapter
 from stages.models import INDEX
-from stages.tensor_files import NAMES, TYPES, NewTensor, Place, TensorFile, TensorFolder, copied, write_tensors
+from stages.tensor_files import (
+    NAMES,
+    TYPES,
+    Float32Rows,
+    NewTensor,
+    Place,
+    TensorFile,
+    TensorFolder,
+    copied,
+    write_tensors,
+)
 
 FLOATS = ("F32", "F16", "BF16")
 
@@ -90,20 +100,19 @@ def _merged(file: TensorFile, name: str, change: Change, roundings: dict[str, li
 
     def pieces() -> Iterator[Tensor]:
         rows = shape[0] if change.needs_whole else max(1, BLOCK_ELEMENTS // max(prod(shape[1:]), 1))
+        reader, merge = Float32Rows(file), change.begin()
+        # Used again for each block: clearing new memory takes longer than filling it.
+        memory, spare = torch.empty(rows, *shape[1:], dtype=dtype), torch.empty(rows, *shape[1:])
         for start in range(0, shape[0], rows):
-            stop, read = min(start + rows, shape[0]), list[Tensor]()
-            exact = change.rows(lambda a, b, read=read: _remember(file.rows(name, a, b), read), start, stop)  # type: ignore[misc]
-            rounded = exact.to(dtype)
-            if read and dtype != torch.float32:
-                parts.append(_lengths(read[0], exact, rounded))
+            stop = min(start + rows, shape[0])
+            stored, before = reader.read(name, start, stop) if change.needs_base else (None, spare)
+            exact = merge(before, start, stop)
+            rounded = memory[: stop - start].copy_(exact)
+            if stored is not None and dtype != torch.float32:
+                parts.append((_squared_distance(stored, exact, spare), _squared_distance(rounded, exact, spare)))
             yield rounded
 
     return NewTensor(place.dtype, shape, pieces)
-
-
-def _remember(tensor: Tensor, memory: list[Tensor]) -> Tensor:
-    memory.append(tensor)
-    return tensor
 
 
 def _shape_after(name: str, place: Place, change: Change) -> tuple[int, ...]:
@@ -120,10 +129,9 @@ def _shape_after(name: str, place: Place, change: Change) -> tuple[int, ...]:
         ) from error
 
 
-def _lengths(before: Tensor, exact: Tensor, rounded: Tensor) -> tuple[float, float]:
-    """Squares of the lengths of the change and of what was rounded away; `exact` is used up."""
-    change = float(torch.linalg.vector_norm(exact - before)) ** 2
-    return change, float(torch.linalg.vector_norm(exact.sub_(rounded))) ** 2
+def _squared_distance(rounded: Tensor, exact: Tensor, spare: Tensor) -> float:
+    difference = spare[: len(exact)].copy_(rounded).sub_(exact).flatten()
+    return float(torch.dot(difference, difference))
 
 
 def _new(change: Replaced, dtype: str) -> NewTensor:
