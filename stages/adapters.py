@@ -16,10 +16,10 @@ from stages.errors import ConfigError, DataError
 from stages.models import PICKLES, add_token_rows, load_model, quiet_peft
 from stages.nf4 import quantise_layers
 from stages.prompted import PromptedDecoder
+from stages.served_model import BOTTLENECK
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 QUANTISATION = "base_quantization.json"  # beside an adapter that was trained on a base in four bits
-BOTTLENECK = "BOTTLENECK"  # not one of PEFT's kinds
 VIRTUAL_TOKENS = ("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING")
 MERGEABLE = ("LORA", "IA3")
 KINDS = (*MERGEABLE, *VIRTUAL_TOKENS, BOTTLENECK)

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from transformers.utils import logging as transformers_logging
 
 from stages.errors import ConfigError, DataError
+from stages.served_model import BESIDE
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -26,7 +27,6 @@ TOKENIZER_FILES = (
     "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt", "encoder.json", "vocab.bpe",
     "mask_certificate.json",
 )  # fmt: skip
-BESIDE = "base"  # in the folder of an adapter that cannot be merged: its base
 MODEL_FOLDER = (
     "a model folder holds config.json, model.safetensors (or its parts and their index) and the tokenizer's files"
 )

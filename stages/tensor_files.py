@@ -235,5 +235,3 @@ def _write(file: int, tensor: NewTensor, at: int) -> None:
             at, data = at + count, data[count:]
     if at - start != tensor.size:
         raise DataError(f"a tensor of {tensor.size:,} bytes was written with {at - start:,}; report this as a fault")
-
-

@@ -144,7 +144,7 @@ def trained(folder: Path) -> dict[str, Path]:
         "training_log": log, "evaluation": evaluation(), "generations": generations(),
         "model_version": [{
             "name": "towns", "version": 3, "uri": "models:/towns/3", "model_digest": "9f86d081" * 8,
-            "examples_digest": "60303ae2" * 8,
+            "examples_digest": "60303ae2" * 8, "served_as": "merged", "base_digest": "4355a46b" * 8,
         }],
         "verdict": verdict(),
     }  # fmt: skip

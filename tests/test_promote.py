@@ -52,7 +52,7 @@ class Registry:
         self.runs += 1
         place = self.folder / f"promotion-{self.runs}"
         row = {"name": NAME, "version": version, "uri": f"models:/{NAME}/{version}"}
-        row |= {"model_digest": "m", "examples_digest": "e"}
+        row |= {"model_digest": "m", "examples_digest": "e", "served_as": "merged", "base_digest": "b"}
         evaluation = [
             {"metric": metric, "model": "tuned", "slice": "all", "value": value, "n": 10}
             for metric, value in self.measured.get(version, GOOD).items()

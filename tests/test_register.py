@@ -84,6 +84,8 @@ def test_a_version_is_a_plain_model_folder_with_lineage_and_metrics(
         "uri": "models:/temper/1",
         "model_digest": "a" * 64,
         "examples_digest": "c" * 64,
+        "served_as": "whole",
+        "base_digest": None,
         "facts": {"version": 1, "registered_now": True},
     }
     version = client.get_model_version("temper", "1")
@@ -92,6 +94,7 @@ def test_a_version_is_a_plain_model_folder_with_lineage_and_metrics(
         "temper.model_digest": "a" * 64,
         "temper.evaluation_digest": "b" * 64,
         "temper.examples_digest": "c" * 64,
+        "temper.served_as": "whole",
     }
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert model.status == LoggedModelStatus.READY

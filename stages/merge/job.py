@@ -20,7 +20,6 @@ from stages.merge.quantised import Candidate, FourBitFile, better, by_prompt, fo
 from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
 from stages.models import (
-    BESIDE,
     CONFIG,
     GENERATION_CONFIG,
     INDEX,
@@ -30,10 +29,9 @@ from stages.models import (
     repeatable,
     weight_files,
 )
+from stages.served_model import BESIDE, MERGE_CERTIFICATE
 from stages.storage import MANIFEST, write_json
 from stages.tensor_files import TensorFolder, give_memory_back
-
-CERTIFICATE = "merge_certificate.json"
 
 
 def run(
@@ -57,7 +55,7 @@ def run(
     rounding = {
         name: rounding._asdict() | {"share": rounding.share} for name, rounding in certificate.roundings.items()
     }
-    write_json(model / CERTIFICATE, stated | {"rounding": rounding})
+    write_json(model / MERGE_CERTIFICATE, stated | {"rounding": rounding})
     return certificate.stated | _worst(certificate.roundings)
 
 
@@ -158,7 +156,7 @@ def serve_beside(base: Path, adapter: Path, model: Path, workbench: Workbench) -
     kind = str(read_adapter_config(adapter)["peft_type"])
     facts: dict[str, object] = {"merged": False, "kind": kind, "why_not": why_not(kind)}
     digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
-    write_json(model / CERTIFICATE, facts | digests)
+    write_json(model / MERGE_CERTIFICATE, facts | digests)
     return facts
 
 

@@ -11,6 +11,7 @@ from stages.register.model_card import write_card
 from stages.register.registration import Registration, find_version, link_version, make_version
 from stages.register.safe_files import refuse_unsafe_files
 from stages.register.stage import RegisterParams
+from stages.served_model import ServedModel, read_served
 from stages.tables import read_table
 from stages.tracking import ensure_experiment, ensure_run, metric_name, open_client, registry_calls
 
@@ -39,8 +40,8 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     evidence = {"adapter": adapter, "evaluation": evaluation, "generations": generations, **logs}
     folders = [("", model), *((name, folder) for name, folder in evidence.items() if folder is not None)]
     refuse_unsafe_files(folder for _, folder in folders)
-    measured = read_table(evaluation).collect()
-    card = _write_card_folder(params, workbench, examples, measured, logs)
+    measured, served = read_table(evaluation).collect(), read_served(model)
+    card = _write_card_folder(params, workbench, served, examples, measured, logs)
     wanted = Registration(
         name=params.name,
         key=workbench.key,
@@ -50,12 +51,20 @@ def run(  # noqa: PLR0913 - the datasets of the stage
             metric_name(m, who, part): v
             for m, who, part, v in measured.select("metric", "model", "slice", "value").rows()
         },
-        tags={f"temper.{name}_digest": digest for name, digest in sorted(workbench.input_digests.items())},
+        tags=_tags(served, workbench),
         description=f"Supervised fine-tuning, execution {workbench.key[:12]}; see {CARD} in its files",
     )
     version, is_new = _register(wanted, params, workbench.tracking_uri)
-    _write_row(version, workbench, params, model_version)
+    _write_row(version, served, workbench, params, model_version)
     return {"version": version, "registered_now": is_new}
+
+
+def _tags(served: ServedModel, workbench: Workbench) -> dict[str, str]:
+    """The digests of what went in, and what the files are: who serves a version looks here first."""
+    digests = {f"temper.{name}_digest": digest for name, digest in workbench.input_digests.items()}
+    if served.base_digest is not None:
+        digests["temper.base_digest"] = served.base_digest
+    return dict(sorted(digests.items())) | {"temper.served_as": served.form}
 
 
 def _register(wanted: Registration, params: RegisterParams, tracking_uri: str) -> tuple[int, bool]:
@@ -74,6 +83,7 @@ def _register(wanted: Registration, params: RegisterParams, tracking_uri: str) -
 def _write_card_folder(
     params: RegisterParams,
     workbench: Workbench,
+    served: ServedModel,
     examples: Path,
     measured: pl.DataFrame,
     logs: dict[str, Path | None],
@@ -83,17 +93,20 @@ def _write_card_folder(
     folder.mkdir(parents=True)
     columns = ["row_id", "source", "split", "input_ids", "loss_mask"]
     told = {name: read_table(folder).collect() for name, folder in logs.items() if folder is not None}
-    text = write_card(params.name, read_table(examples).select(columns), measured, told, workbench.input_digests)
+    rows = read_table(examples).select(columns)
+    text = write_card(params.name, served, rows, measured, told, workbench.input_digests)
     (folder / CARD).write_text(text, encoding="utf-8")
     return folder
 
 
-def _write_row(version: int, workbench: Workbench, params: RegisterParams, folder: Path) -> None:
+def _write_row(version: int, served: ServedModel, workbench: Workbench, params: RegisterParams, folder: Path) -> None:
     row = {
         "name": params.name,
         "version": version,
         "uri": f"models:/{params.name}/{version}",
         "model_digest": workbench.input_digests["model"],
         "examples_digest": workbench.input_digests["examples"],
+        "served_as": served.form,
+        "base_digest": served.base_digest,
     }
-    pl.DataFrame([row]).write_parquet(folder / "part-00000.parquet")
+    pl.DataFrame([row], schema_overrides={"base_digest": pl.String}).write_parquet(folder / "part-00000.parquet")

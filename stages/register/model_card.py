@@ -5,6 +5,9 @@ from string import Template
 
 import polars as pl
 
+from stages.register.loading import how_to_load
+from stages.served_model import Form, ServedModel
+
 CARD = Template("""\
 # $name
 
@@ -40,35 +43,60 @@ A low held-out loss alone misleads; read the answers in `generations/` beside th
 
 ## Use
 
-The folder is a plain model folder: `from_pretrained` and `vllm serve` read it as it is. Its tokenizer carries the chat
-template and its `generation_config.json` the end tokens that were trained; another template gives worse answers.
+$use
 
-## Identity
+The tokenizer carries the chat template, and `generation_config.json` the end tokens that were trained; another template
+gives worse answers.
+
+$merge## Identity
 
 $digests
 """)
 
+METHODS: dict[Form, str] = {
+    "whole": ", all of whose weights were trained",
+    "merged": " through an adapter of kind {kind} that is merged into it",
+    "adapter": " through an adapter of kind {kind} that cannot be merged and is served beside its base",
+}
+
 
 def write_card(
     name: str,
+    served: ServedModel,
     examples: pl.LazyFrame,
     evaluation: pl.DataFrame,
     logs: Mapping[str, pl.DataFrame],
     digests: Mapping[str, str],
 ) -> str:
-    """The card as Markdown. `digests` are named in it; one of an `adapter` says that the model was tuned through one.
+    """The card as Markdown. `digests` are named in it.
 
     `logs` may have `training_log` and `decontamination`.
     """
     return CARD.substitute(
         name=name,
-        method=" through an adapter that is merged into it" if "adapter" in digests else "",
+        method=METHODS[served.form].format(kind=served.kind),
         training_data=_training_data(examples),
         training=_training(logs.get("training_log")),
         decontamination=_decontamination(logs.get("decontamination")),
         evaluation=_evaluation(evaluation),
-        digests=_table(["dataset", "SHA-256"], list(digests.items())),
+        use=how_to_load(served),
+        merge=_merge(served),
+        digests=_table(["dataset", "SHA-256"], [*_base(served, digests), *digests.items()]),
     )
+
+
+def _base(served: ServedModel, digests: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [] if served.base_digest is None or "base" in digests else [("base", served.base_digest)]
+
+
+def _merge(served: ServedModel) -> str:
+    """What was measured of the merge; nothing where there was none."""
+    if served.form != "merged":
+        return ""
+    stated = [(name, value) for name, value in served.certificate.items() if isinstance(value, int | float | str)]
+    told = [(n, f"{v:.4g}" if isinstance(v, float) else str(v)) for n, v in stated if not n.endswith("_digest")]
+    heading = "## The merge\n\nBase with adapter beside the merged model as it was read back from its files.\n\n"
+    return heading + _table(["measured", "value"], told) + "\n\n"
 
 
 def _training_data(examples: pl.LazyFrame) -> str:
