@@ -10,9 +10,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -28,16 +29,35 @@ ENGINES = (LOCAL, RAY)
 # One thread each, or the workers fight over the cores.
 WORKER_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 _chosen: ContextVar[str] = ContextVar("engine", default=LOCAL)
+_workers: ContextVar[int] = ContextVar("workers", default=1)
 
 
 @contextmanager
-def using(engine: str) -> Iterator[None]:
-    """Within the block, the workers of every pool are processes of this machine, or tasks of a Ray cluster."""
-    token = _chosen.set(engine)
+def using(engine: str, workers: int = 1) -> Iterator[None]:
+    """Within the block, workers are processes of this machine, or of a Ray cluster: one of so many if it is started here."""
+    tokens = _chosen.set(engine), _workers.set(workers)
     try:
         yield
     finally:
-        _chosen.reset(token)
+        _chosen.reset(tokens[0])
+        _workers.reset(tokens[1])
+
+
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+class Cluster(Protocol):
+    """Machines that hold tables together. A function that goes there names files that all of them see."""
+
+    workers: int
+
+    def mapped(self, table: pl.DataFrame, make: Change) -> Iterator[pl.DataFrame]:
+        """What `make` makes of each row of `table`, each in a task of its own, as they get done."""
+        ...
+
+    def grouped(self, table: pl.DataFrame, make: Change, by: str, reduce: Change) -> Iterator[pl.DataFrame]:
+        """What `reduce` makes of all rows that agree in column `by`, of those that `make` makes of each row of `table`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,17 +109,34 @@ def table_outputs(stage: Stage) -> tuple[str, ...]:
 def _finished_batches(
     stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, workers: int
 ) -> Iterator[int]:
-    if workers <= 1 and _chosen.get() == LOCAL:
-        for number, batch in enumerate(batches):
-            yield run_batch(stage, params, batch, spool, number)
+    numbered = list(enumerate(batches))
+    cluster = cluster_in_use()
+    if workers <= 1 and cluster is None:
+        yield from (run_batch(stage, params, batch, spool, number) for number, batch in numbered)
         return
     if_one_dies = (
         f"stage {stage.name}: a worker process died, probably killed for memory; "
         f"run again with fewer --workers or a smaller --batch-rows"
     )
+    if cluster:
+        table = pl.DataFrame(
+            [{"number": number, **asdict(batch), "part": str(batch.part)} for number, batch in numbered]
+        )
+        with _told(if_one_dies):
+            yield from (
+                done["rows"].sum() for done in cluster.mapped(table, partial(_run_listed, stage, params, spool))
+            )
+        return
     with worker_pool(workers, if_one_dies) as pool:
-        futures = [pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in enumerate(batches)]
+        futures = [pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in numbered]
         yield from (future.result() for future in as_completed(futures))
+
+
+def _run_listed(stage: Stage, params: Params, spool: Path, listed: pl.DataFrame) -> pl.DataFrame:
+    """`run_batch` for the batches of a table, which comes back."""
+    for number, part, first_row, rows in listed.select("number", "part", "first_row", "rows").iter_rows():
+        run_batch(stage, params, Batch(Path(part), first_row, rows), spool, number)
+    return listed
 
 
 @contextmanager
@@ -109,17 +146,31 @@ def worker_pool(workers: int, if_one_dies: str) -> Iterator[Executor]:
     When the block ends early, calls that wait are dropped. Raises TryAgain with `if_one_dies` when a worker was killed.
     """
     pool = _new_pool(workers)
+    with _told(if_one_dies):
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _told(if_one_dies: str) -> Iterator[None]:
     try:
-        yield pool
+        yield
     except BrokenProcessPool as error:
         raise TryAgain(if_one_dies) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cluster_in_use() -> Cluster | None:
+    """The cluster of the engine in use; None where workers are this machine's processes."""
+    if _chosen.get() == LOCAL:
+        return None
+    # Not an import: which engine runs a stage is no part of what its result depends on.
+    return importlib.import_module("stages.ray_data").RayData(_workers.get(), WORKER_ENVIRONMENT)  # type: ignore[no-any-return]
 
 
 def _new_pool(workers: int) -> Executor:
     if _chosen.get() == RAY:
-        # Not an import: which engine runs a stage is no part of what its result depends on.
         return importlib.import_module("stages.ray_engine").RayPool(workers, WORKER_ENVIRONMENT)  # type: ignore[no-any-return]
     os.environ.update(WORKER_ENVIRONMENT)
     # Polars' threads do not survive a fork, so workers are spawned.

@@ -23,20 +23,20 @@ from stages.storage import setting
 
 _session_folders: list[str] = []
 KNOCK_SECONDS = 10.0
-OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster on this machine: tasks hand over names of files, next to nothing
+ATTEMPTS = 3
+OBJECT_STORE_BYTES = 200 * 2**20  # of a cluster on this machine; a shuffle that needs more is spilled to disk
 
 
 class RayPool(Executor):
     """`submit` and `map` of a process pool. A task that dies breaks the pool, as a worker process that dies would."""
 
     def __init__(self, workers: int, environment: Mapping[str, str]) -> None:
-        self._ray = _connected(workers)
-        self._environment = dict(environment)
+        self._ray = connected(workers, environment)
         self._task = self._ray.remote(max_retries=0)(_call)
         self._running: set[Any] = set()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        task = self._task.remote(self._environment, self._ray.cloudpickle.dumps((function, args, kwargs)))
+        task = self._task.remote(self._ray.cloudpickle.dumps((function, args, kwargs)))
         self._running.add(task)
         outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
@@ -62,15 +62,16 @@ class RayPool(Executor):
             self._ray.wait(running, num_returns=len(running))
 
 
-def _call(environment: dict[str, str], call: bytes) -> Any:
-    """In the worker: the environment is set before anything is imported that reads it."""
-    os.environ.update(environment)
+def _call(call: bytes) -> Any:
     function, args, kwargs = pickle.loads(call)
     return function(*args, **kwargs)
 
 
-def _connected(workers: int) -> ModuleType:
-    """Ray, connected to the cluster of TEMPER_RAY_ADDRESS or to one of `workers` processes on this machine."""
+def connected(workers: int, environment: Mapping[str, str]) -> ModuleType:
+    """Ray, connected to the cluster of TEMPER_RAY_ADDRESS or to one of `workers` processes on this machine.
+
+    Its workers have `environment` before they import anything that reads it.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
     if "ray" not in sys.modules:
         atexit.register(_sweep)  # before Ray's own exit handlers, which write once more: the last one in goes first
@@ -80,24 +81,36 @@ def _connected(workers: int) -> ModuleType:
         raise ConfigError(f"--engine ray: the package ray is not installed here ({error}); "
                           f"install containers/requirements/ray.in, or use --engine local") from error  # fmt: skip
     if not ray.is_initialized():
-        _start(ray, setting("RAY_ADDRESS", ""), workers)
+        _start(ray, setting("RAY_ADDRESS", ""), workers, {"env_vars": dict(environment)})
     return ray
 
 
-def _start(ray: ModuleType, address: str, workers: int) -> None:
+def _start(ray: ModuleType, address: str, workers: int, runtime_env: Mapping[str, Any]) -> None:
     try:
         if address:
             _knock(address)
-            ray.init(address=address, log_to_driver=False)
-            return
-        folder = tempfile.mkdtemp(prefix="temper-ray-")
-        _session_folders.append(folder)
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, _temp_dir=folder,
-                 object_store_memory=OBJECT_STORE_BYTES)  # fmt: skip
-    except (OSError, RuntimeError, ValueError) as error:
+            ray.init(address=address, log_to_driver=False, runtime_env=runtime_env)
+        else:
+            _start_here(ray, workers, runtime_env)
+    except Exception as error:  # Ray raises bare ones, too
         where = f"the cluster {address}" if address else "a cluster on this machine"
         raise ServiceUnavailable(f"--engine ray: {where} does not answer ({str(error).splitlines()[0]}); "
                                  f"check TEMPER_RAY_ADDRESS and the cluster's token (RAY_AUTH_TOKEN), or use --engine local") from error  # fmt: skip
+
+
+def _start_here(ray: ModuleType, workers: int, runtime_env: Mapping[str, Any]) -> None:
+    """Tries again: Ray gives its processes 15 seconds to start, which a busy machine does not always grant."""
+    for attempts_left in reversed(range(ATTEMPTS)):
+        folder = tempfile.mkdtemp(prefix="temper-ray-")
+        _session_folders.append(folder)
+        try:
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, _temp_dir=folder,
+                     object_store_memory=OBJECT_STORE_BYTES, runtime_env=runtime_env)  # fmt: skip
+            return
+        except Exception:
+            ray.shutdown()
+            if not attempts_left:
+                raise
 
 
 def _knock(address: str) -> None:

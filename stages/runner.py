@@ -50,7 +50,9 @@ from stages.storage import (
 from stages.tables import read_table, write_parts, write_table
 
 DEFAULT_BATCH_ROWS = 16384  # patterns are compiled for each batch
-PARTS_AT_ONCE = 2  # of a table whose parts a job made small; one column of texts holds nearly all, and one core packs it
+PARTS_AT_ONCE = (
+    2  # of a table whose parts a job made small; one column of texts holds nearly all, and one core packs it
+)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _make(
     meter, key = Meter(), key_of(parts)
     with staging(final) as staged:
         bench = _workbench(request, inputs, parts, side_folder(final) / "scratch" / key[:16])
-        with using(request.engine):
+        with using(request.engine, request.workers):
             facts = _produce(request, inputs, staged, bench)
         outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:

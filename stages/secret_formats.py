@@ -51,7 +51,17 @@ PASSWORD = re.compile(
     rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,79}}[^\s\"'<>(){{}}\[\],;.?，。；])"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
-_SIGNS_OF_PASSWORD = [*_FOREIGN.split("|"), "passw", "pwd", "passphrase", "secret", "api_key", "api-key", "apikey", "token"]
+_SIGNS_OF_PASSWORD = [
+    *_FOREIGN.split("|"),
+    "passw",
+    "pwd",
+    "passphrase",
+    "secret",
+    "api_key",
+    "api-key",
+    "apikey",
+    "token",
+]
 
 
 def may_hold_password(text: pl.Expr) -> pl.Expr:

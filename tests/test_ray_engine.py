@@ -13,19 +13,26 @@ import pytest
 
 from conftest import ROOT, run_stages
 from curated_run import filled
+from dedup_rows import planted, random_text
 from rows import conversation, dataset_digests, sealed
 from stages.schema import load_schema
 from stages.storage import write_manifest
 
 ROWS = [
-    conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is like {i + 1} others.") for i in range(60)
+    *(
+        conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is like {i + 1} others.")
+        for i in range(60)
+    ),
+    *planted(30, seed=5)[0],
+    *(conversation(f"long {i}", random_text(7, 150), "Yes.", random_text(i, 150), "Then no.") for i in range(3)),
 ]
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None,
                                reason="the package ray is not installed (containers/requirements/ray.in)")  # fmt: skip
 
 TASKS = """
 import json, os, sys
-from stages.engine import RAY, using, worker_pool
+import polars as pl
+from stages.engine import RAY, cluster_in_use, using, worker_pool
 from stages.errors import DataError
 from operator import methodcaller
 
@@ -40,8 +47,26 @@ def outcome(function, *arguments):
     except Exception as error:
         return [type(error).__name__, str(error).splitlines()[0]]
 
-with using(RAY), worker_pool(2, "a worker died") as pool:
+def refuse(table):
+    raise DataError(f"row {table['n'][0]} breaks the contract")
+
+def data_outcome(make, n):
+    try:
+        return sum(table["n"].sum() for table in cluster_in_use().mapped(pl.DataFrame({"n": [n]}), make))
+    except Exception as error:
+        return [type(error).__name__, str(error).splitlines()[0]]
+
+with using(RAY, workers=2), worker_pool(2, "a worker died") as pool:
+    numbers = pl.DataFrame({"n": list(range(40))})
+    halves = cluster_in_use().grouped(
+        numbers, lambda row: row.select("n", half=pl.col("n") % 2), "half", lambda rows: rows.select("half", pl.col("n").sum()).unique()
+    )
     print("told", json.dumps({
+        "sums": sorted(row for table in halves for row in table.select("half", "n").rows()),
+        "nothing": list(cluster_in_use().mapped(numbers.clear(), refuse)),
+        "data_refused": data_outcome(refuse, 7),
+        "data_died": data_outcome(lambda table: os._exit(3), 7),
+        "data_after": data_outcome(lambda table: table, 7),
         "order": list(pool.map(abs, range(-9, 0))),
         "threads": pool.submit(os.getenv, "POLARS_MAX_THREADS").result(),
         "refused": outcome(methodcaller("go"), Refuses()),
@@ -55,7 +80,7 @@ def in_two_parts(folder: Path, dataset: str) -> Path:
     """ROWS as a sealed dataset of two files, so that there is work for two workers whatever a stage splits."""
     rows = pl.read_parquet(sealed(folder / "whole", dataset, filled(dataset, ROWS)) / "*.parquet")
     (folder / dataset).mkdir()
-    parts = {"part-00000.parquet": rows.head(30), "part-00001.parquet": rows.tail(30)}
+    parts = {"part-00000.parquet": rows.head(50), "part-00001.parquet": rows.slice(50)}
     for name, part in parts.items():
         part.write_parquet(folder / dataset / name)
     schema = load_schema(dataset)
@@ -93,6 +118,11 @@ def test_tasks_keep_their_order_and_errors_and_one_that_dies_breaks_the_pool() -
     found = re.search(r"^told (.*)$", done.stdout, re.MULTILINE)
     assert found is not None
     told = json.loads(found[1])
+    assert told["sums"] == [[0, 380], [1, 400]]
+    assert told["nothing"] == []
+    assert told["data_refused"] == ["DataError", "row 7 breaks the contract"]
+    assert told["data_died"][0] == "BrokenProcessPool"
+    assert told["data_after"] == 7
     assert told["order"] == list(range(9, 0, -1))
     assert told["threads"] == "1"
     assert told["refused"] == ["DataError", "row 7 breaks the contract"]

@@ -13,7 +13,7 @@ from stages.dedup.similarity import Similarity
 from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Compare, Likeness, Matches, Thresholds, match
 from stages.dedup.templates import sampled_rows, template_shingles
-from stages.dedup.turns import TurnSimilarity, keyed
+from stages.dedup.turns import KeyedTurns, TurnSimilarity, keyed
 from stages.word_bytes import Booleans, Hashes, Ints
 
 
@@ -62,15 +62,11 @@ class Comparison:
     def match_among(self, rows: Booleans) -> Matches:
         """Who of some rows goes for whom. With `keep_best` an equal question is a match too."""
         chosen = np.flatnonzero(rows)
-        keys, question = self._keys(chosen), None if self.question is None else self.question[chosen]
-        if question is not None:
-            keys = np.vstack([keys, question.astype(np.uint32)[None, :]])
-        candidates: list[Candidates] = [WholeTexts(keys)]
-        sketch, bands, thresholds = self.corpus.sketch[chosen], self._bands, Thresholds.of(self.params)
-        turns = keyed(self.corpus.turns, sketch, self.templates, bands, self.params.seed)
+        turns, question = self._turns(chosen), None if self.question is None else self.question[chosen]
+        candidates: list[Candidates] = [WholeTexts(self._keys(chosen))]
         if len(turns.owner):
             candidates.append(SingleTurns(turns, len(chosen)))
-        alike = self._alike(sketch, turns.anchor)
+        alike = self._alike(self.corpus.sketch[chosen], turns.anchor)
 
         def compare(left: Ints, right: Ints) -> Likeness:
             found = alike(left, right)
@@ -79,11 +75,22 @@ class Comparison:
             same, group = (np.where(question[left] == question[right], 1.0, like) for like in found[1:])
             return Likeness(found.similarity, same, group)
 
-        found = match(candidates, len(chosen), compare, thresholds)
+        found = match(candidates, len(chosen), compare, Thresholds.of(self.params))
         if question is not None:
             same = alike(found.survivor, found.removed).same
             found = found._replace(by_question=same < self.params.min_similarity)
         return found.at(chosen)
+
+    def shared_keys(self, rows: Ints) -> tuple[Hashes, Ints]:
+        """Every key of rising rows, and whose it is: only rows that share a key can match."""
+        whole, turns = self._keys(rows), self._turns(rows)
+        kinds = [(whole, rows), (turns.keys, rows[turns.owner])]
+        band = np.arange(sum(len(keys) for keys, _ in kinds), dtype=np.uint64)[:, None] << np.uint64(32)
+        told_apart = [  # the same number is another key in another band
+            (keys.astype(np.uint64) | bands).ravel()
+            for (keys, _), bands in zip(kinds, np.split(band, [len(whole)]), strict=True)
+        ]
+        return np.concatenate(told_apart), np.concatenate([np.tile(owners, len(keys)) for keys, owners in kinds])
 
     def _alike(self, sketch: Ints, anchor: Ints) -> Compare:
         """How alike rows with these sketches are: as wholes, and where the worse one is long, in each of its turns."""
@@ -105,10 +112,18 @@ class Comparison:
     def _bands(self) -> Bands:
         return bands_for(min(Thresholds.of(self.params)))
 
+    def _turns(self, rows: Ints) -> KeyedTurns:
+        return keyed(self.corpus.turns, self.corpus.sketch[rows], self.templates, self._bands, self.params.seed)
+
     def _keys(self, rows: Ints) -> BandKeys:
+        """A column for each row: its bands, and with `keep_best` its question."""
+        keys = self._band_keys(rows)
+        return keys if self.question is None else np.vstack([keys, self.question[rows].astype(np.uint32)[None, :]])
+
+    def _band_keys(self, rows: Ints) -> BandKeys:
         """A column for each row; one without words shares its keys with none."""
         bands = self._bands
-        keys = np.tile(np.arange(len(rows), dtype=np.uint32), (bands.bands, 1))
+        keys = np.tile(rows.astype(np.uint32), (bands.bands, 1))
         column = self._places(self.with_words)
         column[column >= 0] = np.searchsorted(rows, column[column >= 0])
         wanted = np.zeros(self.corpus.rows, dtype=np.bool_)

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.dedup.apart import match_apart
 from stages.dedup.comparison import Comparison, template_of
 from stages.dedup.corpus import Corpus, first_alike, is_repeated
 from stages.dedup.groups import connected
 from stages.dedup.similarity import Floats
 from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Matches
+from stages.engine import cluster_in_use
 from stages.word_bytes import Booleans, Ints
 
 STAYS = -1
@@ -44,7 +46,8 @@ def matches_of(comparison: Comparison) -> Matches:
     del occurrences  # the largest thing in memory
     if comparison.question is not None:
         rows |= comparison.compared & is_repeated(comparison.corpus.question)
-    return comparison.match_among(rows)
+    cluster = cluster_in_use()
+    return match_apart(comparison, rows, cluster) if cluster else comparison.match_among(rows)
 
 
 def decide(comparison: Comparison, found: Matches) -> Decisions:

@@ -27,9 +27,7 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
 
 def _refusal() -> pl.Expr:
     foreign = read_where(_answers.str.contains(NOT_ASCII_OR_FOREIGN), _answers)
-    return pl.coalesce(
-        _found(phrases.REFUSAL, read_by("refusal", "answers")), _found(phrases.FOREIGN_REFUSAL, foreign)
-    )
+    return pl.coalesce(_found(phrases.REFUSAL, read_by("refusal", "answers")), _found(phrases.FOREIGN_REFUSAL, foreign))
 
 
 def _template_leak() -> pl.Expr:
