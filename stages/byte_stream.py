@@ -13,13 +13,20 @@ import zstandard
 CHUNK_BYTES = 1 << 20
 ZSTD_STEP_BYTES = 1 << 10  # one block of 4 bytes can hold 128 KiB, so this much input makes at most 32 MiB
 
-GZIP, BZIP2, ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
+GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
+ZSTD = (
+    b"\x28\xb5\x2f\xfd",
+    *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)),
+)  # pzstd starts with a frame to skip
 FOREIGN = {
     b"PK\x03\x04": "a zip archive",
     b"\xfd7zXZ\x00": "xz data",
     b"7z\xbc\xaf": "a 7z archive",
     b"\x04\x22\x4d\x18": "lz4 data",
 }
+
+
+NO_END_MARK = "the compressed data ends before its end mark"
 
 
 class Damage(Exception):
@@ -48,9 +55,9 @@ def _steps(file: BinaryIO) -> Iterator[bytes]:
     magic = file.read(6)
     file.seek(0)
     if magic.startswith(GZIP):
-        yield from _unpacked(gzip.GzipFile(fileobj=file))
+        yield from _gzip_steps(gzip.GzipFile(fileobj=file))
     elif magic.startswith(BZIP2):
-        yield from _unpacked(bz2.BZ2File(file))
+        yield from _bzip2_steps(file)
     elif magic.startswith(ZSTD):
         yield from _zstd_steps(file)
     else:
@@ -61,15 +68,33 @@ def _steps(file: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def _unpacked(file: gzip.GzipFile | bz2.BZ2File) -> Iterator[bytes]:
+def _gzip_steps(file: gzip.GzipFile) -> Iterator[bytes]:
     """`read1` hands out what is there before it fails; `read` would lose it."""
     try:
         while chunk := file.read1(CHUNK_BYTES):
             yield chunk
     except EOFError as error:
-        raise Damage("truncated", "the compressed data ends before its end mark") from error
+        raise Damage("truncated", NO_END_MARK) from error
     except (zlib.error, OSError) as error:
         raise Damage("corrupt_compression", str(error)) from error
+
+
+def _bzip2_steps(file: BinaryIO) -> Iterator[bytes]:
+    """One stream after the other; `bz2.BZ2File` would drop without a word what follows the first one and is no stream."""
+    stream = bz2.BZ2Decompressor()
+    step = file.read(CHUNK_BYTES)
+    try:
+        while step or not stream.needs_input:
+            yield stream.decompress(step, CHUNK_BYTES)
+            if stream.eof:
+                step, stream = stream.unused_data or file.read(CHUNK_BYTES), bz2.BZ2Decompressor()
+                if not step:
+                    return
+            else:
+                step = file.read(CHUNK_BYTES) if stream.needs_input else b""
+    except OSError as error:
+        raise Damage("corrupt_compression", str(error)) from error
+    raise Damage("truncated", NO_END_MARK)
 
 
 def _zstd_steps(file: BinaryIO) -> Iterator[bytes]:

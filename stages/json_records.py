@@ -35,6 +35,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return made
 
 
+EXTRA = "Extra data"  # as the decoder says where a whole value is followed by something
 DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
@@ -53,6 +54,15 @@ def _no_document(value: object) -> object:
     return Damage("not_an_object", f"a bare string of {len(value):,} characters") if isinstance(value, str) else value
 
 
+def is_followed_in_its_line(text: str) -> bool:
+    """Whether an object at the start of `text` is whole, and another one starts in the line where it ends."""
+    try:
+        _, end = DECODER.raw_decode(text)
+    except (Damage, RecursionError, ValueError):
+        return False
+    return text[end:].lstrip(" \t").startswith("{")
+
+
 def json_lines(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
     """One value per line that is not blank; a broken last line without a line end is `truncated`."""
     for offset, line in lines(chunks, max_record_bytes):
@@ -65,7 +75,8 @@ def json_lines(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found
 def whole_line(line: bytes) -> object:
     """The value of a line as it stands in its file: without a line end it is the last one, and may have been cut."""
     value = parse_line(line)
-    if isinstance(value, Damage) and value.reason == "invalid_json" and not line.endswith((b"\n", b"\r")):
+    may_be_cut = not line.endswith((b"\n", b"\r")) and isinstance(value, Damage) and not value.detail.startswith(EXTRA)
+    if may_be_cut and isinstance(value, Damage) and value.reason == "invalid_json":
         return Damage("truncated", f"the file ends inside the record: {value.detail}")
     return value
 

@@ -1,6 +1,7 @@
 """Rows of a Parquet file from outside, a small batch at a time, in bounded memory whatever the file unpacks to."""
 
 import resource
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +24,13 @@ def parquet_rows(path: Path, max_record_bytes: int) -> Iterator[Found]:
     """(0, row as a dict) per row, nested columns as lists and dicts; the offset of a row is unknown.
 
     Damage in place of a row that is not UTF-8 or too long, and of a row group that does not fit into memory. Raises
-    Damage `invalid_parquet` where the file cannot be read on.
+    Damage where the file cannot be read on: `invalid_parquet`, `duplicate_key` where a column stands twice.
     """
     try:
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20) as file:
+            names = file.schema_arrow.names
+            if doubled := [name for name, count in Counter(names).items() if count > 1]:
+                raise Damage("duplicate_key", f"column {doubled[0]!r} stands twice")
             for group in range(file.num_row_groups):
                 yield from _group_rows(file, group, max_record_bytes)
     except FAULTS as error:
@@ -103,3 +107,18 @@ def _rows(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
         if batch.num_rows == 1:
             return [Damage("invalid_utf8", f"byte 0x{error.object[error.start]:02x} in the row")]
         return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
+    except (ValueError, OverflowError):  # a time that Python cannot hold: of nanoseconds, or after the year 9999
+        plain = pa.schema([field.with_type(_without_times(field.type)) for field in batch.schema])
+        return list(batch.cast(plain).to_pylist())
+
+
+def _without_times(kind: pa.DataType) -> pa.DataType:
+    """The type with times and dates as the numbers that they are stored as."""
+    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
+        return pa.int32() if kind.bit_width == 32 else pa.int64()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        of_all = pa.large_list if pa.types.is_large_list(kind) else pa.list_
+        return of_all(kind.value_field.with_type(_without_times(kind.value_type)))
+    return kind

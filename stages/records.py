@@ -11,7 +11,7 @@ from typing import Literal
 from stages.byte_stream import Damage, decompressed
 from stages.csv_records import csv_rows, delimiter_of
 from stages.json_blocks import Block, cut_array, cut_lines
-from stages.json_records import WRAPPER, json_lines, json_values, parse_line
+from stages.json_records import WRAPPER, is_followed_in_its_line, json_lines, json_values, parse_line
 from stages.parquet_records import MAGIC as PARQUET_MAGIC
 from stages.parquet_records import parquet_rows
 from stages.source_files import SourceFile
@@ -177,6 +177,9 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
     stream = chain([head[bom_bytes:]], chunks)
     match form:
         case "parquet":
+            with file.path.open("rb") as opened:
+                if opened.read(len(PARQUET_MAGIC)) != PARQUET_MAGIC:
+                    raise Damage("unsupported_format", "Parquet in a compressed file, which must be unpacked first")
             return parquet_rows(file.path, max_record_bytes)
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
@@ -219,12 +222,15 @@ def form_of(head: bytes, name: str) -> Form:
 def _json_form(head: bytes, first_lines: list[bytes]) -> Form:
     """Lines if the first line is a value by itself, or is broken and the next one starts another value."""
     first = first_lines[0].lstrip()[:1]
-    is_wrapped = WRAPPER.match(head.decode("utf-8", "replace").lstrip()) is not None
+    text = head.decode("utf-8", "replace").lstrip()
+    is_wrapped = WRAPPER.match(text) is not None
     goes_on_alike = len(first_lines) > 1 and first_lines[1].lstrip().startswith(b"{")
     if is_wrapped and not (goes_on_alike and _is_value(first_lines[0])):
         return "json_array"
     a_line_is_a_value = len(first_lines) == 1 or _is_value(first_lines[0])
     next_starts_alike = len(first_lines) > 1 and first_lines[1].startswith(first)
+    if first == b"{" and is_followed_in_its_line(text):
+        return "json_values"
     if first == b"[":
         return "json_lines" if a_line_is_a_value and next_starts_alike else "json_array"
     return "json_lines" if a_line_is_a_value or next_starts_alike or first != b"{" else "json_values"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
@@ -64,6 +65,14 @@ LINES = ['{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\
          '{"instruction": "a\\\\", "input": "", "output": "b", "output": "c\\\\"}', '{"instruction": "a", "input": "", "output": "b"} 7',
          '{"instruction": "a", "input": "", "output": }', "", "  ", '\x0c', '{"instruction": "a", \r "input": "", "output": "b"}',
          '{"instruction": "tab\there", "input": "", "output": "b"}', '{"a": NaN}', '{"instruction": "a", "input": "", "output": "/\\/"}']  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_records_go_together_too() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MIN_BYTES_TOGETHER", "MIN_ROWS_TOGETHER"):
+            patch.setattr(f"stages.ingest.transform.{name}", 0)
+        yield
 
 
 def slow(block: Block, transform: Transform) -> Ingested:

@@ -8,7 +8,7 @@ from stages.ingest.conversation import Conversation, Converter, Record, Rules
 from stages.ingest.flat import convert_benchmark, convert_choice, convert_document, convert_pair, convert_seed
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
-from stages.ingest.turns import convert_turns
+from stages.ingest.turns import convert_split_turns, convert_turns
 from stages.ingest.unusable import Unusable
 
 ANSWERS = ("response", "answer", "completion", "output")  # of which preference data numbers two
@@ -51,6 +51,7 @@ SPELLINGS = {
     "asked": ("turns",),
     "tree": ("prompt",),
     "label": ("label", "labels", "class"),
+    "desired": ("kto_tag", "label"),
     **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
     "chosen": (
         "chosen",
@@ -105,7 +106,11 @@ BESIDE = {  # what makes a name one of something that only belongs to a prompt o
         "wrong",
     ),
 }
-MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+MEDIA = tuple(
+    f"{kind}{what}"
+    for kind in ("image", "video", "audio")
+    for what in ("", "s", "_path", "_paths", "_file", "_files", "_url", "_urls")
+)
 
 
 class Rule(NamedTuple):
@@ -158,7 +163,15 @@ class Dialect(NamedTuple):
         for name in self.media_fields:
             if record[name] and not isinstance(record[name], bool | int | float):
                 raise Unusable("image_content", name, record[name])
+        if "desired" in self.fields and record[self.fields["desired"]] is False:
+            raise Unusable("undesired_answer", self.fields["desired"], False)
+        if self.convert is convert_pair and self._is_split(record):
+            return convert_split_turns(record, self.fields, rules)
         return self.convert(record, self.fields, rules)
+
+    def _is_split(self, record: Record) -> bool:
+        parts = (record.get(self.fields[name]) for name in ("prompt", "response"))
+        return all(isinstance(part, list) and all(isinstance(one, dict) for one in part) for part in parts)
 
 
 class Dialects:

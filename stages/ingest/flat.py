@@ -135,10 +135,14 @@ def convert_benchmark(record: Record, fields: Mapping[str, str], rules: Rules) -
 
 
 def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
-    """A plain document for continued pretraining."""
-    text = text_of(record, fields["text"])
+    """A plain document for continued pretraining; one that is an Alpaca prompt with its answer becomes that exchange."""
+    field = fields["text"]
+    text = text_of(record, field)
+    if text.startswith(PREAMBLE_START) and "preamble_removed" in rules.allowed and (match := PREAMBLE.match(text)):
+        pair = {**record, field: match[0], f"{field}.response": text[match.end() :]}
+        return convert_pair(pair, {**fields, "prompt": field, "response": f"{field}.response"}, rules)
     if is_blank(text):
-        raise Unusable("empty_text", fields["text"], text)
+        raise Unusable("empty_text", field, text)
     repairs: tuple[Repair, ...] = (LICENCE_REMOVED,) if isinstance(text, Trimmed) else ()
     if LICENCE_REMOVED in rules.allowed and (book := without_licence(text)):
         text, repairs = book, (LICENCE_REMOVED,)

@@ -22,6 +22,9 @@ from stages.records import BrokenRecord, Found, Record
 from stages.source_files import SourceFile
 
 
+MIN_BYTES_TOGETHER, MIN_ROWS_TOGETHER = 1 << 14, 32  # fewer cost less one at a time: of thousands of tiny files
+
+
 class Ingested(NamedTuple):
     """Rows that still lack what says where they come from; `record` counts from the first record that was given."""
 
@@ -42,7 +45,8 @@ class Transform:
 
     def block(self, block: Block) -> Ingested:
         """What the records of a block hold: the same as `each` of them, and faster where they are alike."""
-        shape = None if self.templates.sets else self._shape or self._shape_of(block)
+        is_short = len(block.data) < MIN_BYTES_TOGETHER
+        shape = None if is_short or self.templates.sets else self._shape or self._shape_of(block)
         alike = read_block(block, shape, self.rules) if shape else None
         if not shape or not alike or not alike.columns.lengths:
             self._shape = None
@@ -52,7 +56,8 @@ class Transform:
 
     def found(self, found: Sequence[Found]) -> Ingested:
         """What records that were read already hold: the same as `each` of them, and faster where they are alike."""
-        kind = kind_of(found[0][1], self.dialects) if found and not self.templates.sets else None
+        is_short = len(found) < max(1, MIN_ROWS_TOGETHER)
+        kind = None if is_short or self.templates.sets else kind_of(found[0][1], self.dialects)
         alike = read_rows(found, kind, self.rules) if kind else None
         if not kind or not alike or not alike.columns.lengths:
             return self.each(found)

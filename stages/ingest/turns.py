@@ -29,7 +29,7 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = text_of(record, fields.get("system"))
-    turns = [Turn("system", system)] if system and not (given and _role_name(given[0]) == "system") else []
+    turns = [Turn("system", system)] if system and not _starts_with(given, system) else []
     learnt: dict[int, bool] = {}  # place of each answer
     for number, message in enumerate(given):
         _append(turns, message, f"{field}[{number}]")
@@ -42,9 +42,30 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
 
 
+def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
+    """TRL's form: the turns of the prompt in one field, and in another those that answer it and are learnt."""
+    asked, answered = record[fields["prompt"]], record[fields["response"]]
+    unlearnt = [{**message, "train": False} if isinstance(message, dict) else message for message in asked]
+    field = f"{fields['prompt']} + {fields['response']}"
+    return convert_turns({**record, field: [*unlearnt, *answered]}, {**fields, "turns": field}, rules)
+
+
+def _starts_with(given: Sequence[object], system: str) -> bool:
+    """Whether the first turn says what the field for the system prompt says; another one does not replace it."""
+    first = given[0] if given else None
+    return _role_name(first) == "system" and isinstance(first, dict) and _text_field(first)[1] == system
+
+
+def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
+    """The field with what is said, and that."""
+    name = next((name for name in ("content", "value", "text") if name in message), "content")
+    return name, message.get(name)
+
+
 def _is_learnt(message: Mapping[str, Any]) -> bool:
-    """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false."""
-    return message.get("weight") != 0 and message.get("train") is not False
+    """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
+    loss: false."""
+    return message.get("weight") != 0 and message.get("train") is not False and message.get("loss") is not False
 
 
 def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
@@ -74,12 +95,13 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
         raise Unusable("not_a_turn", where, message)
     role = _role_name(message)
     if role is None:
-        raise Unusable("unknown_role", f"{where}.role", message.get("role", message.get("from")))
-    field = "content" if "content" in message else "value"
+        stated = [message[name] for name in ("role", "from") if name in message]
+        raise Unusable("unknown_role", f"{where}.role", stated[0] if stated else message)
+    field, said = _text_field(message)
     if role == "call":
-        _append_calls(turns, tool_calls_of(message.get(field), f"{where}.{field}"))
+        _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))
         return
-    content, reasoning, calls = _content_of(message.get(field), f"{where}.{field}")
+    content, reasoning, calls = _content_of(said, f"{where}.{field}")
     calls += _stated_calls(message, where)
     reasoning = reasoning or _stated_reasoning(message, where)
     if role != "assistant":

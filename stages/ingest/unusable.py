@@ -103,6 +103,7 @@ ADVICE: dict[str, Advice] = {
     "not_an_object": Advice("a JSON object, a list of messages or a document", "wrap the value in an object"),
     "unknown_dialect": Advice("fields of a known dialect", "name the columns with the parameter `columns`"),
     "preference_pair": Advice("one answer to one prompt", "keep the chosen answer only"),
+    "undesired_answer": Advice("an answer to learn from", "drop the record, which tells what not to answer (KTO)"),
     "image_content": Advice("text only", "leave out records with images, audio or files"),
     "tree_fragment": Advice("message_id, parent_id, role and text", "export the message with all of these fields"),
     "missing_parent": Advice(
