@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingest_run import EXCHANGE, Turns, ingest_records
+from ingest_run import EXCHANGE, Turns, chat, ingest_records
 
 DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
     "Alpaca": ({"instruction": "Why?", "input": "", "output": "Because."}, EXCHANGE),
@@ -46,6 +46,20 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
                       {"role": "assistant", "content": [{"type": "output_text", "text": "Because."}]}]},
         EXCHANGE,
     ),
+    "TRL's prompt and completion of turns": (
+        {"prompt": [{"role": "user", "content": "Why?"}], "completion": [{"role": "assistant", "content": "Because."}]},
+        EXCHANGE,
+    ),
+    "KTO, desired": ({"prompt": "Why?", "completion": "Because.", "label": True}, EXCHANGE),
+    "turns with a text": ({"messages": [{"role": "user", "text": "Why?"}, {"role": "assistant", "text": "Because."}]}, EXCHANGE),
+    "a system prompt beside another": (
+        {"system": "Be kind.", "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
+        [("system", "Be kind."), ("system", "Be brief."), *EXCHANGE],
+    ),
+    "a system prompt beside the same": (
+        {"system": "Be brief.", "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
     "document": ({"text": "Once upon a time.", "url": "here"}, [("text", "Once upon a time.")]),
     "a table of two dialects": ({"messages": None, "prompt": "Why?", "response": "Because.", "text": None}, EXCHANGE),
 }  # fmt: skip
@@ -73,6 +87,20 @@ def test_answers_that_the_source_keeps_out_of_the_loss_are_told(field: str, off:
     made = ingest_records([{"messages": [*off_turns, *turns]}, {"messages": turns}], tmp_path)
     assert made.turns == [EXCHANGE * 2, EXCHANGE]
     assert made.conversations["supervised"].to_list() == [[False, True], None]
+
+
+def test_of_turns_in_prompt_and_completion_only_the_completion_is_learnt(tmp_path: Path) -> None:
+    made = ingest_records(
+        [
+            {
+                "prompt": chat(*EXCHANGE, ("user", "Sure?"))["messages"],
+                "completion": chat(("assistant", "Yes."))["messages"],
+            }
+        ],
+        tmp_path,
+    )
+    assert made.turns == [[*EXCHANGE, ("user", "Sure?"), ("assistant", "Yes.")]]
+    assert made.conversations["supervised"].to_list() == [[False, True]]
 
 
 def test_a_bare_list_of_messages_is_a_conversation(tmp_path: Path) -> None:

@@ -10,6 +10,10 @@ from ingest_run import EXCHANGE, Turns, chat, ingest_records
 from stages.ingest.dialects import RULES
 from stages.ingest.unusable import ADVICE
 
+PREAMBLE = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+)
+
 
 @pytest.mark.parametrize(
     ("record", "reason", "field"),
@@ -30,6 +34,13 @@ from stages.ingest.unusable import ADVICE
         ({"response": "Because."}, "no_prompt", "response"),
         ({"prompt": "Why?", "chosen": "a", "rejected": "b"}, "preference_pair", "chosen"),
         ({"prompt": "What?", "response": "a", "images": ["cat.png"]}, "image_content", "images"),
+        ({"prompt": "What?", "response": "a", "image_path": "cat.png"}, "image_content", "image_path"),
+        ({"prompt": "Why?", "completion": "a", "label": False}, "undesired_answer", "label"),
+        ({**chat(("user", "q"), ("assistant", "a")), "kto_tag": False}, "undesired_answer", "kto_tag"),
+        ({"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "user", "content": "q"}]}, "two_user_turns", "prompt + completion[1]"),
+        ({"messages": [{"user": "q", "assistant": "a"}]}, "unknown_role", "messages[0].role"),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "loss": False}]}, "excluded_turn", "messages"),
+        ({"text": PREAMBLE + "### Instruction:\nWhy?\n\n### Response:"}, "empty_answer", "text.response"),
         ({"parent_id": None, "role": "prompter", "text": "q"}, "tree_fragment", "parent_id"),
         ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}, "no_answer", "text"),
         ({"message_id": "1", "parent_id": "0", "role": "assistant", "text": "a"}, "missing_parent", "parent_id"),
@@ -80,9 +91,6 @@ def test_an_unusable_record_is_set_aside_with_reason_and_advice(
     assert row["fix"]
 
 
-PREAMBLE = (
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-)
 REPAIRS: dict[str, tuple[object, Turns | None, Turns, str | None]] = {
     "preamble_removed": (
         {"prompt": f"{PREAMBLE}### Instruction:\nWhy?\n\n### Response:\n", "response": "Because."},

@@ -37,3 +37,20 @@ def test_rows_that_unpack_to_much_come_a_few_at_a_time(tmp_path: Path) -> None:
     file = SourceFile("here", "made.parquet", tmp_path / "made.parquet", "")
     units = read_blocks(file, max_record_bytes=MAX_RECORD_BYTES, text_chars=TEXT_CHARS)
     assert [len(unit) for unit in units if isinstance(unit, list)] == [3, 3, 1]
+
+
+def test_times_that_python_cannot_hold_cost_no_row(tmp_path: Path) -> None:
+    late = pa.array([1, 2**62], pa.timestamp("us"))
+    of_turns = pa.array([[{"said": 1}], [{"said": 3}]], pa.list_(pa.struct([("said", pa.timestamp("ns"))])))
+    days = pa.array([0, 2**31 - 1], pa.date32())
+    table = pa.table({"text": ["a", "b"], "late": late, "turns": of_turns, "day": days})
+    pq.write_table(table, tmp_path / "made.parquet", version="2.6")
+    records = read(tmp_path, (tmp_path / "made.parquet").read_bytes())
+    assert faults(records) == []
+    assert values(records)[1] == {"text": "b", "late": 2**62, "turns": [{"said": 3}], "day": 2**31 - 1}
+
+
+def test_a_column_that_stands_twice_is_no_guess(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["q"]), pa.array(["r"]), pa.array(["a"])], ["prompt", "prompt", "response"])
+    pq.write_table(table, tmp_path / "made.parquet")
+    assert faults(read(tmp_path, (tmp_path / "made.parquet").read_bytes())) == [(None, "duplicate_key")]

@@ -59,6 +59,8 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "JSON lines": as_lines,
     "lines with blank ones": lambda rows: as_lines(rows).replace("\n", "\r\n\r\n"),
     "CR only": lambda rows: as_lines(rows).replace("\n", "\r"),
+    "objects in one line": lambda rows: "".join(json.dumps(row) for row in rows),
+    "two objects to a line": lambda rows: "".join(json.dumps(row) + " \n"[n % 2] for n, row in enumerate(rows)),
     "one object after the other": lambda rows: "\n".join(json.dumps(row, indent=2) for row in rows),
     "CSV": as_csv,
     "with BOM": lambda rows: "\ufeff" + as_lines(rows),
@@ -87,6 +89,8 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "bzip2": bz2.compress,
     "zstd": zstandard.compress,
     "two gzip members": lambda content: gzip.compress(content[:100]) + gzip.compress(content[100:]),
+    "two bzip2 streams": lambda content: bz2.compress(content[:100]) + bz2.compress(content[100:]),
+    "zstd as pzstd writes it": lambda content: b"\x50\x2a\x4d\x18\x04\x00\x00\x00size" + zstandard.compress(content),
     "two zstd frames": lambda content: zstandard.compress(content[:100]) + zstandard.compress(content[100:]),
 }
 
@@ -203,6 +207,16 @@ def test_a_wrong_checksum_keeps_the_records_and_is_told(tmp_path: Path) -> None:
     assert faults(records) == [(None, "corrupt_compression")]
 
 
+def test_what_follows_a_bzip2_stream_and_is_none_is_told(tmp_path: Path) -> None:
+    records = read(tmp_path, bz2.compress(as_lines(ROWS).encode()) + b"BZ damaged")
+    assert values(records) == ROWS
+    assert faults(records) == [(None, "corrupt_compression")]
+
+
+def test_a_line_with_something_behind_its_value_was_not_cut(tmp_path: Path) -> None:
+    assert faults(read(tmp_path, as_lines(ROWS) + '{"a": 1} x')) == [(len(ROWS), "invalid_json")]
+
+
 def test_a_truncated_array_or_line_is_one_broken_record(tmp_path: Path) -> None:
     for content in (as_array(ROWS), as_array(ROWS, indent=1), as_lines(ROWS)):
         records = read(tmp_path, content[: content.rindex("Thing 5") + 3])
@@ -254,6 +268,7 @@ def test_a_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
         ("wide.jsonl", '{"text": "a"}'.encode("utf-16-le"), "unsupported_format"),
         ("data.zip", b"PK\x03\x04rest", "unsupported_format"),
         ("data.parquet", b"PAR1 and no more", "invalid_parquet"),
+        ("data.parquet.gz", gzip.compress(b"PAR1 and more"), "unsupported_format"),
         ("data.json.gz", b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 20, "corrupt_compression"),
     ],
 )

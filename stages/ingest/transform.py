@@ -21,7 +21,6 @@ from stages.json_blocks import Block
 from stages.records import BrokenRecord, Found, Record
 from stages.source_files import SourceFile
 
-
 MIN_BYTES_TOGETHER, MIN_ROWS_TOGETHER = 1 << 14, 32  # fewer cost less one at a time: of thousands of tiny files
 
 
