@@ -80,8 +80,12 @@ def test_a_row_comes_back_when_its_survivor_goes_for_a_new_one_that_is_not_like_
     found = matches_of(before)
     assert len(found.removed) == 1
     now = compared(table("conversations", [new, survivor, goes]), params)
+    turns = []
+    among = Comparison.match_among
+    monkeypatch.setattr(Comparison, "match_among", lambda self, rows: turns.append(rows) or among(self, rows))
     decided = decide(now, updated(now, settled(before, found, now)) or found)
     assert decided.survivor.tolist() == [-1, 0, -1]
+    assert len(turns) == 1  # it was known from the start that its survivor might go
 
 
 def test_of_a_corpus_that_changed_too_much_nothing_is_carried_over() -> None:
