@@ -1,5 +1,6 @@
 """What a stage is. Airflow parses this module, so it imports only the standard library and pydantic."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -27,6 +28,10 @@ class Params(Declaration):
     def inputs_needed(self) -> tuple[str, ...]:
         """Optional inputs that a run with these values cannot do without."""
         return ()
+
+    def in_run(self, planned: Mapping[str, "Params"]) -> Self:
+        """These values in a run whose plan has `planned` (stage -> values): for a stage that tells about others."""
+        return self
 
 
 def setting(

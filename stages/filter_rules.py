@@ -19,6 +19,21 @@ class Settings(Protocol):
     def for_task(self, task: str) -> Any: ...
 
 
+class StatedSettings:
+    """The parameters of `filter` from their names and values, for those who only tell about them."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = {rule.setting: values.get(rule.setting) for rule in RULES}
+        self.by_task: Mapping[str, Mapping[str, Any]] = values.get("by_task", {})
+
+    def __getattr__(self, name: str) -> Any:
+        return self.values[name]
+
+    def for_task(self, task: str) -> "StatedSettings":
+        """The values for the rows of one task type."""
+        return StatedSettings({**self.values, **self.by_task.get(task, {})})
+
+
 class Rule(NamedTuple):
     """`value` may not pass `setting`: may not lie below it for `min_…`, nor above it for the others.
 
@@ -56,8 +71,12 @@ class Rule(NamedTuple):
 
     def is_on(self, params: Settings) -> bool:
         """Whether the rule may reject any row."""
+        return bool(self.stated(params))
+
+    def stated(self, params: Settings) -> list[float]:
+        """Its thresholds, of all task types, each once."""
         every = [params, *(params.for_task(task) for task in params.by_task)]
-        return any(self.threshold(values) is not None for values in every)
+        return sorted({limit for values in every if (limit := self.threshold(values)) is not None})
 
     def broken(self, threshold: pl.Expr) -> pl.Expr:
         """Whether a row's value passes its threshold."""

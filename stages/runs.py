@@ -88,6 +88,7 @@ def load_run(folder: Path) -> Run:
                           f"start a new run, or compare what this one made with python -m stages diff") from error  # fmt: skip
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
     params = {name: stage.params() for name, stage in STAGES.items()} | planned
+    params = {name: values.in_run(planned) for name, values in params.items()}
     sources = {name: tuple(map(Path, paths)) for name, paths in plan["sources"].items()}
     return Run(folder, pipeline, plan["profile"], params, sources)
 

@@ -11,6 +11,7 @@ from conftest import run_stages
 from curated_run import filled, finished_run, record
 from report_tables import checked, summed
 from rows import chat, conversation, sealed
+from stages.filter.stage import FilterParams
 from stages.pages.marks import Marked
 from stages.pages.quotes import Quote
 from stages.report.funnel import Files, files_of
@@ -143,6 +144,29 @@ def test_the_nearest_rows_stand_on_both_sides_of_the_thresholds_that_rejected_ro
     assert {(facts["value"], facts["threshold"]) for facts in near[1]} >= {(5.0, 5.0), (20.0, 20.0)}
     assert curves["max_response_chars"].rejected == 0
     assert next(iter(curves)) == "min_response_chars", "rules that rejected rows come first"
+
+
+def test_every_threshold_of_a_run_is_shown_with_the_rows_nearest_to_it_though_it_rejected_none(tmp_path: Path) -> None:
+    told = FilterParams(
+        min_response_chars=1, max_response_chars=40, max_url_count=3, by_task={"code": {"max_response_chars": 30}}
+    )
+    given = rule_rows()
+    rows = tables(tmp_path, rated=given["rated"], kept=given["rated"])
+    params = ReportParams().in_run({"filter": told})
+    curves = {curve.setting: curve for curve in curves_of(rows, params)}
+    on = {setting: curve.thresholds for setting, curve in curves.items() if curve.thresholds}
+    assert on == {
+        "min_prompt_chars": [1.0], "min_response_chars": [1.0], "max_response_chars": [30.0, 40.0], "max_url_count": [3.0],
+        "max_repeated_trigram_share": [0.8], "max_character_run": [100.0],
+    }  # fmt: skip
+    near = {
+        setting: [[facts["value"] for facts in map(dict, (q.facts for q in side))] for side in curve.misses]
+        for setting, curve in curves.items()
+        if curve.misses
+    }
+    assert near["max_response_chars"] == [[31.0, 33.0, 35.0], [40.0, 29.0, 38.0]], "code ends at 30, chat at 40"
+    assert near["min_response_chars"] == [[], [1.0, 2.0, 3.0]]
+    assert near["max_url_count"] == [[], [0.0, 0.0, 0.0]]
 
 
 def test_a_summary_shows_shares_as_percentages_and_leaves_out_what_nothing_is_known_of(tmp_path: Path) -> None:

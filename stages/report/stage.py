@@ -1,5 +1,8 @@
 """What the report stage reads, makes and may be told."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from stages.contract import Params, Stage, setting
 
 
@@ -10,6 +13,15 @@ class ReportParams(Params):
     examples_per_reason: int = setting(10, "Rows quoted for each reason that set rows aside", unit="rows", ge=0, le=50)
     generations_shown: int = setting(8, "Prompts whose answers stand side by side", unit="prompts", ge=0, le=200)
     excerpt_chars: int = setting(400, "How much of a text is quoted", unit="characters", ge=40, le=20_000)
+    filter: dict[str, Any] = setting(
+        {}, "What filter was told, so that every threshold is shown; a run knows it. Empty: those that rejected rows"
+    )
+
+    def in_run(self, planned: Mapping[str, Params]) -> Self:
+        """With the values of filter, unless others were stated."""
+        if self.filter or "filter" not in planned:
+            return self
+        return self.model_copy(update={"filter": planned["filter"].model_dump(mode="json")})
 
 
 TABLES = (

@@ -1,6 +1,6 @@
-"""What other thresholds of the filter would keep, and the rows that only just fell on one side.
+"""What other thresholds of the filter would keep, and the rows that only just fell on one side of each.
 
-Told from the rows alone: a threshold is known where a row was rejected by it.
+Of a stage that runs alone the filter's values are not known: then a threshold is known where a row was rejected by it.
 """
 
 import math
@@ -11,7 +11,7 @@ import polars as pl
 from markupsafe import Markup
 
 from stages.conversation_text import prompt_text, response_text
-from stages.filter_rules import RULES, Rule
+from stages.filter_rules import RULES, Rule, StatedSettings
 from stages.pages import svg
 from stages.pages.formats import short
 from stages.pages.marks import begin
@@ -35,7 +35,7 @@ class Misses(NamedTuple):
 
 
 class RuleCurve(NamedTuple):
-    """What one rule alone keeps by its threshold; `thresholds` are those by which it rejected rows of this run."""
+    """What one rule alone keeps by its threshold; `thresholds` are those of this run, and none where the rule is off."""
 
     reason: str
     setting: str
@@ -43,40 +43,65 @@ class RuleCurve(NamedTuple):
     description: str
     rejected: int
     thresholds: list[float]
-    chart: Markup
+    chart: Markup | None  # None where no row has a value
     misses: Misses | None
 
 
+class Limits(NamedTuple):
+    """The thresholds of one rule, and the threshold of each row."""
+
+    stated: list[float]
+    of_row: pl.Expr
+
+
 def curves_of(tables: Tables, params: ReportParams) -> list[RuleCurve]:
-    """Every rule with a number for a threshold whose values differ; those that rejected rows come first."""
+    """Every rule with a number for a threshold that is on or whose values differ; those that rejected rows come first."""
     name = next((name for name in READ if name in tables), None)
     if name is None:
         return []
     columns = set(tables[name].collect_schema().names())
     rules = [rule for rule in RULES if not rule.is_switch and set(rule.value.meta.root_names()) <= columns]
     found = [curve for rule in rules if (curve := _curve(rule, tables[name], tables, params))]
-    return sorted(found, key=lambda curve: -curve.rejected)
+    return sorted(found, key=lambda curve: (-curve.rejected, not curve.thresholds))
 
 
 def _curve(rule: Rule, rows: pl.LazyFrame, tables: Tables, params: ReportParams) -> RuleCurve | None:
     points = kept_curve(rows, rule, CURVE_POINTS)
-    if points.height < 2:
+    rejected = _rejected(rule, tables)
+    limits = _limits(rule, rejected, params)
+    if points.height < 2 and not limits.stated:
         return None
-    mine = tables["rejected"].filter(pl.col("reason") == rule.reason) if "rejected" in tables else None
-    told = fetch(mine.group_by("threshold").agg(rows=pl.len())).sort("threshold") if mine is not None else None
-    thresholds = told["threshold"].to_list() if told is not None else []
     described = {column.name: column for column in load_schema("kept").columns}
     column = described[rule.value.meta.root_names()[0]]
-    rejected = int(told["rows"].sum()) if told is not None else 0
-    misses = _misses(rule, mine, tables, params.excerpt_chars) if mine is not None and thresholds else None
-    chart = _chart(points, thresholds, is_share=column.unit == "share", label=f"{rule.setting}: share kept")
+    chart = _chart(points, limits.stated, is_share=column.unit == "share", label=f"{rule.setting}: share kept")
+    misses = _misses(rule, limits.of_row, rows, tables, params.excerpt_chars) if limits.stated else None
+    count = int(rejected["rows"].sum())
     return RuleCurve(
-        rule.reason, rule.setting, rule.is_lower_bound, column.description, rejected, thresholds, chart, misses
+        rule.reason, rule.setting, rule.is_lower_bound, column.description, count, limits.stated, chart, misses
     )
 
 
-def _chart(points: pl.DataFrame, thresholds: Sequence[float], *, is_share: bool, label: str) -> Markup:
+def _rejected(rule: Rule, tables: Tables) -> pl.DataFrame:
+    """task_type, threshold and number of the rows that were rejected by a rule."""
+    if "rejected" not in tables:
+        return pl.DataFrame(schema={"task_type": pl.String, "threshold": pl.Float64, "rows": pl.Int64})
+    mine = tables["rejected"].filter(pl.col("reason") == rule.reason)
+    return fetch(mine.group_by("task_type", "threshold").agg(rows=pl.len())).sort("task_type", "threshold")
+
+
+def _limits(rule: Rule, rejected: pl.DataFrame, params: ReportParams) -> Limits:
+    if params.filter:
+        settings = StatedSettings(params.filter)
+        return Limits(rule.stated(settings), rule.thresholds(settings))
+    by_task = dict(rejected.select("task_type", "threshold").rows())
+    of_row = pl.col("task_type").replace_strict(by_task, default=None, return_dtype=pl.Float64)
+    return Limits(sorted(set(by_task.values())), of_row)
+
+
+def _chart(points: pl.DataFrame, thresholds: Sequence[float], *, is_share: bool, label: str) -> Markup | None:
     """Share of the rows kept over the threshold; numbers that are no shares stand on a logarithmic axis."""
+    if points.is_empty():
+        return None
     values = [*points["threshold"].to_list(), *thresholds]
     low, high = (_along(value, is_share=is_share) for value in (min(values), max(values)))
     places = [(_along(value, is_share=is_share) - low) / (high - low or 1) for value in values]
@@ -94,21 +119,18 @@ def _along(value: float, *, is_share: bool) -> float:
     return value if is_share else math.log10(1 + max(value, 0.0))
 
 
-def _misses(rule: Rule, rejected: pl.LazyFrame, tables: Tables, chars: int) -> Misses:
-    kept: list[Quote] = []
-    if "kept" in tables:
-        # Thresholds differ by task type: a kept row is held to the one that rejected rows of its own type.
-        limits = fetch(rejected.group_by("task_type").agg(threshold=pl.col("threshold").first()))
-        measured = tables["kept"].with_columns(value=rule.value).join(
-            limits.lazy(), on="task_type", nulls_equal=True
-        )  # fmt: skip
-        kept = _nearest(measured, chars)
-    return Misses(_nearest(rejected, chars), kept)
+def _misses(rule: Rule, threshold: pl.Expr, rows: pl.LazyFrame, tables: Tables, chars: int) -> Misses:
+    """Rows that the rule rejects, whatever other rule was tried before it, and rows that the filter kept."""
+    broken = rule.broken(pl.col("threshold"))
+    measured = [table.with_columns(value=rule.value, threshold=threshold) for table in (rows, tables.get("kept", rows))]
+    return Misses(_nearest(measured[0].filter(broken), chars), _nearest(measured[1].filter(~broken), chars))
 
 
 def _nearest(rows: pl.LazyFrame, chars: int) -> list[Quote]:
     distance = (pl.col("value") - pl.col("threshold")).abs()
-    ids = rows.filter(pl.col("value").is_not_null()).select("row_id", distance=distance)
+    ids = rows.filter(pl.col("value").is_not_null() & pl.col("threshold").is_not_null()).select(
+        "row_id", distance=distance
+    )
     nearest = fetch(ids.bottom_k(NEAREST_SHOWN, by=["distance", "row_id"])).sort("distance", "row_id")
     texts = [
         text.str.head(chars).alias(name) for name, text in zip(TEXTS, (prompt_text(), response_text()), strict=True)
