@@ -56,6 +56,11 @@ def is_public_address(found: str) -> bool:
     return not hidden and (address.is_global or any(address in network for network in DOCUMENTATION))
 
 
+def is_email(found: str) -> bool:
+    """No name of a file, such as logo@2x.png."""
+    return not found.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"))
+
+
 def is_phone(found: str) -> bool:
     digits = re.sub(r"\D", "", found)
     return 7 <= len(digits) <= 15 and len(set(digits)) > 1  # at most 15 digits: ITU-T E.164
@@ -78,7 +83,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "email": Kind(re.compile(EMAIL, re.ASCII), lambda text: text.str.contains("@", literal=True)),
+    "email": Kind(re.compile(EMAIL, re.ASCII), lambda text: text.str.contains("@", literal=True), is_email),
     "phone": Kind(
         re.compile(PHONE, re.ASCII),
         lambda text: text.str.contains(r"[0-9](?:[ ().-]{0,2}[0-9]){6}"),

@@ -12,10 +12,15 @@ KEYS = {
     "github": r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b|\bgithub_pat_[A-Za-z0-9_]{50,255}\b",
     "gitlab": r"\bglpat-[A-Za-z0-9_-]{20,64}",
     "slack": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}"
-    r"|hooks\.slack\.com/services/T[A-Z0-9]{6,16}/B[A-Z0-9]{6,16}/[A-Za-z0-9]{16,32}",
+    r"|\bxapp-[0-9]-[A-Z0-9]{8,16}-[0-9]{8,16}-[a-f0-9]{32,}|hooks\.slack\.com/services/T[A-Z0-9]{6,16}/B[A-Z0-9]{6,16}/[A-Za-z0-9]{16,32}",
     "openai": r"\bsk-(?:[A-Za-z0-9]{20,}|(?:proj|ant|svcacct|admin|or)-[A-Za-z0-9_-]{20,})",
-    "google": r"\bAIza[0-9A-Za-z_-]{35}|\bGOCSPX-[A-Za-z0-9_-]{28}",
-    "stripe": r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}",
+    "google": r"\bAIza[0-9A-Za-z_-]{35}|\bGOCSPX-[A-Za-z0-9_-]{28}|\bya29\.[A-Za-z0-9_-]{30,}",
+    "stripe": r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}|\bwhsec_[0-9A-Za-z+/]{24,}",
+    "shopify": r"\bshp(?:at|ca|pa|ss)_[0-9a-f]{32}\b",
+    "digitalocean": r"\bdo[opr]_v1_[0-9a-f]{64}\b",
+    "telegram": r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",
+    "groq": r"\bgsk_[A-Za-z0-9]{40,}",
+    "xai": r"\bxai-[A-Za-z0-9]{60,}",
     "huggingface": r"\bhf_[A-Za-z0-9]{30,}",
     "npm": r"\bnpm_[A-Za-z0-9]{36}\b",
     "pypi": r"\bpypi-[A-Za-z0-9_-]{40,}",
@@ -27,12 +32,14 @@ KEYS = {
 }  # fmt: skip
 # One of them is in every key.
 _SIGNS_OF_KEY = [
-    "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "hooks.slack.com",
-    "sk-", "AIza", "GOCSPX-", "k_live_", "k_test_", "hf_", "npm_", "pypi-", "SG.", "AccountKey=", "eyJ", "PRIVATE KEY", "aws",
+    "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "hooks.slack.com",
+    "sk-", "AIza", "GOCSPX-", "ya29.", "k_live_", "k_test_", "whsec_", "shpat_", "shpca_", "shppa_", "shpss_", "_v1_", ":AA",
+    "gsk_", "xai-", "hf_", "npm_", "pypi-", "SG.", "AccountKey=", "eyJ", "PRIVATE KEY", "aws",
     "AWS", "Aws",
 ]  # fmt: skip
 _MAY_BE_KEY = (
-    r"A[KSBC][IC]A[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack\.com"
+    r"xapp-|ya29\.|whsec_|shp(?:at|ca|pa|ss)_|do[opr]_v1_|[0-9]{8}:AA|gsk_[A-Za-z0-9]{40}|xai-[A-Za-z0-9]{60}"
+    r"|A[KSBC][IC]A[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack\.com"
     r"|sk-[A-Za-z0-9_-]{20}|AIza|GOCSPX-|[sr]k_(?:live|test)_|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40}"
     r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)"
 )

@@ -23,11 +23,14 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "refusal": [
             "ai", "artificial", "language model", "chatbot", "trained by", "created by", "developed by", "made by",
             "my knowledge", "my training", "not have", "t have", "cannot", "can t", "can not", "could not", "won t", "unable",
-            "not able", "sorry",
+            "not able", "sorry", "afraid", "apologize", "apologise", "apologies", "will not", "must decline", "must refuse",
+            "must respectfully", "refuse to", "t feel", "not feel", "programmed to", "my content", "our content", "my usage",
+            "our usage", "my safety", "our safety", "my policy", "our policy", "my policies", "our policies", "openai s",
+            "my guidelines", "our guidelines", "my programming", "our programming", "for me",
         ],
         "cutoff": [
             "of my", "until my", "since my", "to my", "before my", "my knowledge", "my training", "not have", "t have",
-            "not include", "t include", "knowledge cut", "knowledge cutoff",
+            "not include", "t include", "knowledge cut", "knowledge cutoff", "last training",
         ],
         "unhelpful": [
             "google it", "up yourself", "it out", "your own", "stupid", "idiotic", "idiot", "moron", "dumb", "pathetic",

@@ -25,13 +25,33 @@ REFUSALS = (
     r"(?:the|this|a)(?: gpt)?(?: language)? model (?:cannot|can['’]t|is unable to|is not able to) "
     rf"(?:generate|complete|perform|produce|create|execute|provide|do){EDGE}",
     r"sorry,? (?:but )?(?:as an ai|(?:the|this) (?:task|request|instruction)|this cannot be done)",
+    r"I am programmed to",
+    r"(?:violates?|against) (?:my|our|openai['’]s) (?:content |usage |safety )?(?:polic(?:y|ies)|guidelines|programming)",
+    r"(?:not |in)appropriate for me to",
 )
-REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
+# What an answer may only begin with: in a letter or a story somebody else says it.
+_REGRET = r"(?:I(?: am|['’]m) )?(?:very |so |really |truly )?(?:sorry|afraid|unfortunately|regrettably|(?:my |I )?apologi(?:es|[sz]e))"
+_WILL_NOT = rf"(?:{_CANNOT}| will not| (?:won['’]t|will not) be able to| must (?:respectfully )?(?:decline|refuse) to| refuse to)"
+_SERVE = (
+    r"(?:assist|help (?:you|with)|provide|fulfill?|comply|generate|create|write (?:that|this|such|content)|answer|engage in|"
+    rf"respond to|discuss|share (?:that|this|such)|do (?:that|this){EDGE}|support (?:that|this)|participate)"
+)
+OPENING_REFUSAL = (
+    rf"(?:{_REGRET},?(?: but)?(?: that)?,? )?I ?{_WILL_NOT} {_SERVE}"
+    r"|I (?:do not|don['’]t) feel comfortable (?:answering|providing|discussing|writing|sharing|helping)"
+)
+ANYWHERE_REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
+REFUSAL = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(REFUSALS)})"
+ASKS_TO_DECLINE = r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|cannot do|can['’]t do"
 
 # The same in other languages: only the formulas that assistants use about themselves.
 FOREIGN_REFUSAL = (
     r"(?i)作为一[个個名](?:AI|人工智能|大型?语言|大?語言|语言)[^，,。]{0,8}|我(?:只)?是一[个個](?:AI|人工智能)[^，,。]{0,8}"
-    r"|(?:抱歉|对不起)[，,]?\s*(?:但)?我(?:无法|不能)(?:提供|完成|回答|执行|生成|协助)"
+    r"|(?:抱歉|对不起)[，,]?\s*(?:但)?我(?:无法|不能)(?:提供|完成|回答|执行|生成|协助|帮助|帮您|帮你|满足)"
+    r"|lo siento,? (?:pero )?no puedo (?:ayudar|proporcionar|cumplir|responder|generar)|désolée?,? (?:mais )?je ne peux pas (?:vous )?"
+    r"(?:aider|fournir|répondre|générer)|tut mir leid,? (?:aber )?(?:ich kann |dabei |das )[^.\n]{0,30}nicht (?:helfen|weiterhelfen|beantworten)"
+    r"|desculpe,? (?:mas )?não posso (?:ajudar|fornecer|responder)|mi dispiace,? (?:ma )?non posso (?:aiutar|fornire|rispondere)"
+    r"|извините,? (?:но )?я не могу (?:помочь|предоставить|ответить)|申し訳(?:ありません|ございません)[^。\n]{0,12}(?:お答え|お手伝い|提供)[^。\n]{0,6}できません"
     r"|como (?:um )?modelo de (?:lenguaje|linguagem)|como (?:una?|um) (?:ia|inteligencia artificial|inteligência artificial)\b"
     r"|en tant que (?:modèle de langage|modèle linguistique|assistant ia|qu['’]ia|qu['’]intelligence artificielle)"
     r"|als (?:ki|künstliche intelligenz|(?:ki-)?sprachmodell)\b|come (?:modello linguistico|modello di linguaggio)"
@@ -41,8 +61,8 @@ FOREIGN_REFUSAL = (
 
 # Boilerplate about what a model knows and when it learned it.
 CUTOFF = (
-    r"(?i)(?:as of|until|since|up to|before) my (?:last|latest|most recent)?(?: (?:knowledge|training|data))* ?"
-    r"(?:update|cut-?off|training)|my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends)|ends|is limited"
+    r"(?i)(?:as of|until|since|up to|before) my (?:(?:last|latest|most recent) (?:(?:knowledge|training|data) )*(?:update|cut-?off|"
+    r"training)|(?:(?:knowledge|training|data) )+(?:update|cut-?off))|my last training update|my training data,? which|my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends)|ends|is limited"
     r" to|was last updated)|(?:i|my (?:information|knowledge)) (?:do not|don['’]t|does not) (?:have|include) (?:information|"
     r"knowledge|data) (?:about|on|of) (?:events|anything)[^.\n]{0,20} (?:after|beyond|since)|knowledge cut-?off"
 )
@@ -76,10 +96,11 @@ _VERB = (
     r"punctuate|reword|simplify|fix|improve)"
 )
 # One sentence that ends without a colon, a quotation or a number, so that nothing in it can be the text.
+_NOTHING_BEHIND = r"[^:\n\"“”'‘`(<\[{0-9?!.—–]*[.?!:]?\s*\z"
 MISSING_TEXT = (
-    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT})(?: below)?{EDGE}"
-    r"[^:\n\"“”'‘`(<\[{0-9?!.—–]*[.?!]?\s*\z"
-    rf"|^{_VERB} ((?:the (?:given|provided|attached)|this|the above|the below) {_TEXT})(?: below| above)?[.?!]?\s*\z"
+    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} below)(?: below)?{EDGE}{_NOTHING_BEHIND}"
+    rf"|^(?:{_VERB}|read) ((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
+    rf"(?: below| above)?(?: (?:in)?to [a-z]+| in [a-z ]+)?)(?: and [a-z ]+)?[.?!:]?\s*\z"
     r"|^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
     r"[。？！]?\s*\z"
 )
@@ -87,7 +108,7 @@ MISSING_TEXT = (
 # What a helpful answer does not say. Spans are told; whether a row goes is for `filter`, as a story may say it too.
 UNHELPFUL = (
     rf"(?i){EDGE}(?:(?:just |go )?google it{EDGE}|look it up yourself|figure it out (?:on your own|yourself)|do your own "
-    r"(?:homework|research)|(?:that['’]s|what) an? (?:stupid|dumb|idiotic) question|you(?: are|['’]re) (?:an? )?(?:stupid|idiot|"
+    r"(?:homework|research)|(?:that['’]s|that is|what) an? (?:stupid|dumb|idiotic) question|you(?: are|['’]re) (?:an? )?(?:stupid|idiot|"
     rf"moron|dumb|pathetic|worthless){EDGE}|shut up{EDGE}|(?:that['’]s )?not my problem|i (?:really )?(?:don['’]t|do not) care (?:about "
     r"(?:your|that|this)|what you)|stop (?:wasting my time|asking)|why (?:would|should) i (?:help|care|bother)|i (?:can['’]t|"
     r"cannot) be bothered|(?:i(?:['’]m| am)) not going to (?:help|answer|do (?:that|this))|kill yourself|i hope you die)"
@@ -99,19 +120,23 @@ HEDGE = (
 
 # Marks of chat and instruction templates; `<noinput>` and a numbered `Instruction:` are those of Self-Instruct prompts.
 MARKUP = (
-    r"(?i)#{3} ?(?:instruction|response|human|assistant)(?-u:\b) ?:|<\|[a-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>"
+    r"(?i)#{3} ?(?:instruction|response|human|assistant|input)(?-u:\b) ?:|#{2} ?instruction:|<｜[^｜<>\n]{1,40}｜>|<(?:bos|eos)>|<reserved_special_token_|<\|[a-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>"
     r"|<(?:start|end)_of_turn>|</s>\s*\z|<\s*no ?(?:input|output)\s*>|(?-u:\b)\d+\. instruction:"
 )
-ROLE_LABEL = r"\n\s*((?:Human|User|Assistant):)"  # not at the very start: an answer may well begin with a label
+ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)"  # not at the very start: an answer may well begin with a label
 # Prompts whose answers rightly have such labels in them.
 ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
 _NO_INPUT = r"no ?input(?: (?:is )?(?:provided|required|needed|necessary|given))?"
-PLACEHOLDER = rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$"
+# A line of its own; or all that stands where the input does, in the last paragraph.
+PLACEHOLDER = (
+    rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$|\n\n\s*(?:[<\[(]?(?:none|null|nil|nan|undefined|n\.a\.?|"
+    r"not applicable)[>\])]?\.?|[-–—]{1,3}|[<\[({]+(?:input|text|your (?:input|text)|(?:insert|enter|paste) [a-z ]{1,40})[>\])}]+)\s*\z"
+)
 
-# Where English does not end: a comma, a colon, an open bracket, a word that needs another after it.
-OPEN_END = r"[,:(\[{]\s*\z"
-OPEN_WORD = r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were)\s*\z"
+# Where English does not end: a comma, a colon, an open bracket, the number of an item, a word that needs another after it.
+OPEN_END = r"[,:(\[{]\s*\z|\n[ \t]*\d{1,3}[.)]\s*\z"
+OPEN_WORD = r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|your|my|our|their|into)\s*\z"
 
 LINK = r"(?i)(?-u:\b)https?://|(?-u:\b)www\."
 

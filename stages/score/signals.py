@@ -11,7 +11,7 @@ from stages.score import formats, phrases, promises
 from stages.score.cues import read_by
 
 ENOUGH_WORDS = 5  # below it an answer such as "working on" or "the" is a phrase that was asked for
-NOT_ASCII_OR_FOREIGN = r"(?i)[^\x00-\x7F]|modell?o|als |jako "
+NOT_ASCII_OR_FOREIGN = r"(?i)[^\x00-\x7F]|modell?o|als |jako |lo siento|tut mir leid|dispiace"
 
 _prompt, _answers, _ending = pl.col("prompt"), pl.col("answers"), pl.col("ending")
 
@@ -26,8 +26,13 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
 
 
 def _refusal() -> pl.Expr:
+    read = read_by("refusal", "answers")
+    refused = _found(phrases.REFUSAL, read)
+    # A question for a polite refusal is rightly answered with one.
+    asked = read_where(refused.is_not_null(), _prompt).str.contains(phrases.ASKS_TO_DECLINE)
+    own = pl.when(asked).then(_found(phrases.ANYWHERE_REFUSAL, read_where(asked, read))).otherwise(refused)
     foreign = read_where(_answers.str.contains(NOT_ASCII_OR_FOREIGN), _answers)
-    return pl.coalesce(_found(phrases.REFUSAL, read_by("refusal", "answers")), _found(phrases.FOREIGN_REFUSAL, foreign))
+    return pl.coalesce(own, _found(phrases.FOREIGN_REFUSAL, foreign))
 
 
 def _template_leak() -> pl.Expr:
