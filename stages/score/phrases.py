@@ -100,7 +100,7 @@ _NOTHING_BEHIND = r"[^:\n\"“”'‘`(<\[{0-9?!.—–]*[.?!:]?\s*\z"
 MISSING_TEXT = (
     rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} below)(?: below)?{EDGE}{_NOTHING_BEHIND}"
     rf"|^(?:{_VERB}|read) ((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
-    rf"(?: below| above)?(?: (?:in)?to [a-z]+| in [a-z ]+)?)(?: and [a-z ]+)?[.?!:]?\s*\z"
+    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| in [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z"
     r"|^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
     r"[。？！]?\s*\z"
 )

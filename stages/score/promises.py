@@ -10,7 +10,7 @@ from stages.score.cues import read_by
 from stages.score.phrases import EDGE
 
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-_WORD_LIMIT = (
+WORD_LIMIT = (
     rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:no more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|not exceed(?:ing)?|within) "
     rf"([0-9]{{1,4}}) words{EDGE}|{EDGE}([0-9]{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}([0-9]{{1,4}})[- ]word limit"
 )
@@ -31,7 +31,7 @@ _RESULT_WORDS = ["answer", "result", "####", "boxed", "答案"]  # one of them i
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
-    limit = pl.coalesce([prompt.str.extract(_WORD_LIMIT, group) for group in (1, 2, 3)]).cast(pl.Int64)
+    limit = pl.coalesce([prompt.str.extract(WORD_LIMIT, group) for group in (1, 2, 3)]).cast(pl.Int64)
     at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
