@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from rows import conversation, dataset_digests, sealed, write_jsonl
+from stages.engine import split_into_batches
 from stages.errors import DataError, UsageError
 from stages.pipeline import STAGES
 from stages.runner import Outcome, Request, probe, run_stage
@@ -172,3 +173,12 @@ def test_a_result_made_under_an_older_schema_is_checked_again(tmp_path: Path, mo
     monkeypatch.setattr("stages.inputs.check_table", lambda table, schema, where: checked.append((where, table.height)))
     run_stage(request("score", {"unique": unique}, tmp_path / "out"))
     assert checked == [("unique/part-00000.parquet", 3)]
+
+
+def test_a_batch_holds_fewer_rows_where_rows_are_long(tmp_path: Path) -> None:
+    long = pl.DataFrame({"text": [f"{number:07d}" * 150_000 for number in range(40)]})
+    long.write_parquet(tmp_path / "part-00000.parquet")
+    pl.DataFrame({"text": ["short"] * 40}).write_parquet(tmp_path / "part-00001.parquet")
+    batches = split_into_batches(tmp_path, batch_rows=30)
+    by_part = [[batch.rows for batch in batches if batch.part.name == f"part-0000{n}.parquet"] for n in (0, 1)]
+    assert by_part == [[15, 15, 10], [30, 10]]
