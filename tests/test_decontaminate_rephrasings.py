@@ -92,6 +92,51 @@ def test_an_item_in_other_words_is_found_in_later_turns_after_a_preamble_and_in_
     assert rephrased(run(tmp_path, [row("a", *turns)], ITEMS)) == {"a": 1}
 
 
+@pytest.mark.parametrize("turn", [
+    "Hello there! My uncle set me this riddle at breakfast and nobody at the table could solve it, not even my aunt, who "
+    "reads the paper daily and knows every capital. What material do glassblowers in the valley of Orsk use when they seal "
+    "a cracked lantern? I would be thankful for a hint before supper, since the whole family will ask me then.",
+    'Complete this.\n\ndef f(a, b):\n    """Say which material the glassblowers of Orsk valley use to seal a lantern '
+    'that has cracked.\n    >>> f(1, 2)\n    """\n    return a[b] if a else None  # otherwise nothing at all is returned, '
+    "as the caller decides what becomes of it and the next in line is asked instead",
+])  # fmt: skip
+def test_an_item_is_found_among_other_sentences_and_in_the_text_of_a_function(tmp_path: Path, turn: str) -> None:
+    asked = {"question": "Which material do glassblowers of the Orsk valley seal a cracked lantern with?"}
+    assert rephrased(run(tmp_path, [row("a", turn, "Wax.")], [*ITEMS, asked])) == {"a": len(ITEMS)}
+
+
+READERS = "Repeat the request word for word before you answer it, and say nothing of your own before the request."
+
+
+def test_what_all_items_of_a_file_say_makes_no_row_like_them_and_hides_none(tmp_path: Path) -> None:
+    asked = [
+        "Why do lighthouse lamps rotate at night?",
+        "Name four rivers that cross the old province of Galicia.",
+        "Draft a limerick about a hungry violinist.",
+        "Is ballistics an actual science?",
+    ]
+    items = [{"prompt": f"{text} {READERS}"} for text in asked]
+    rows = [
+        row("another", f"Suggest a gift for my grandmother. {READERS}", "Well."),
+        row("the same", f"At night, why is it that the lamps of lighthouses rotate? {READERS.replace('before', 'and then')}", "Well."),
+    ]  # fmt: skip
+    assert rephrased(run(tmp_path, rows, items)) == {"the same": 0}
+
+
+def test_a_question_that_a_file_asks_twice_is_no_mistake(tmp_path: Path) -> None:
+    twice = [
+        {"question": item, "answer": f"It is {word}."}
+        for (item, other, _), word in zip(PROBLEMS, ["iron", "wood", "clay", "salt", "wool", "tin"], strict=True)
+        for item in (item, other)
+    ]
+    others = [{"question": text, "answer": f"{i} and {i + 7}."} for i, (_, _, text) in enumerate(PROBLEMS)]
+    tasks = [{"question": task, "answer": "An essay."} for task, _ in TASKS]
+    alike = run(tmp_path / "alike", [], [*twice, *others, *tasks]).decontamination
+    differing = [{**record, "answer": f"{record['answer']} {i * 11}"} for i, record in enumerate(twice)]
+    unlike = run(tmp_path / "unlike", [], [*differing, *others, *tasks]).decontamination
+    assert alike["least_score"][0] < unlike["least_score"][0]
+
+
 def test_none_looks_for_no_item_in_other_words(tmp_path: Path) -> None:
     made = run(tmp_path, [row("a", PROBLEMS[1][1], "2968")], ITEMS, max_false_positive_rate=None)
     assert made.clean.collect().height == 1

@@ -42,6 +42,16 @@ def test_no_row_is_repeated_more_than_is_allowed_and_the_shares_still_hold() -> 
     assert seen_by(made) == {"tiny": 30, "large": 30}
 
 
+def test_a_weight_of_0_takes_none_of_a_part_and_the_others_keep_their_shares() -> None:
+    rows = [*many(40, "a"), *many(10, "b"), *many(30, "none")]
+    made = mix(rows, weights={"a": 3, "b": 1, "none": 0}, **NOTHING_HELD_OUT)
+    assert seen_by(made) == {"a": 60, "b": 20}
+    assert made.left_out.select("source", "reason").unique().rows() == [("none", "over_share")]
+    assert made.of("none")["requested_share"] == 0
+    with pytest.raises(ValidationError, match="weights are all 0"):
+        MixParams(weights={"a": 0})
+
+
 @pytest.mark.parametrize(("temperature", "expected"), [(1, (900, 100)), (2, (750, 250)), (100, (506, 494))])
 def test_temperature_draws_shares_together(temperature: float, expected: tuple[int, int]) -> None:
     made = mix([*many(900, "large"), *many(100, "small")], temperature=temperature, max_repeats=100, **NOTHING_HELD_OUT)

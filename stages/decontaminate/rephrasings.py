@@ -12,13 +12,14 @@ from stages.decontaminate.eval_items import EvalText
 from stages.decontaminate.features import Floats, Weights, concept_counts, content_words, features_of, weights_of
 from stages.decontaminate.lexicon import FUNCTION_WORDS
 from stages.decontaminate.overlaps import FOUND
+from stages.decontaminate.own_scores import own_scores
+from stages.decontaminate.own_words import own_words
 from stages.decontaminate.similarity import Texts, score_pairs
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.turns import answer_words, asked_turns, final_number
 
 SAMPLED_ROWS = 20_000  # enough to know which words are rare in the rows
 LEAST_CONTENT_WORDS = 4  # an item of fewer is found only word by word: too much is said in other words with three
-SELF_CHECKED = 3_000  # items of one file whose likeness to the others is measured
 SHOWN_CHARS = 200
 SHOWN_WORDS = 12
 
@@ -45,9 +46,9 @@ def find_rephrasings(
     if rate is None or items.is_empty():
         return Rephrased(pl.DataFrame(schema=FOUND), {})
     weights = weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
-    known = _texts(items, weights)
+    known = _texts(items, weights)._replace(own=features_of(own_words(items), weights))
     best = pl.concat([pl.DataFrame(schema=BEST), *(_best(asked_turns(part), known, items, weights) for part in parts)])
-    own = _own_scores(items, known)
+    own = own_scores(items, known)
     clean = best.filter(pl.col("row_id").is_in(clean_rows.implode()))
     clean_scores = {file: _scores_of(clean, file, len(clean_rows)) for file in own}
     calibrations = calibrate(own, clean_scores, rate, params.sure_score)
@@ -108,27 +109,6 @@ def _best(turns: pl.DataFrame, known: Texts, items: pl.DataFrame, weights: Weigh
     return table.sort("row_id", "file", -pl.col("score"), "text_number", "turn").unique(
         ["row_id", "file"], keep="first", maintain_order=True
     )
-
-
-def _own_scores(items: pl.DataFrame, known: Texts) -> dict[str, Floats]:
-    """Per file the best score of each of its items with another item of the file, 0 where none is near."""
-    item = items.select(pl.struct("file", "item").rank("dense")).to_series().to_numpy().astype(np.int64)
-    file = items["file"].rank("dense").to_numpy().astype(np.int64)
-    place = items.select(pl.col("item").rank("dense").over("file")).to_series().to_numpy()
-    asked = np.flatnonzero(place <= SELF_CHECKED)
-    texts = Texts(known.features.of_texts(asked), known.numbers[asked], known.answers.gather(asked))
-    pairs = score_pairs(texts, known, apart=(item[asked], item))
-    best = np.zeros(item.max() + 1)
-    left = asked[pairs.left]
-    same = file[left] == file[pairs.right]
-    np.maximum.at(best, item[left[same]], pairs.score[same])
-    numbers = (
-        pl.DataFrame({"file": items["file"], "item": item, "asked": place <= SELF_CHECKED}).filter("asked").unique()
-    )
-    return {
-        str(name): best[part["item"].sort().to_numpy()]
-        for (name,), part in numbers.partition_by("file", as_dict=True).items()
-    }
 
 
 def _scores_of(best: pl.DataFrame, file: str, rows: int) -> Floats:

@@ -25,6 +25,7 @@ NUMBERS_NEEDED = 2.0  # weight of numbers that counts as much as having none
 NUMBERS_FLOOR = 0.4
 WORDS_SHARE = 0.65
 FEW_SHARED = 2.0  # shared words and numbers at which the score is half of what it would be with many
+OWN_FACTOR = 2.0  # a row says an item's own words, too, if in other words and among words of the template
 SAME_ANSWER, OTHER_ANSWER = 0.4, 0.1
 
 
@@ -42,6 +43,7 @@ class Texts(NamedTuple):
     features: Features
     numbers: Floats
     answers: pl.Series  # words between spaces; null without an answer
+    own: Features | None = None  # of items: without what other items of the file say in the same words
 
 
 def score_pairs(asked: Texts, known: Texts, apart: tuple[Ints, Ints] | None = None) -> Pairs:
@@ -54,14 +56,20 @@ def score_pairs(asked: Texts, known: Texts, apart: tuple[Ints, Ints] | None = No
     agreement = _number_agreement(texts.numbers, items.numbers, left, right)
     best = _best_of_each(left, nearness * (NUMBERS_FLOOR + agreement))
     left, right, agreement = left[best], right[best], agreement[best]
+    score = _likeness(texts, items, left, right, agreement)
+    if known.own is not None:  # a whole item is like others that share its template, its own words are not
+        score = np.minimum(score, OWN_FACTOR * _likeness(texts, known.own, left, right, agreement))
+    same, other = _compared_answers(asked, known, left, right)
+    raised = score + SAME_ANSWER * score * (1 - score)
+    return Pairs(left, right, np.clip(np.where(same, raised, score - OTHER_ANSWER * score * other), 0, 1))
+
+
+def _likeness(texts: Features, items: Features, left: Ints, right: Ints, agreement: Floats) -> Floats:
     words = _dots(texts.words, items.words, left, right)
     grams = _dots(texts.grams, items.grams, left, right)
     shared = _dots(texts.meanings, items.meanings, left, right)
     score = WORDS_SHARE * words + (1 - WORDS_SHARE) * grams
-    score *= (NUMBERS_FLOOR + agreement) / (NUMBERS_FLOOR + 1) * shared / (shared + FEW_SHARED)
-    same, other = _compared_answers(asked, known, left, right)
-    raised = score + SAME_ANSWER * score * (1 - score)
-    return Pairs(left, right, np.clip(np.where(same, raised, score - OTHER_ANSWER * score * other), 0, 1))
+    return score * (NUMBERS_FLOOR + agreement) / (NUMBERS_FLOOR + 1) * shared / (shared + FEW_SHARED)
 
 
 def _compared_answers(asked: Texts, known: Texts, left: Ints, right: Ints) -> tuple[Booleans, Booleans]:

@@ -8,6 +8,8 @@ LONG_WORDS = 160  # a longer turn is compared by its beginning and in parts
 WINDOW_WORDS = 80
 LEAST_LINE_WORDS = 8
 STEP_WORDS = 40  # parts overlap by half, so that an item of up to 40 words stands in one of them whole
+QUESTION = r"[^.?!]+\?"
+DOCSTRING = r'def .*?(?:"""|\'\'\')(.*?)(?:"""|\'\'\'|>>>|\bexamples?\b|$)'
 NUMBER = r"\d+(?:\.\d+)?"
 
 
@@ -29,7 +31,8 @@ def asked_turns(rows: pl.LazyFrame) -> pl.DataFrame:
         .collect()
     )
     long = pl.col("text").str.count_matches(" ") >= LONG_WORDS
-    every = pl.concat([turns.filter(~long).drop("content"), _parts(turns.filter(long))])
+    short = turns.filter(~long)
+    every = pl.concat([short.drop("content"), _questions(short), _parts(turns.filter(long))])
     numbered = every.sort("row_id", "text").with_columns(turn=pl.int_range(pl.len()).over("row_id"))
     return numbered.select("row_id", "turn", "text", "answer", "number")
 
@@ -38,6 +41,15 @@ def questions() -> pl.Expr:
     """The user's turns and the texts of documents, normalised, as a list."""
     asked = pl.element().struct.field("role").is_in(["user", "text"])
     return pl.col("messages").list.eval(normalised(pl.element().struct.field("content").filter(asked)))
+
+
+def _questions(turns: pl.DataFrame) -> pl.DataFrame:
+    """Questions that stand among other sentences, such as a greeting, and what a function to complete is said to do."""
+    questions = turns.with_columns(text=pl.col("text").str.extract_all(QUESTION)).explode("text", empty_as_null=False)
+    described = turns.with_columns(text=pl.col("text").str.extract(DOCSTRING))
+    parts = pl.concat([questions, described]).drop("content").with_columns(pl.col("text").str.strip_chars())
+    said = parts.filter(pl.col("text").str.count_matches(" ") >= LEAST_LINE_WORDS - 1)
+    return said.join(turns, on=["row_id", "text"], how="anti").unique(maintain_order=True)
 
 
 def _parts(turns: pl.DataFrame) -> pl.DataFrame:

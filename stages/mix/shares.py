@@ -49,7 +49,7 @@ def _requested(sizes: Mapping[str, int], params: MixParams) -> dict[str, float]:
     raised = {part: size ** (1 / (params.temperature or 1)) for part, size in sizes.items()}
     weights = params.weights or raised
     total = sum(weights[part] for part in sizes)
-    return {part: weights[part] / total for part in sizes}
+    return {part: weights[part] / total if total else 0.0 for part in sizes}
 
 
 def allocate(sizes: Mapping[str, int], requested: Mapping[str, float], params: MixParams) -> dict[str, int]:
@@ -70,13 +70,14 @@ def allocate(sizes: Mapping[str, int], requested: Mapping[str, float], params: M
 
 def _natural_total(sizes: Mapping[str, int], share: Floats, parts: list[str], params: MixParams) -> int:
     """As many rows as there are, or fewer where a part could not keep its share with max_repeats."""
-    possible = [int(sizes[part] * params.max_repeats / of) for part, of in zip(parts, share, strict=True)]
+    possible = [int(sizes[part] * params.max_repeats / of) for part, of in zip(parts, share, strict=True) if of]
     return max(1, min(sum(sizes.values()), *possible))
 
 
 def _filled(share: Floats, least: Floats, most: Floats, total: float) -> Floats:
     """The shares of a sum, each within its bounds, that add up to `total` where the bounds allow it."""
-    low, high = 0.0, float((most / share).max(initial=1.0))
+    wanted = share > 0
+    low, high = 0.0, float((most[wanted] / share[wanted]).max(initial=1.0))
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if np.clip(share * middle, least, most).sum() < total else (low, middle)

@@ -27,9 +27,10 @@ class MixParams(Params):
         None, "column that says how good a row is, for select_rows; with a minus sign before it lower is better"
     )
     part: Literal["source", "task"] = setting("source", "what weights, temperature, min_seen and max_seen speak of")
-    weights: dict[str, Annotated[float, Field(gt=0)]] = setting(
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = setting(
         {},
-        "share of the training rows of an epoch for every part, relative to one another; empty leaves sizes as they are",
+        "share of the training rows of an epoch for every part, relative to one another, 0 takes none of it; "
+        "empty leaves sizes as they are",
     )
     temperature: float | None = setting(
         None,
@@ -73,6 +74,8 @@ class MixParams(Params):
             raise ValueError(
                 "validation_share and test_share together leave nothing to train on; keep their sum under 1"
             )
+        if self.weights and not any(self.weights.values()):
+            raise ValueError("weights are all 0, which leaves nothing to train on; give one part more")
         if self.weights and self.temperature:
             raise ValueError("weights and temperature both say what the shares are; give one of them")
         if self.repeats and self.shares_decide:
