@@ -53,7 +53,7 @@ class RayData:
         try:
             for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 if block.num_rows:  # an empty one may have no columns
-                    yield pl.from_arrow(block)
+                    yield pl.DataFrame(pl.from_arrow(block))
         except errors.RayTaskError as error:
             raise error.cause from error
         except errors.RayError as error:
@@ -61,4 +61,4 @@ class RayData:
 
 
 def _changed(change: Change, block: pa.Table) -> pa.Table:
-    return change(pl.from_arrow(block)).to_arrow()  # type: ignore[arg-type]
+    return change(pl.DataFrame(pl.from_arrow(block))).to_arrow()

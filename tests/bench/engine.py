@@ -12,10 +12,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+if TYPE_CHECKING:
+    import polars as pl
 
 from stages.contract import Stage  # noqa: E402 - the script runs from anywhere
 from stages.engine import Batch, run_batch  # noqa: E402
@@ -76,7 +84,7 @@ def first_rows(source: str, rows: int, folder: Path) -> Path:
 
 def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, object]:
     """Seconds of the stage's rows alone: neither opening and checking its input nor writing its output is counted."""
-    from stages.engine import scan_spool, split_into_batches, using, worker_pool
+    from stages.engine import scan_spool, split_into_batches, using
     from stages.pipeline import STAGES
     from stages.schema import load_schema
     from stages.storage import write_manifest
@@ -89,15 +97,13 @@ def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, o
     rows = sum(write_table(read_given(table, read), read, folder / "unique").values())
     batches = split_into_batches(folder / "unique", 4096)
     seconds, cpu_seconds = [], []
-    warm = [(STAGES["score"], batches[0], folder / "warm", n) for n in range(2 * workers)]
-    with using(engine), Clock() as start, worker_pool(workers, "a worker died") as pool:
-        list(pool.map(run_timed, *zip(*warm, strict=True)))
+    with using(engine, workers), Clock() as start, spread(workers) as timed:
+        timed(STAGES["score"], batches[:1] * 2 * workers, folder / "warm")
         start.stop()
         for number in range(repeats):
             spool = folder / f"spool-{number}"
-            calls = [(STAGES["score"], batch, spool, n) for n, batch in enumerate(batches)]
             with Clock() as clock:
-                cpu_seconds.append(sum(pool.map(run_timed, *zip(*calls, strict=True))))
+                cpu_seconds.append(timed(STAGES["score"], batches, spool))
                 clock.stop()
             seconds.append(clock.seconds)
     parts = write_table(scan_spool(spool / "scored"), made, folder / "scored")
@@ -105,7 +111,37 @@ def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, o
     return {"start": start.seconds, "seconds": min(seconds), "cpu": min(cpu_seconds), "rows": rows, "digest": digest}
 
 
-def run_timed(stage: Stage, batch: Batch, spool: Path, number: int) -> float:
+@contextmanager
+def spread(workers: int) -> Iterator[Callable[[Stage, Sequence[Batch], Path], float]]:
+    """What runs batches as the engine in use would and gives their CPU seconds."""
+    import polars as pl
+
+    from stages.engine import cluster_in_use, worker_pool
+
+    if cluster := cluster_in_use():
+
+        def mapped(stage: Stage, batches: Sequence[Batch], spool: Path) -> float:
+            table = pl.DataFrame(
+                [{**asdict(batch), "part": str(batch.part), "number": n} for n, batch in enumerate(batches)]
+            )
+            return float(sum(done["cpu"].sum() for done in cluster.mapped(table, partial(run_listed, stage, spool))))
+
+        yield mapped
+        return
+    with worker_pool(workers, "a worker died") as pool:
+        yield lambda stage, batches, spool: sum(
+            pool.map(partial(run_timed, stage, spool), batches, range(len(batches)))
+        )
+
+
+def run_listed(stage: Stage, spool: Path, listed: "pl.DataFrame") -> "pl.DataFrame":
+    import polars as pl
+
+    [batch] = listed.select("part", "first_row", "rows").rows()
+    return pl.DataFrame({"cpu": [run_timed(stage, spool, Batch(Path(batch[0]), *batch[1:]), listed["number"][0])]})
+
+
+def run_timed(stage: Stage, spool: Path, batch: Batch, number: int) -> float:
     """CPU seconds of one batch, in whichever process."""
     started = time.process_time()
     run_batch(stage, stage.params(), batch, spool, number)
