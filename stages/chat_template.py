@@ -99,6 +99,28 @@ class ChatTemplate:
         return rendered
 
     @cached_property
+    def has_generation_tags(self) -> bool:
+        """Whether the template says itself, in `{% generation %}`, what of its text the model writes."""
+        blocks = self.tree.find_all(nodes.CallBlock)
+        return any(isinstance(block.call.node, nodes.ExtensionAttribute) for block in blocks)
+
+    def render_tagged(
+        self, messages: Sequence[Message], tools: Tools | None = None, *, settings: Settings = DEFAULT
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The conversation as text, and from where to where each `{% generation %}` block of it goes. Raises RenderError."""
+        blocks: list[str] = []
+        spans: list[tuple[int, int]] = []
+        given = as_parts(messages) if self.takes_parts else messages
+        told = {"tools": tools, "documents": None, "add_generation_prompt": False, **settings, **self._special_tokens}
+        try:
+            with self._compiled.environment.activate_tracker(blocks, spans):
+                for block in self._compiled.generate(messages=given, **told):
+                    blocks.append(block)
+        except RENDER_ERRORS as error:
+            raise RenderError(str(error) or type(error).__name__) from error
+        return "".join(blocks), spans
+
+    @cached_property
     def takes_parts(self) -> bool:
         """Whether the template shows only content that is a list of parts, as those of some vision models do."""
         return not self._shows(PROBE) and self._shows(as_parts(PROBE))

@@ -9,6 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from browser import measure
+from shared_data import shared_data
 from stages.chat_template import open_chat_tokenizer
 from stages.errors import DataError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
@@ -187,6 +188,70 @@ def test_the_page_colours_what_counts_and_escapes_what_is_quoted(base: Path, tmp
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+TURN = "{{ '<|im_start|>' + m.role + '\\n' }}"
+ANSWER = "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+WITH_HEADER = "{% generation %}" + TURN + "{{ m.content + '<|im_end|>\\n' }}{% endgeneration %}"
+ASK = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+
+def tagged(answer: str, ask: str = ASK) -> str:
+    other = TURN + "{{ m.content + '<|im_end|>\\n' }}"
+    return (
+        "{% for m in messages %}{% if m.role == 'assistant' %}"
+        + answer
+        + "{% else %}"
+        + other
+        + "{% endif %}{% endfor %}"
+        + ask
+    )
+
+
+HEADER = "<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "agree", "differences"),
+    [
+        (tagged(TURN + ANSWER), 3, {}),
+        (tagged(WITH_HEADER), 0, {"begins earlier and ends later": (3, HEADER + "temper answer 1<|im_end|>\n")}),
+        (tagged(TURN + "{{ m.content + '<|im_end|>' }}{% generation %}{% endgeneration %}"), 0, {"is not tagged": (3, "")}),
+        (
+            tagged(TURN + "{% generation %}{{ m.content }}{% endgeneration %}{{ '<|im_end|>\\n' }}"),
+            0,
+            {"ends earlier": (3, "temper answer 1")},
+        ),
+    ],
+)  # fmt: skip
+def test_tags_of_the_template_are_a_witness_beside_the_proof(
+    template: str, agree: int, differences: dict[str, Any], base: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "tagged.jinja"
+    path.write_text(template)
+    params = TokenizeParams(tokenizer=str(base), template=str(path))
+    output, certificate, _ = certify(transform(mixture(ROWS[1]), params=params), params, tmp_path)
+    found = certificate["generation_tags"]
+    assert (found["answers"], found["agree"]) == (3, agree)
+    assert {name: (seen["answers"], seen["tagged"]) for name, seen in found["differences"].items()} == differences
+    page = (output / "mask_certificate.html").read_text()
+    assert "What the template tags itself" in page
+    assert all(f"The tagged text {name}" in page for name in differences)
+
+
+def test_tags_of_a_published_template_are_compared(base: Path, tmp_path: Path) -> None:
+    path = str(shared_data("templates/qwen3-training.jinja"))
+    params = TokenizeParams(tokenizer=str(base), template=path)
+    _, certificate, _ = certify(transform(mixture(ROWS[1]), params=params), params, tmp_path)
+    found = certificate["generation_tags"]
+    assert found["answers"] == found["agree"] + sum(seen["answers"] for seen in found["differences"].values()) == 6
+    assert set(found["differences"]) == {"ends later"}
+
+
+def test_a_template_without_tags_has_no_witness(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    _, certificate, _ = certify(transform(mixture(ROWS[1]), params=params), params, tmp_path)
+    assert certificate["generation_tags"] is None
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from stages.chat_template import TODAY
 from stages.contract import Workbench
 from stages.tokenize.certificate import Count, count_examples, count_refused, refuse_unended, show_masks
 from stages.tokenize.certificate_page import certificate_page
+from stages.tokenize.generation_tags import compare_tags
 from stages.tokenize.preparation import Preparation, prepare
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.truncation import truncation_ledger
@@ -35,6 +36,7 @@ def run(
         "truncation": truncation_ledger(parts, refused_parts),
         "examples_by_prompt_settings": dict(sorted(count.settings.items())),
         "answers_by_end_token": refuse_unended(count.ends, prepared.chat),
+        "generation_tags": compare_tags(prepared),
         "first_examples": show_masks(parts, prepared.chat),
     }
     prepared.chat.tokenizer.save_pretrained(tokenizer)
