@@ -187,6 +187,19 @@ def test_only_templates_that_insert_texts_are_taken_for_plain(template: str, pla
     assert is_plain(ChatTemplate(template, {}).tree) is plain
 
 
+def test_answers_with_nothing_between_them_stand_apart(jinja: Any, tokenizer: Path) -> None:
+    path = jinja(
+        "{% for m in messages %}{{ m.content + ('<|im_end|>' if m.role == 'assistant' else '?') }}{% endfor %}"
+    )
+    turns = [("user", "Hi"), ("assistant", "Hello."), ("assistant", "And welcome.")]
+    given_row = row("two", [{"role": role, "content": content} for role, content in turns])
+    made = tokenize(tokenizer, given_row, template=path)
+    assert learned(made, chat_of(tokenizer, template=path)) == [
+        ("two", 0, ["Hello.<|im_end|>"]),
+        ("two", 1, ["And welcome.<|im_end|>"]),
+    ]
+
+
 texts = st.text(st.sampled_from("aé \n\t😀<|>{}#"), max_size=6) | st.sampled_from(["Hi", " Hi\n", "\x0b", "<|im_end|>"])
 turns = st.lists(texts, min_size=1, max_size=5).map(lambda made: [*made, "x"] if len(made) % 2 else made)
 

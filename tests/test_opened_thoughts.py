@@ -48,6 +48,29 @@ def test_a_thought_that_the_prompt_begins_is_gone_on_with(strip: str, jinja: Jin
     assert_served(made, rows, chat)
 
 
+# DeepSeek-V3.1's and NVIDIA's way: where a thought was, history has an empty one, or only its end.
+@pytest.mark.parametrize("left", ["</think>", "<think></think>", "<think>\\n\\n</think>"])
+def test_history_may_show_that_there_was_a_thought(left: str, jinja: Jinja, tokenizer: Path) -> None:
+    thinks = "('<think>' if thinking else '</think>')"
+    answer = "{{ '<|im_start|>assistant\\nLEFT' + m.content.split('</think>')[-1] + '<|im_end|>\\n' }}".replace(
+        "LEFT", left
+    )
+    other = "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+    path = jinja(
+        "{% for m in messages %}{% if m.role == 'assistant' %}"
+        + answer
+        + "{% else %}"
+        + other
+        + "{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + " + thinks + " }}{% endif %}"
+    )
+    rows = [talk("thought", "One?", "<think>Hm.</think>Uno.")]
+    made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [("thought", 0, ["Hm.</think>Uno.<|im_end|>"])]
+    assert made.examples["prompt_settings"].to_list() == ['{"thinking": true}']
+    assert_served(made, rows, chat)
+
+
 @pytest.mark.parametrize(
     "said",
     [

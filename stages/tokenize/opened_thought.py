@@ -38,7 +38,7 @@ def said_with_thought(
         or not content.startswith(opener)
         or not rendered.startswith(prompt[:before])
         or start < before
-        or rendered[before:start].strip()
+        or not _is_empty_thought(rendered[before:start], opener.strip(), tags)
         or content.rstrip() != content[: kept_from + len(words)]
         or not _closes(content[len(opener) : kept_from], opener.strip(), tags)
     ):
@@ -50,4 +50,14 @@ def said_with_thought(
 def _closes(thought: str, opened: str, tags: re.Pattern[str]) -> bool:
     """Whether the thought ends in the tag that closes `opened`, and has no other tag in it."""
     found = list(tags.finditer(thought))
-    return [tag[0] for tag in found] == [f"{opened[0]}/{opened[1:]}"] and not thought[found[0].end() :].strip()
+    return [tag[0] for tag in found] == [_closing(opened)] and not thought[found[0].end() :].strip()
+
+
+def _is_empty_thought(between: str, opened: str, tags: re.Pattern[str]) -> bool:
+    """Whether the template writes no words in place of the thought: nothing, `</think>` or `<think></think>`."""
+    closed = _closing(opened)
+    return tags.findall(between) in ([], [closed], [opened, closed]) and not tags.sub("", between).strip()
+
+
+def _closing(opened: str) -> str:
+    return f"{opened[0]}/{opened[1:]}"

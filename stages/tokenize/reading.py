@@ -57,7 +57,8 @@ def _said_with_thought(conversation: Conversation, reading: Reading) -> Said | N
     message = conversation.messages[reading.position]
     places = reading.marked.by_message.get(reading.position, [])
     seen = [place for place in places if reading.seen.opened.get(place)]
-    if reading.rendered.startswith(reading.prompt) or message.keys() != {"role", "content"} or seen != places[-1:]:
+    whole = len(places) == len(seen) and reading.rendered.startswith(reading.prompt)
+    if whole or message.keys() != {"role", "content"} or seen != places[-1:]:
         return None
     shown = reading.seen.spans(seen[0]) if seen else []
     if len(shown) != 1:

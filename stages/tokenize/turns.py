@@ -53,8 +53,13 @@ def _read_turn(chat: ChatTokenizer, conversation: Conversation, position: int) -
 
 
 def is_one_sequence(turns: Sequence[Turn]) -> bool:
-    """Whether each prompt goes on from the prompt and the answer before it, so that one text serves all turns."""
+    """Whether each prompt goes on from the prompt and the answer before it, so that one text serves all turns.
+
+    Two answers with nothing between them would look like one that goes on behind its end token.
+    """
     return not any(turn.rewritten for turn in turns) and all(
-        later.settings == turn.settings and later.prompt.startswith(turn.prompt + turn.answer)
+        later.settings == turn.settings
+        and later.prompt.startswith(turn.prompt + turn.answer)
+        and len(later.prompt) > len(turn.prompt + turn.answer)
         for turn, later in pairwise(turns)
     )
