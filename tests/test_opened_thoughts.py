@@ -35,12 +35,18 @@ def jinja(tmp_path: Path) -> Jinja:
 @pytest.mark.parametrize("strip", ["", ".lstrip('\\n')", "|trim"])
 def test_a_thought_that_the_prompt_begins_is_gone_on_with(strip: str, jinja: Jinja, tokenizer: Path) -> None:
     path = jinja(OPENS.replace("STRIP", strip))
-    rows = [talk("one", "One?", THOUGHT), talk("two", "One?", THOUGHT, "Two?", "<think>\n\n</think>\nDue. \n")]
+    raw = THOUGHT.removeprefix("<think>\n")  # as a server gives it that does not look for thoughts
+    rows = [
+        talk("one", "One?", THOUGHT),
+        talk("raw", "One?", raw),
+        talk("two", "One?", THOUGHT, "Two?", "<think>\n\n</think>\nDue. \n"),
+    ]
     made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
     space = " \n" if not strip or "lstrip" in strip else ""
     assert reasons(made) == {}
     assert sorted(learned(made, chat)) == [
         ("one", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
+        ("raw", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
         ("two", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
         ("two", 1, [f"\n</think>\nDue.{space}<|im_end|>"]),
     ]

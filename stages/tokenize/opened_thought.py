@@ -1,7 +1,8 @@
 """Answers whose thought the prompt has begun: the server writes `<think>` itself, and history no longer shows the thought.
 
 DeepSeek-R1 and QwQ do so. No rendering shows the whole turn, but the row's own text can: where it begins in the very words
-that end the prompt, the model goes on from there, and what follows the thought is what the template writes of the answer.
+that end the prompt, or closes a thought that it did not open, the model goes on from the prompt with it; what follows the
+thought is what the template writes of the answer.
 """
 
 import re
@@ -33,17 +34,17 @@ def said_with_thought(
     before = len(prompt) - len(opener)
     words = rendered[start:end]
     kept_from = content.rstrip().rfind(words)
+    begun = len(opener) if content.startswith(opener) else 0  # a server's raw answer has none: the prompt wrote it
     if (
         not opener
-        or not content.startswith(opener)
         or not rendered.startswith(prompt[:before])
         or start < before
         or not _is_empty_thought(rendered[before:start], opener.strip(), tags)
         or content.rstrip() != content[: kept_from + len(words)]
-        or not _closes(content[len(opener) : kept_from], opener.strip(), tags)
+        or not _closes(content[begun:kept_from], opener.strip(), tags)
     ):
         return None
-    thought = content[len(opener) : kept_from]
+    thought = content[begun:kept_from]
     return Said(thought + rendered[start:], len(thought) + len(words))
 
 

@@ -207,7 +207,11 @@ def _difference(reading: Reading, conversation: Conversation) -> str:
     prompt, rendered = reading.prompt, reading.rendered
     same = next((i for i, (a, b) in enumerate(zip(prompt, rendered, strict=False)) if a != b), len(rendered))
     opener = opener_of(prompt, conversation.tags)
-    hint = f"; the prompt opens {opener!r}, so the answer's text has to begin with it and its thought" if opener else ""
+    hint = (
+        f"; the prompt opens {opener!r}, so the answer's text has to give the thought, as {opener}… and its closing tag"
+        if opener
+        else ""
+    )
     return (
         f"turn {reading.position}, from character {same}: a server sends {prompt[same:][:40]!r}, "
         f"here is {rendered[same:][:40]!r}{hint}"
