@@ -145,7 +145,6 @@ def test_a_model_with_another_kind_of_attention_stays_plain() -> None:
     ("given", "said"),
     [
         ({"kernels": "varlen", "method": "prefix"}, "kernels=varlen knows no virtual tokens"),
-        ({"kernels": "compiled", "parallelism": "fsdp2", "processes": 2}, "set kernels=varlen"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any], said: str) -> None:
@@ -165,15 +164,3 @@ def test_plain_and_varlen_train_the_same_and_the_receipt_says_which(tmp_path: An
     losses = [made[name].log["loss"].to_list() for name in ("plain", "varlen")]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert "attn" not in (made["varlen"].weights / "config.json").read_text() if method == "full" else True
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
-def test_compiled_layers_train_the_same(tmp_path: Any) -> None:
-    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"), layers=1)
-    made = {}
-    for name in ("plain", "compiled"):
-        (tmp_path / name).mkdir()
-        made[name] = train(tmp_path / name, base, random_examples(8), kernels=name, max_steps=2)
-    assert made["compiled"].facts["kernels"] == "compiled"
-    assert made["compiled"].facts["checked_kernels"] < 1e-4
-    assert made["compiled"].log["loss"].to_list() == pytest.approx(made["plain"].log["loss"].to_list(), rel=1e-4)

@@ -23,7 +23,7 @@ from stages.models import load_model, quiet_peft, repeatable
 from stages.train.adapter_settings import adapter_settings
 from stages.train.batches import lay_out
 from stages.train.isolation import check_isolation, check_loss_path
-from stages.train.loss import loss_sum, plain_chunk_loss
+from stages.train.loss import loss_sum
 from stages.train.methods import causal_model, load_trainable
 from stages.train.stage import TrainParams
 from tiny_methods import ADAPTERS, PROMPTS, SMALL
@@ -123,7 +123,7 @@ def test_packed_and_padded_rows_have_the_same_loss_and_gradient(base: Path, meth
         for packing in (True, False):
             model, examples = build(base, method), arrays(ROWS)
             batches = lay_out(examples, [np.arange(len(ROWS))], packing=packing, pack_tokens=400)
-            loss = sum(loss_sum(model, batch, plain_chunk_loss) for batch in batches)
+            loss = sum(loss_sum(model, batch) for batch in batches)
             loss.backward()
             # A trained prompt lives beside the model, and its gradient is that of the decoder's input.
             weights = _holder(model).parameters()
@@ -153,7 +153,7 @@ def test_a_method_learns_and_what_it_saves_is_what_it_trained(base: Path, tmp_pa
     with repeatable(1), torch.no_grad():
         loaded = load_adapted(base, trained.adapter, torch.float32)
         (batch,) = lay_out(validation, [np.arange(len(validation))], packing=True, pack_tokens=400)
-        loss = float(loss_sum(loaded, batch, plain_chunk_loss)) / batch.supervised
+        loss = float(loss_sum(loaded, batch)) / batch.supervised
     assert loss == pytest.approx(trained.facts["validation_loss"], rel=1e-5)
     assert str(tmp_path) not in (trained.adapter / "adapter_config.json").read_text()
 
@@ -178,7 +178,7 @@ def test_new_tokens_are_trained_and_saved_with_the_adapter(
     with repeatable(1), torch.no_grad():
         loaded = load_adapted(base, trained.adapter, torch.float32, tokens=tokens)
         (batch,) = lay_out(validation, [np.arange(len(validation))], packing=True, pack_tokens=400)
-        loss = float(loss_sum(loaded, batch, plain_chunk_loss)) / batch.supervised
+        loss = float(loss_sum(loaded, batch)) / batch.supervised
     assert loss == pytest.approx(trained.facts["validation_loss"], rel=1e-5)
 
 

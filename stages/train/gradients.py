@@ -12,8 +12,8 @@ from stages.errors import ConfigError
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch, halved
 from stages.train.examples import Examples
-from stages.train.loss import ChunkLoss, loss_sum, plain_chunk_loss
-from stages.train.methods import Trainable, causal_model, layers_of
+from stages.train.loss import loss_sum
+from stages.train.methods import Trainable, causal_model
 from stages.train.team import Team
 
 logger = logging.getLogger(__name__)
@@ -28,13 +28,6 @@ class Forward(nn.Module):
     def __init__(self, model: Trainable, arithmetic: Arithmetic) -> None:
         super().__init__()
         self.model, self.arithmetic = model, arithmetic
-        self.chunk_loss: ChunkLoss = plain_chunk_loss
-
-    def compile_layers(self) -> None:
-        """From here on layers and loss run through torch.compile; shapes stay free, as packs differ in length."""
-        for layer in layers_of(causal_model(self.model)):
-            layer.compile(dynamic=True)
-        self.chunk_loss = torch.compile(plain_chunk_loss, dynamic=True)
 
     def forward(self, work: Callable[[PreTrainedModel], Any]) -> Any:
         with self.arithmetic.autocast():
@@ -43,7 +36,7 @@ class Forward(nn.Module):
     def loss_sum(self, batch: Batch) -> Tensor:
         """Weighted sum of the losses of the batch's supervised tokens."""
         there = batch.to(self.arithmetic.device)
-        loss: Tensor = self(lambda model: loss_sum(model, there, self.chunk_loss))
+        loss: Tensor = self(lambda model: loss_sum(model, there))
         return loss
 
 

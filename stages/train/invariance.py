@@ -52,8 +52,7 @@ def check_invariance(
     one, two = (_laid_out(probe, packs, params) for packs in ([range(PROBES)], [[0], range(1, PROBES)]))
     few = Gradients(gradients.forward, gradients.weights, probe, alone(gradients.team.device))
     with torch.random.fork_rng(devices=[few.team.device] if few.team.device.type == "cuda" else []):
-        with torch.compiler.set_stance("force_eager"):
-            plain, slowly = _plain(few), _ours(few, [batch.plain() for batch in one])
+        plain, slowly = _plain(few), _ours(few, [batch.plain() for batch in one])
         by_head, at_once, in_two = _ours(few, each), _ours(few, one), _ours(few, two)
     found = {
         "head": _difference(by_head, plain),

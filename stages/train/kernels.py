@@ -1,4 +1,4 @@
-"""Faster ways to the same numbers, behind one setting: attention within each document only, and compiled layers.
+"""A faster way to the same numbers, behind one setting: attention within each document only.
 
 Plain attention makes a mask of tokens by tokens and computes what it hides as well: in a pack of ten documents, nine tenths
 of its work. The loss needs no kernel of its own, as it never makes the logits that a fused one would spare (see `loss`).
@@ -37,7 +37,6 @@ def documents_of(lengths: tuple[int, ...], device: torch.device) -> Documents:
     return Documents(lengths, torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device))
 
 
-@torch.compiler.disable  # a compiled layer would be compiled anew for each list of lengths
 def attend_by_document(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
     documents: Documents | None = None, **named: Any,

@@ -1,7 +1,5 @@
 """The loss of the supervised tokens, without making a logit that nobody needs."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,8 +8,6 @@ from transformers import PreTrainedModel
 
 from stages.train.batches import Batch
 from stages.train.kernels import documents_of, is_by_document
-
-ChunkLoss = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 
 LOGITS_AT_ONCE = 2**24  # 64 MiB in float32: large enough to keep a GPU busy, small beside any model
 
@@ -34,7 +30,7 @@ def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
     return hidden.flatten(0, 1)
 
 
-def loss_sum(model: PreTrainedModel, batch: Batch, chunk_loss: ChunkLoss) -> Tensor:
+def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Sum, in float32, of weight times -log p over the batch's supervised tokens; the caller divides by the whole step's.
 
     The hidden states are gathered where a supervised token follows, and meet the output matrix in chunks whose logits
@@ -46,16 +42,15 @@ def loss_sum(model: PreTrainedModel, batch: Batch, chunk_loss: ChunkLoss) -> Ten
     weights = [None] * -(-max(len(hidden), 1) // rows) if batch.weights is None else torch.split(batch.weights, rows)
     chunks = list(zip(torch.split(hidden, rows), torch.split(batch.labels, rows), weights, strict=True))
     if len(chunks) == 1 or not torch.is_grad_enabled():
-        losses = [chunk_loss(head, *chunk) for chunk in chunks]
+        losses = [_chunk_loss(head, *chunk) for chunk in chunks]
     else:
         losses = [
-            checkpoint(chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
+            checkpoint(_chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
         ]
     return torch.stack(losses).sum()
 
 
-def plain_chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """Sum of the losses of a few places."""
+def _chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
     losses = functional.cross_entropy(head(hidden).float(), labels, reduction="none")

@@ -141,12 +141,6 @@ def causal_model(model: Trainable) -> PreTrainedModel:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def layers_of(model: nn.Module) -> list[nn.Module]:
-    """Those that are all alike, in order; none where the model does not say what its layers are."""
-    names = set(getattr(model, "_no_split_modules", None) or ())
-    return [module for module in model.modules() if type(module).__name__ in names]
-
-
 def is_adapted(model: Trainable) -> bool:
     """Whether an adapter is trained, and not every weight."""
     return isinstance(model, PeftModel) or bool(bottleneck_weights(model))

@@ -61,8 +61,6 @@ def _timed(shape: Shape, batches: Sequence[Batch], layers: int | None) -> tuple[
     weights = trained_weights(trained)
     optimizer = make_optimizer(weights.values(), shape.params, choose_optimizer(shape.params, shape.arithmetic.device))
     forward = Forward(trained.train(), shape.arithmetic)
-    if shape.params.kernels == "compiled":
-        forward.compile_layers()
 
     def learn(batch: Batch) -> None:
         torch.autograd.backward(forward.loss_sum(batch) / batch.weight)

@@ -120,11 +120,10 @@ class TrainParams(Params):
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "Of the arithmetic; auto is bfloat16 where a GPU has it"
     )
-    kernels: Literal["auto", "plain", "varlen", "compiled"] = setting(
+    kernels: Literal["auto", "plain", "varlen"] = setting(
         "auto",
-        "How the same numbers are computed: plain = as transformers does; varlen = attention within each document only; "
-        "compiled = that, and layers and loss through torch.compile, which takes a minute to start; auto = varlen where the "
-        "model gives the same with it, else plain",
+        "How the same numbers are computed: plain = as transformers does; varlen = attention within each document only, the "
+        "same numbers for less work; auto = varlen where the model gives the same with it, else plain",
     )
     gradient_checkpointing: bool = setting(
         False,
@@ -179,12 +178,8 @@ class TrainParams(Params):
 
     @model_validator(mode="after")
     def _machinery_agrees(self) -> Self:
-        if self.kernels in ("varlen", "compiled") and self.method in VIRTUAL_TOKENS:
-            raise ValueError(f"kernels={self.kernels} knows no virtual tokens; leave it unset for method={self.method}")
-        if self.kernels == "compiled" and self.parallelism == "fsdp2":
-            raise ValueError(
-                "kernels=compiled compiles whole layers, and parallelism=fsdp2 divides them; set kernels=varlen"
-            )
+        if self.kernels == "varlen" and self.method in VIRTUAL_TOKENS:
+            raise ValueError(f"kernels=varlen knows no virtual tokens; leave it unset for method={self.method}")
         if self.optimizer == "paged_adamw_8bit" and self.parallelism == "fsdp2":
             raise ValueError(
                 "optimizer=paged_adamw_8bit needs whole weights, and parallelism=fsdp2 divides them; use adamw"

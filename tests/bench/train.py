@@ -1,14 +1,15 @@
 """Training on a CPU, side by side with TRL's SFTTrainer: the same packs in the same order, so the same work to the token.
 
     .venv/bin/python tests/bench/train.py --source <instruction records, JSON or JSON.gz> --tokenizer <folder of GPT-2>
-        [--rows 2000] [--steps 8] [--methods full lora] [--repeats 3] [--pack-tokens 1024] [--folder work/bench]
+        [--rows 2000] [--steps 8] [--methods full lora] [--kernels auto plain] [--repeats 3] [--pack-tokens 1024]
+        [--folder work/bench]
 
 A Llama of hidden size 256 with 4 layers and 50,260 tokens, random weights, tied output matrix, float32, AdamW, gradients
 cut at 1, a learning rate of 1e-3 that falls linearly, LoRA of rank 16 on all linear layers. TRL has its best settings on
 a CPU: packs without padding, its loss that makes logits in chunks, no gradient checkpointing, fused AdamW, no logging and
 no saving. Each is a process of its own, in turns; the first two steps are not timed, nor are preparation, loading and saving.
-Temper is the train stage's own job, with its proofs before the first step and its checkpoints. `loss apart` is the
-largest relative difference of a step's loss. Prints one Markdown table with medians. Needs `uv` for TRL's environment.
+Temper is the train stage's own job, with its proofs before the first step and its checkpoints, with each of the asked
+kernels; the others are compared with the first of them. `loss apart` is the largest relative difference of a step's loss. Prints one Markdown table with medians. Needs `uv` for TRL's environment.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from side_by_side import HERE, ROOT, Found, environment_of, load_of_machine, med
 
 sys.path.insert(0, str(ROOT))
 
-TOOLS = {"temper": "Temper", "trl": "TRL 1.16 SFTTrainer"}
+PEER = "TRL 1.16 SFTTrainer"
 HIDDEN, LAYERS, HEADS, FEED_FORWARD, VOCABULARY = 256, 4, 8, 704, 50_260
 SEED = 0
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--methods", nargs="+", default=["full", "lora"])
+    parser.add_argument("--kernels", nargs="+", default=["auto"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--pack-tokens", type=int, default=1024)
     parser.add_argument("--packs-per-step", type=int, default=1)
@@ -44,15 +46,17 @@ def main() -> None:
     asked = parser.parse_args()
     folder = asked.folder.absolute() / "train"
     prepare(asked, folder)
-    lines = [["method", "tool", "tokens/s", "supervised/s", "Temper is", "by CPU", "CPU s a step", "peak MiB",
-              "Temper takes", "loss", "loss apart"]]  # fmt: skip
+    lines = [["method", "tool", "tokens/s", "supervised/s", "the first is", "by CPU", "CPU s a step", "peak MiB",
+              "it takes", "loss", "loss apart"]]  # fmt: skip
     for method in asked.methods:
-        runs: dict[str, list[Found]] = {tool: [] for tool in TOOLS}
+        runs: dict[str, list[Found]] = {kernels: [] for kernels in [*asked.kernels, PEER]}
         for _ in range(asked.repeats):
             for tool, found in runs.items():
                 found.append(measure(tool, method, asked, folder))
-        ours, theirs = (medians(runs[tool]) for tool in TOOLS)
-        lines += [line(method, "temper", ours, None), line(method, "trl", theirs, ours)]
+        ours, *others = (medians(found) for found in runs.values())
+        names = [name if name == PEER else f"Temper, kernels={name}" for name in runs]
+        lines += [line(method, names[0], ours, None)]
+        lines += [line(method, name, found, ours) for name, found in zip(names[1:], others, strict=True)]
     print(f"{table(lines)}\n\n{load_of_machine()}")
 
 
@@ -76,14 +80,16 @@ def settings(method: str, asked: argparse.Namespace) -> dict[str, object]:
 
 
 def measure(tool: str, method: str, asked: argparse.Namespace, folder: Path) -> Found:
-    python = environment_of("trl", asked.folder) if tool == "trl" else sys.executable
-    told = json.dumps(settings(method, asked))
-    return run_alone([python, HERE / "peers" / f"train_{tool}.py", folder, told], cores=asked.threads)
+    is_peer = tool == PEER
+    python = environment_of("trl", asked.folder) if is_peer else sys.executable
+    told = json.dumps(settings(method, asked) | ({} if is_peer else {"kernels": tool}))
+    script = HERE / "peers" / ("train_trl.py" if is_peer else "train_temper.py")
+    return run_alone([python, script, folder, told], cores=asked.threads)
 
 
 def line(method: str, tool: str, found: Found, ours: Found | None) -> list[str]:
     if "failed" in found:
-        return [method, TOOLS[tool], f"did not run: {found['failed']}", *["-"] * 8]
+        return [method, tool, f"did not run: {found['failed']}", *["-"] * 8]
     if ours is None or "failed" in ours:
         compared = ["-"] * 4
     else:
@@ -95,7 +101,7 @@ def line(method: str, tool: str, found: Found, ours: Found | None) -> list[str]:
         ]  # fmt: skip
     supervised = found["tokens_per_second"] * found["supervised_share"]
     return [
-        method, TOOLS[tool], f"{found['tokens_per_second']:,.0f}", f"{supervised:,.0f}", *compared[:2],
+        method, tool, f"{found['tokens_per_second']:,.0f}", f"{supervised:,.0f}", *compared[:2],
         f"{found['cpu_seconds_a_step']:.2f}", f"{found['peak_mib']:,.0f}", compared[2],
         f"{found['losses'][0]:.3f} to {found['losses'][-1]:.3f}", compared[3],
     ]  # fmt: skip
