@@ -58,8 +58,8 @@ def attend_by_document(
         return _on_gpu(query, key, value, documents, scale, window), None
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    pieces = zip(*(part.split(documents.lengths, dim=2) for part in (query, key, value)), strict=True)
-    made = [_one_document(*piece, scale, dropout, window) for piece in pieces]
+    pieces = zip(*(torch.split(part, list(documents.lengths), dim=2) for part in (query, key, value)), strict=True)
+    made = [_one_document(q, k, v, scale, dropout, window) for q, k, v in pieces]
     return torch.cat(made, dim=2).transpose(1, 2).contiguous(), None
 
 
@@ -83,10 +83,10 @@ def _on_gpu(
     query: Tensor, key: Tensor, value: Tensor, documents: Documents, scaling: float | None, window: int | None
 ) -> Tensor:
     """One row: several documents are never in several. The window counts the token itself; the kernel's does not."""
-    flat = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+    queries, keys, values = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
     longest = max(documents.lengths)
     made = varlen_attn(
-        *flat, documents.bounds, documents.bounds, longest, longest, scale=scaling,
+        queries, keys, values, documents.bounds, documents.bounds, longest, longest, scale=scaling,
         window_size=(-1 if window is None else window - 1, 0), enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
     assert isinstance(made, Tensor)
