@@ -5,7 +5,7 @@ of its work. The loss needs no kernel of its own, as it never makes the logits t
 """
 
 from inspect import Parameter, signature
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -58,14 +58,18 @@ def attend_by_document(
         return _on_gpu(query, key, value, documents, scale, window), None
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    pieces = zip(*(torch.split(part, list(documents.lengths), dim=2) for part in (query, key, value)), strict=True)
-    made = [_one_document(q, k, v, scale, dropout, window) for q, k, v in pieces]
+    spans = pairwise((0, *accumulate(documents.lengths)))
+    made = [
+        _one_document((query[:, :, start:end], key[:, :, start:end], value[:, :, start:end]), scale, dropout, window)
+        for start, end in spans
+    ]
     return torch.cat(made, dim=2).transpose(1, 2).contiguous(), None
 
 
 def _one_document(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float, window: int | None
+    parts: tuple[Tensor, Tensor, Tensor], scaling: float | None, dropout: float, window: int | None
 ) -> Tensor:
+    query, key, value = parts
     tokens, band = query.shape[2], None
     if window is not None and window < tokens:
         ones = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device)
