@@ -9,7 +9,6 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from stages.errors import ConfigError
-from stages.train.methods import layers_of
 from stages.train.team import Team
 
 
@@ -19,7 +18,8 @@ def shard(forward: nn.Module, model: nn.Module, team: Team) -> None:
     Embeddings, the last norm and the output matrix belong to `forward` as a whole: they are together while it runs, so that
     a loss in chunks does not fetch the output matrix for every chunk.
     """
-    layers = layers_of(model)
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    layers = [module for module in model.modules() if type(module).__name__ in names]
     if not layers:
         raise ConfigError(f"this model ({type(model).__name__}) does not say what its layers are; set parallelism=ddp")
     mesh = init_device_mesh(team.device.type, (team.size,))
