@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stages.bottleneck import add_bottlenecks, remove_bottlenecks
+from stages.bottleneck import NAME, add_bottlenecks, remove_bottlenecks
 from stages.errors import ConfigError, DataError
-from stages.models import PICKLES, add_token_rows, load_model, quiet_peft
+from stages.models import PICKLES, add_token_rows, load_config, load_model, quiet_peft, weights_folder
 from stages.nf4 import quantise_layers
 from stages.prompted import PromptedDecoder
 from stages.served_model import BOTTLENECK
+from stages.tensor_files import TensorFile
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 QUANTISATION = "base_quantization.json"  # beside an adapter that was trained on a base in four bits
@@ -62,6 +63,16 @@ def quantised_layers(adapter: Path) -> list[str]:
     """The layers of the base that were in four bits when the adapter was trained."""
     path = adapter / QUANTISATION
     return list(json.loads(path.read_text(encoding="utf-8"))["layers"]) if path.is_file() else []
+
+
+def token_rows(folder: Path) -> int:
+    """How many token ids the model in `folder` can read; an adapter beside its base may have brought some."""
+    rows = int(load_config(folder).get_text_config().vocab_size)
+    if weights_folder(folder) == folder or read_adapter_config(folder).get("peft_type") != BOTTLENECK:
+        return rows
+    places = TensorFile(folder / ADAPTER_WEIGHTS).places
+    # Whole matrices of embeddings are all that is trained beside the bottlenecks.
+    return max(rows, *(place.shape[0] for name, place in places.items() if f".{NAME}." not in name), 0)
 
 
 class Attached(Protocol):

@@ -135,8 +135,9 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
             f"{folder}: the weights lack {len(missing)} tensors of the model (first: {missing[0]}); copy it again"
         )
     if folder != given:
-        from stages.adapters import attach  # which reads models itself
+        from stages.adapters import attach, token_rows  # which read models themselves
 
+        add_token_rows(model, token_rows(given))
         attach(model, given)
     loaded: PreTrainedModel = model.eval()
     return loaded

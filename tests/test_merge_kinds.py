@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     GemmaConfig,
     GPT2Config,
     GPTNeoXConfig,
@@ -25,7 +26,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from stages.adapters import load_adapted
+from stages.adapters import load_adapted, token_rows
 from stages.errors import ConfigError
 from stages.evaluate.answers import answer_prompts, greedy
 from stages.models import load_config, load_model, quiet_peft
@@ -183,10 +184,12 @@ def test_a_qlora_adapter_goes_into_the_better_of_both_bases(tmp_path: Path, with
     trained = train(tmp_path / "run", base, random_examples(20), method="qlora", max_steps=3)
     model = merge(tmp_path, base, trained.adapter, tmp_path / "run" / "examples" if with_examples else None)
     told = json.loads((model / "merge_certificate.json").read_text())
-    measure = "loss" if with_examples else "mean_kl"
-    assert told[f"{told['merged_into']}_base_{measure}"] == min(
-        told[f"{n}_base_{measure}"] for n in ("stored", "four_bit")
-    )
+    assert told["loss_examples"] == (16 if with_examples else 0)
+    if with_examples:
+        difference = told["stored_base_loss"] - told["four_bit_base_loss"]
+        assert told["loss_difference"] == pytest.approx(difference, abs=1e-6)
+    else:
+        assert (told["merged_into"], told["stored_base_loss"]) == ("four_bit", None)
     assert told["four_bit_base_mean_kl"] < 1e-6 < told["stored_base_mean_kl"]
     ids = torch.arange(10, 30)[None]
     with torch.no_grad():
@@ -218,6 +221,23 @@ def test_what_cannot_be_merged_is_served_beside_its_base(tmp_path: Path, method:
         AutoModelForCausalLM.from_pretrained(model, local_files_only=True)
     with pytest.raises(ConfigError, match="stands beside its base"):
         train(tmp_path / "again", model, random_examples(10), method="lora")
+
+
+def test_bottlenecks_that_brought_new_tokens_are_served_with_them(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    bigger = make_tokenizer(tmp_path / "bigger", special_tokens=["<|endoftext|>", "<|x|>", "<|y|>"], vocab_size=403)
+    base = make_model(tmp_path / "base", tokenizer)
+    trained = train(
+        tmp_path / "run", base, random_examples(10), tokenizer=bigger, method="bottleneck", max_steps=3,
+        **SMALL["bottleneck"],
+    )  # fmt: skip
+    model = merge(tmp_path, base, trained.adapter)
+    tokens = len(AutoTokenizer.from_pretrained(bigger))
+    assert token_rows(model) == tokens > token_rows(base)
+    ids = torch.arange(tokens - 10, tokens)[None]
+    with torch.no_grad():
+        expected = load_adapted(base, trained.adapter, tokens=tokens)(input_ids=ids).logits
+        assert torch.equal(load_model(model)(input_ids=ids).logits, expected)
 
 
 def _silent(*_: Any, **__: Any) -> None:

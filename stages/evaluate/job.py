@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import torch
 
+from stages.adapters import token_rows
 from stages.chat_template import ChatTokenizer, open_chat_tokenizer
 from stages.contract import Progress, Workbench
 from stages.errors import DataError
@@ -55,7 +56,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
         sequences["plain_text_loss"] = plain_text_pieces(plain_text, chat, params, within)
     prompts, passed_over = held_out_prompts(HeldOut(mixture, examples, split), chat, params, within)
     work = Work(sequences, prompts, stop_ids_of(model, chat))
-    rows = load_config(model).get_text_config().vocab_size
+    rows = token_rows(model)
     _refuse_foreign_tokens(examples, sequences["held_out_loss"], rows)
     with repeatable(params.cpu_threads):
         of_base, was_kept = _measure_base(base, rows, work, params, workbench)

@@ -39,31 +39,40 @@ class Comparison(NamedTuple):
     positions: int
 
 
-def choose_prompts(examples: Path | None, tokens: int, params: MergeParams) -> list[Tensor]:
-    """Token ids of held-out examples; without examples, of fixed pseudo-random prompts.
+class HeldOut(NamedTuple):
+    """Examples, the held-out ones first: token ids, and which of them count for the loss (1) or not (0)."""
 
-    DataError when an example has a token that the model does not have.
-    """
-    if examples is None:
-        random = np.random.default_rng(0)
-        return [
-            torch.from_numpy(random.integers(tokens, size=params.check_tokens)) for _ in range(params.check_prompts)
-        ]
+    prompts: list[Tensor]
+    counts: list[Tensor]
+
+    @property
+    def counted(self) -> list[int]:
+        """Tokens of each that have a loss: the first is never predicted."""
+        return [int(counts[1:].sum()) for counts in self.counts]
+
+
+def random_prompts(tokens: int, count: int, longest: int) -> list[Tensor]:
+    """Fixed pseudo-random token ids, for want of examples."""
+    random = np.random.default_rng(0)
+    return [torch.from_numpy(random.integers(tokens, size=longest)) for _ in range(count)]
+
+
+def held_out(examples: Path, tokens: int, count: int, longest: int) -> HeldOut:
+    """The first `count` examples; DataError when there is none, or one has a token that the model does not have."""
     rows = (
         pl.scan_parquet(sorted(examples.glob("*.parquet")))
         .sort("row_id", "turn")
-        .select("split", "input_ids")
+        .select("split", pl.col("input_ids", "loss_mask").list.head(longest))
         .collect()
     )
-    held_out = pl.concat([rows.filter(pl.col("split") == split) for split in SPLITS])
-    ids = held_out["input_ids"].head(params.check_prompts).list.head(params.check_tokens)
-    prompts = [torch.tensor(prompt, dtype=torch.int64) for prompt in ids.to_list()]
+    first = pl.concat([rows.filter(pl.col("split") == split) for split in SPLITS]).head(count)
+    prompts = [torch.tensor(ids, dtype=torch.int64) for ids in first["input_ids"].to_list()]
     if not prompts or max(int(prompt.max()) for prompt in prompts) >= tokens:
         raise DataError(
             f"examples: {'none to compare on' if not prompts else f'token ids beyond the {tokens:,} tokens of the model'}; "
             f"give the examples that the adapter was trained on, or leave them out"
         )
-    return prompts
+    return HeldOut(prompts, [torch.tensor(mask, dtype=torch.float32) for mask in first["loss_mask"].to_list()])
 
 
 def adapted_logits(

@@ -12,11 +12,19 @@ from transformers import GenerationConfig, PreTrainedConfig
 from stages.adapters import quantised_layers, read_adapter_config
 from stages.contract import Workbench
 from stages.errors import DataError
-from stages.merge.certificate import adapted_logits, allowed_difference, choose_prompts, compare, merged_logits
+from stages.merge.certificate import (
+    HeldOut,
+    adapted_logits,
+    allowed_difference,
+    compare,
+    held_out,
+    merged_logits,
+    random_prompts,
+)
 from stages.merge.changes import Replaced
 from stages.merge.deltas import Adapter, is_mergeable, read_adapter, why_not
 from stages.merge.embeddings import Names, names_of, rows_after, settle_tied
-from stages.merge.quantised import Candidate, FourBitFile, better, by_prompt, four_bit_folder, measure
+from stages.merge.quantised import Candidate, FourBitFile, choose, four_bit_folder, losses
 from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
 from stages.models import (
@@ -59,6 +67,9 @@ def run(
     return certificate.stated | _worst(certificate.roundings)
 
 
+ALMOST_ENDLESS = 2**31  # tokens; stands for a model that states no longest input
+
+
 class Work(NamedTuple):
     """What is merged, and how it is checked."""
 
@@ -69,7 +80,8 @@ class Work(NamedTuple):
     read: Adapter
     tokens: int  # rows of embeddings of the merged model
     prompts: list[Tensor]
-    is_text: bool  # the prompts are examples
+    examples: Path | None  # where the prompts come from
+    longest: int  # tokens that the model reads at once
     params: MergeParams
 
 
@@ -85,8 +97,10 @@ def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergePara
     names, weights = names_of(config), TensorFolder.of_model(base)
     read = read_adapter(adapter, names.transposed)
     tokens = rows_after(read, names, config)
-    prompts = choose_prompts(examples, tokens, params)
-    return Work(base, adapter, weights, names, read, tokens, prompts, examples is not None, params)
+    longest = int(getattr(config.get_text_config(), "max_position_embeddings", None) or ALMOST_ENDLESS)
+    asked = params.check_prompts, min(params.check_tokens, longest)
+    prompts = random_prompts(tokens, *asked) if examples is None else held_out(examples, tokens, *asked).prompts
+    return Work(base, adapter, weights, names, read, tokens, prompts, examples, longest, params)
 
 
 def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
@@ -112,8 +126,8 @@ def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
 def _best_of_two(work: Work, layers: list[str], model: Path, workbench: Workbench) -> Merged:
     """Merges into the stored base and into what four bits made of it, and keeps the better model."""
     four_bit = four_bit_folder(work.base, layers, work.names.inner_model, work.names.transposed)
-    trained = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, four_bit)
-    expected = by_prompt(trained, work.prompts)
+    asked = work.params.base_prompts, min(work.params.base_tokens, work.longest)
+    judged = HeldOut([], []) if work.examples is None else held_out(work.examples, work.tokens, *asked)
     merged: dict[str, Merged] = {}
     candidates: dict[str, Candidate] = {}
     for name, weights in (("stored", work.weights), ("four_bit", four_bit)):
@@ -121,17 +135,20 @@ def _best_of_two(work: Work, layers: list[str], model: Path, workbench: Workbenc
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         merged[name] = _merge(work, weights, folder)
-        found = by_prompt(merged_logits(folder, work.prompts, work.tokens), work.prompts)
-        candidates[name] = measure(expected, found, work.prompts, is_text=work.is_text)
-    chosen = better(candidates)
-    for path in sorted((workbench.scratch / chosen).iterdir()):
+        trained = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, four_bit)
+        distance = compare(trained, merged_logits(folder, work.prompts, work.tokens)).mean_kl
+        found = merged_logits(folder, judged.prompts, work.tokens) if judged.prompts else iter(())
+        candidates[name] = Candidate(distance, losses(found, judged))
+    choice = choose(candidates, judged.counted)
+    for path in sorted((workbench.scratch / choice.merged_into).iterdir()):
         shutil.move(path, model / path.name)
-    bases = {
-        f"{name}_base_{what}": value
-        for name, candidate in candidates.items()
-        for what, value in (("mean_kl", candidate.to_trained.mean_kl), ("loss", candidate.loss))
-    }
-    return merged[chosen]._replace(stated=merged[chosen].stated | {"merged_into": chosen} | bases)
+    tokens = sum(judged.counted)
+    bases: dict[str, object] = {"loss_tokens": tokens, "loss_examples": len(judged.prompts)}
+    for name, candidate in candidates.items():
+        bases[f"{name}_base_mean_kl"] = candidate.mean_kl
+        bases[f"{name}_base_loss"] = sum(candidate.losses) / tokens if tokens else None
+    chosen = merged[choice.merged_into]
+    return chosen._replace(stated=chosen.stated | choice._asdict() | bases)
 
 
 def _worst(roundings: dict[str, Rounding]) -> dict[str, object]:
@@ -194,6 +211,6 @@ def certify(work: Work, weights: TensorFolder, model: Path) -> dict[str, object]
         **found._asdict(),
         "allowed_logit_difference": allowed,
         "prompts": len(work.prompts),
-        "prompts_from": "examples" if work.is_text else "fixed token ids",
+        "prompts_from": "examples" if work.examples else "fixed token ids",
         "weights_precision": str(dtype).removeprefix("torch."),
     }

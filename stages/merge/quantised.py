@@ -1,6 +1,7 @@
 """For an adapter that was trained on a base in four bits: which base is it better merged into, the stored or the four-bit one?"""
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from stages.merge.certificate import Comparison, compare
+from stages.merge.certificate import HeldOut
 from stages.models import weight_files
 from stages.nf4 import dequantise, quantise
 from stages.tensor_files import TensorFile, TensorFolder
+
+Z = 1.96  # of a normal distribution, 95 % lie within as many standard deviations
+FEWEST_EXAMPLES = 5  # below, the spread between examples is anyone's guess
 
 
 class FourBitFile(TensorFile):
@@ -50,37 +54,47 @@ def four_bit_folder(base: Path, layers: Iterable[str], inner_model: str, transpo
 class Candidate(NamedTuple):
     """A merged model beside base and adapter as they were trained."""
 
-    to_trained: Comparison
-    loss: float | None  # mean over the prompts' tokens but the first of each; None without examples
+    mean_kl: float  # nats, of what was trained from this
+    losses: list[float]  # of each held-out example, summed over its supervised tokens; empty without examples
 
 
-def measure(
-    trained: Sequence[Tensor], merged: Sequence[Tensor], prompts: Sequence[Tensor], *, is_text: bool
-) -> Candidate:
-    """`trained` and `merged` are logits of each prompt, whole."""
-    loss = None
-    if is_text:
-        parts = [
-            cross_entropy(logits[:-1], ids[1:], reduction="sum") for logits, ids in zip(merged, prompts, strict=True)
-        ]
-        loss = float(torch.stack(parts).sum()) / max(sum(len(ids) - 1 for ids in prompts), 1)
-    return Candidate(compare(trained, merged), loss)
+class Choice(NamedTuple):
+    """The base that was chosen, and how sure that is."""
+
+    merged_into: str
+    chosen_because: str
+    loss_difference: float | None  # nats per token that the stored base loses more than the one in four bits
+    loss_difference_interval: float | None  # half of its 95 % interval, over examples pair by pair
 
 
-def better(candidates: dict[str, Candidate]) -> str:
-    """The one with the lower loss on held-out text, or without text the one that is closer to what was trained."""
-    return min(
-        candidates,
-        key=lambda n: candidates[n].to_trained.mean_kl if candidates[n].loss is None else candidates[n].loss or 0.0,
-    )
+def losses(pieces: Iterable[Tensor], held_out: HeldOut) -> list[float]:
+    """The loss of each example, from logits that come some positions of all examples after the other."""
+    done, sums, waiting = [0] * len(held_out.prompts), [0.0] * len(held_out.prompts), iter(pieces)
+    while any(at < len(prompt) for at, prompt in zip(done, held_out.prompts, strict=True)):
+        for number, (ids, counts) in enumerate(zip(held_out.prompts, held_out.counts, strict=True)):
+            if done[number] < len(ids):
+                logits, at = next(waiting), done[number]
+                done[number] = at + len(logits)
+                nexts = ids[at + 1 : done[number] + 1]
+                each = cross_entropy(logits[: len(nexts)], nexts, reduction="none")
+                sums[number] += float((each * counts[at + 1 : done[number] + 1]).sum())
+    return sums
 
 
-def by_prompt(pieces: Iterable[Tensor], prompts: Sequence[Tensor]) -> list[Tensor]:
-    """Logits that came some positions of all prompts after the other, put together prompt by prompt."""
-    parts: list[list[Tensor]] = [[] for _ in prompts]
-    waiting = iter(pieces)
-    while any(sum(map(len, found)) < len(prompt) for found, prompt in zip(parts, prompts, strict=True)):
-        for found, prompt in zip(parts, prompts, strict=True):
-            if sum(map(len, found)) < len(prompt):
-                found.append(next(waiting))
-    return [torch.cat(found) for found in parts]
+def choose(candidates: Mapping[str, Candidate], tokens: Sequence[int]) -> Choice:
+    """The base with the lower loss on held-out examples of that many supervised tokens each, where the difference is
+    larger than chance between examples; else the one that the adapter was trained on.
+
+    The same examples on both sides: what one finds hard, both do. Source of the interval: ratio of paired sums, Cochran,
+    "Sampling Techniques", 1977, chapter 6.
+    """
+    stored, four_bit, count = candidates["stored"].losses, candidates["four_bit"].losses, len(tokens)
+    if not sum(tokens):
+        return Choice("four_bit", "as trained: no held-out examples", None, None)
+    more = [one - other for one, other in zip(stored, four_bit, strict=True)]
+    mean = sum(more) / sum(tokens)
+    spread = sum((found - mean * length) ** 2 for found, length in zip(more, tokens, strict=True))
+    half = Z * math.sqrt(spread * count / max(count - 1, 1)) / sum(tokens)
+    if abs(mean) <= half or count < FEWEST_EXAMPLES:
+        return Choice("four_bit", "as trained: the losses differ no more than by chance", mean, half)
+    return Choice("stored" if mean < 0 else "four_bit", "lower loss on held-out examples", mean, half)

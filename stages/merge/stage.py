@@ -21,6 +21,13 @@ class MergeParams(Params):
     )
     check_prompts: int = setting(8, "Prompts on which the logits are compared", unit="prompts", ge=1)
     check_tokens: int = setting(32, "Longest prompt; the rest of an example is left out", unit="tokens", ge=1)
+    base_prompts: int = setting(
+        16,
+        "Held-out examples whose loss decides into which base an adapter goes that was trained on one in four bits",
+        unit="prompts",
+        ge=2,
+    )
+    base_tokens: int = setting(256, "Longest of them; the rest of an example is left out", unit="tokens", ge=2)
     cpu_threads: int = setting(
         2, "Threads of arithmetic on a CPU; results differ in the last bits between counts", ge=1
     )
