@@ -31,6 +31,8 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     path = folder / ADAPTER_CONFIG
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no mapping")
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{folder} holds no readable {ADAPTER_CONFIG}, so it is no adapter; give a PEFT folder"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import IA3Config, PeftModel, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -140,6 +140,31 @@ def make_scales(folder: Path, model: PreTrainedModel, targets: list[str], feedfo
 def test_every_setting_merges_as_peft_merges_it(base: Path, tmp_path: Path, config: dict[str, Any]) -> None:
     adapter = make_adapter(tmp_path / "adapter", load_model(base), **config)
     assert_equals_peft(merge(tmp_path, base, adapter), base, adapter)
+
+
+def test_embeddings_that_peft_saved_because_they_were_resized_are_merged(base: Path, tmp_path: Path) -> None:
+    model = load_model(base)
+    model.resize_token_embeddings(TOKENS + 4, pad_to_multiple_of=8, mean_resizing=False)
+    adapter = make_adapter(tmp_path / "adapter", model, ["q_proj"], save_embedding_layers=True)
+    made = load_model(merge(tmp_path, base, adapter))
+    assert torch.equal(made.lm_head.weight, model.lm_head.weight)
+    assert torch.equal(made.get_input_embeddings().weight, model.get_input_embeddings().weight)
+    assert made.config.vocab_size == 64
+
+
+def test_a_base_of_several_precisions_is_judged_by_the_coarsest(base: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    load_model(base).save_pretrained(mixed)
+    coarse = {"q_proj": torch.bfloat16, "v_proj": torch.float16}
+    tensors = {
+        name: tensor.to(next((d for part, d in coarse.items() if part in name), tensor.dtype))
+        for name, tensor in load_file(mixed / "model.safetensors").items()
+    }
+    save_file(tensors, mixed / "model.safetensors", {"format": "pt"})
+    model = merge(tmp_path, mixed, make_adapter(tmp_path / "adapter", load_model(base)))
+    assert {n: t.dtype for n, t in load_file(model / "model.safetensors").items()} == {
+        n: t.dtype for n, t in tensors.items()
+    }
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

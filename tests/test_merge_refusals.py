@@ -1,9 +1,13 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from peft import PrefixTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from rows import sealed
@@ -64,6 +68,40 @@ def of_a_wider_base(folder: Path, model: PreTrainedModel) -> None:
     make_adapter(folder, load_model(save_model(make_config(TOKENS, hidden=64), folder.parent / "wider")))
 
 
+def edited(folder: Path, model: PreTrainedModel, name: str, edit: Callable[[Tensor], Tensor]) -> None:
+    """An adapter one of whose tensors is another."""
+    make_adapter(folder, model)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    key = next(key for key in tensors if name in key)
+    save_file(tensors | {key: edit(tensors[key]).contiguous()}, folder / "adapter_model.safetensors")
+
+
+def of_no_numbers(folder: Path, model: PreTrainedModel) -> None:
+    edited(folder, model, "lora_B", lambda tensor: tensor.index_fill(0, torch.tensor([0]), float("nan")))
+
+
+def of_two_ranks(folder: Path, model: PreTrainedModel) -> None:
+    edited(folder, model, "lora_B", lambda tensor: tensor[:, :2])
+
+
+def stating(folder: Path, model: PreTrainedModel, stated: Callable[[dict[str, Any]], Any]) -> None:
+    make_adapter(folder, model)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(stated(json.loads(path.read_text()))))
+
+
+def without_alpha(folder: Path, model: PreTrainedModel) -> None:
+    stating(folder, model, lambda config: {n: v for n, v in config.items() if n != "lora_alpha"})
+
+
+def with_a_broken_pattern(folder: Path, model: PreTrainedModel) -> None:
+    stating(folder, model, lambda config: config | {"alpha_pattern": {"q_proj(": 3}})
+
+
+def with_a_list_for_settings(folder: Path, model: PreTrainedModel) -> None:
+    stating(folder, model, lambda _: [1])
+
+
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
@@ -73,6 +111,11 @@ def of_a_wider_base(folder: Path, model: PreTrainedModel) -> None:
         (pickled, ConfigError, r"only pickled weights \(adapter_model\.bin\)"),
         (cut, DataError, "is damaged"),
         (half_missing, DataError, "the other half of an update"),
+        (of_no_numbers, DataError, r"1 of 28 tensors hold NaN or infinity \(first: .*lora_B"),
+        (of_two_ranks, DataError, "are not two halves of one update"),
+        (without_alpha, ConfigError, "do not say how much of the update .* counts"),
+        (with_a_broken_pattern, ConfigError, "do not say how much of the update .* counts"),
+        (with_a_list_for_settings, ConfigError, r"no readable adapter_config\.json"),
         (of_a_deeper_base, DataError, r"7 of the 21 tensors .* not in the base \(first: model\.layers\.2"),
         (of_a_wider_base, DataError, r"by a matrix of \[.*\], and the base has \[.*\]"),
     ],
@@ -121,3 +164,10 @@ def test_refuses_examples_of_another_tokenizer(base: Path, adapter: Path, tmp_pa
     examples = sealed(tmp_path / "examples", "examples", random_examples(20, tokens=400))
     with pytest.raises(DataError, match="token ids beyond the 60 tokens of the model"):
         merge(tmp_path, base, adapter, examples)
+
+
+def test_refuses_numbers_that_the_precision_of_the_base_does_not_hold(base: Path, tmp_path: Path) -> None:
+    load_model(base, torch.float16).save_pretrained(tmp_path / "half")
+    edited(tmp_path / "adapter", load_model(base), "lora_B", lambda tensor: tensor * 1e7)
+    with pytest.raises(DataError, match=r"holds numbers that F16 cannot"):
+        merge(tmp_path, tmp_path / "half", tmp_path / "adapter")

@@ -33,7 +33,14 @@ def merge(folder: Path, base: Path, adapter: Path, examples: Path | None = None,
     return model
 
 
-def make_adapter(folder: Path, model: PreTrainedModel, target_modules: Sequence[str] = LINEAR, **config: Any) -> Path:
+def make_adapter(
+    folder: Path,
+    model: PreTrainedModel,
+    target_modules: Sequence[str] = LINEAR,
+    *,
+    save_embedding_layers: bool = False,
+    **config: Any,
+) -> Path:
     """An adapter with random numbers everywhere, as PEFT itself saves it."""
     with quiet_peft():
         settings: dict[str, Any] = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
@@ -42,5 +49,5 @@ def make_adapter(folder: Path, model: PreTrainedModel, target_modules: Sequence[
         for weight in adapted.parameters():
             if weight.requires_grad:
                 weight.data += torch.randn_like(weight) * 0.1
-        adapted.save_pretrained(folder, save_embedding_layers=False)
+        adapted.save_pretrained(folder, save_embedding_layers=save_embedding_layers)
     return folder

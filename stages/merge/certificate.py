@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax, pad
 from transformers import PreTrainedModel
 
-from stages.adapters import load_adapted
+from stages.adapters import ADAPTER_WEIGHTS, load_adapted, read_adapter_config
 from stages.errors import DataError
+from stages.merge.deltas import PREFIX
 from stages.merge.stage import MergeParams
 from stages.models import load_model, quiet_peft
 from stages.streamed_model import build_streamed, sources, stream
-from stages.tensor_files import TensorFolder
+from stages.tensor_files import TensorFile, TensorFolder
 
 LOGITS_AT_ONCE = 2**21  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16
@@ -81,14 +82,26 @@ def adapted_logits(
     """What base and adapter say, in float32, without merging; PEFT's own arithmetic. `files` may stand for the base's."""
     is_stored, files = files is None, files or TensorFolder.of_model(base)
     model = build_streamed(base, tokens=tokens)
+    given = _make_room(model, adapter)
     named = sources(model, files)
     if named is None:
         whole = load_adapted(base, adapter, torch.float32, tokens=tokens, quantised=not is_stored)
         return _logits(whole, prompts, tokens)
     with quiet_peft():
         adapted = PeftModel.from_pretrained(model, str(adapter)).eval()
-    stream(adapted, files, named)
+    stream(adapted, files, {weight: name for weight, name in named.items() if weight not in given})
     return _logits(adapted, prompts, tokens)
+
+
+def _make_room(model: PreTrainedModel, adapter: Path) -> set[int]:
+    """Memory for the matrices that PEFT writes straight into the model (embeddings it saved unasked); which they are."""
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    saved = [name.removeprefix(PREFIX) for name in TensorFile(adapter / ADAPTER_WEIGHTS).places]
+    kept_beside = tuple(read_adapter_config(adapter).get("modules_to_save") or ())
+    written = [n for n in saved if n in weights and not n.removesuffix(".weight").endswith(kept_beside)]
+    for name in written:
+        weights[name].data = torch.zeros(weights[name].shape)
+    return {id(weights[name]) for name in written if weights[name].ndim > 1}
 
 
 def merged_logits(folder: Path, prompts: Sequence[Tensor], tokens: int) -> Iterator[Tensor]:

@@ -63,6 +63,7 @@ def read_adapter(folder: Path, transposed: Collection[str]) -> Adapter:
     config = read_adapter_config(folder)
     _refuse_unknown(folder / ADAPTER_CONFIG, config)
     file = TensorFile(folder / ADAPTER_WEIGHTS)
+    _refuse_no_numbers(file)
     changes: dict[str, Change] = {}
     for key in sorted(file.places):
         module, kind = _split(key.removeprefix(PREFIX))
@@ -74,6 +75,16 @@ def read_adapter(folder: Path, transposed: Collection[str]) -> Adapter:
     if not changes:
         raise ConfigError(f"{file.path} holds no update that is known; only LoRA and IA3 adapters can be merged")
     return Adapter(changes, str(config["peft_type"]), int(config["r"]) if "r" in config else None)
+
+
+def _refuse_no_numbers(file: TensorFile) -> None:
+    """A training that went wrong leaves NaN or infinity; among embeddings they may stand where no prompt looks."""
+    bad = [name for name in file.places if not bool(torch.isfinite(file.rows(name)).all())]
+    if bad:
+        raise DataError(
+            f"{file.path}: {len(bad)} of {len(file.places)} tensors hold NaN or infinity (first: {bad[0]}), so training "
+            f"went wrong; train again with a lower learning rate"
+        )
 
 
 KEY = re.compile(
@@ -100,7 +111,7 @@ def _change(
             raise DataError(f"{file.path} lacks {stem + other}, the other half of an update; train the adapter again")
         magnitude = next((partial(file.rows, stem + n) for n in MAGNITUDES if stem + n in file.places), None)
         is_transposed = weight in transposed or kind == "lora_embedding_A"
-        (rank, inputs), outputs = file.places[key].shape, file.places[stem + other].shape[0]
+        rank, inputs, outputs = _halves(file, key, stem + other)
         halves = partial(file.rows, key), partial(file.rows, stem + other)
         return {weight: LowRank(*halves, (outputs, inputs), _scaling(module, rank, config), is_transposed, magnitude)}
     if kind == "lora_B.bias":
@@ -119,15 +130,32 @@ def _change(
     return {}
 
 
+def _halves(file: TensorFile, key: str, other: str) -> tuple[int, int, int]:
+    """Rank, inputs and outputs of an update; DataError for two halves that are not of one."""
+    down, up = file.places[key].shape, file.places[other].shape
+    if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
+        raise DataError(
+            f"{file.path}: {key} of {list(down)} and {other} of {list(up)} are not two halves of one update; copy the "
+            f"adapter again"
+        )
+    return down[0], down[1], up[0]
+
+
 MAGNITUDES = ("lora_magnitude_vector", "lora_magnitude_vector.weight")
 
 
 def _scaling(module: str, rank: int, config: Mapping[str, Any]) -> float:
     """Alpha over rank, or over its root; a pattern may say another alpha for some modules."""
     patterns = config.get("alpha_pattern") or {}
-    # The first that fits the end of the name. Source: `get_pattern_key` in PEFT.
-    alpha = next((a for p, a in patterns.items() if re.match(rf"(.*\.)?({p})$", module)), config["lora_alpha"])
-    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+    try:
+        # The first that fits the end of the name. Source: `get_pattern_key` in PEFT.
+        alpha = next((a for p, a in patterns.items() if re.match(rf"(.*\.)?({p})$", module)), config["lora_alpha"])
+        return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+    except (KeyError, TypeError, re.error) as error:
+        raise ConfigError(
+            f"{ADAPTER_CONFIG}: lora_alpha and alpha_pattern do not say how much of the update of {module} counts "
+            f"({error!r}); copy the adapter again"
+        ) from error
 
 
 def _token_places(module: str, config: Mapping[str, Any]) -> torch.Tensor:

@@ -13,6 +13,7 @@ from stages.adapters import quantised_layers, read_adapter_config
 from stages.contract import Workbench
 from stages.errors import DataError
 from stages.merge.certificate import (
+    ROUNDING,
     HeldOut,
     adapted_logits,
     allowed_difference,
@@ -39,7 +40,7 @@ from stages.models import (
 )
 from stages.served_model import BESIDE, MERGE_CERTIFICATE
 from stages.storage import MANIFEST, write_json
-from stages.tensor_files import TensorFolder, give_memory_back
+from stages.tensor_files import TYPES, TensorFolder, give_memory_back
 
 
 def run(
@@ -117,10 +118,12 @@ def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
         for name in file.names & set(file.places) - set(matched.changes)
     }
     whole = matched._replace(changes={**matched.changes, **also})
+    dtypes = [TYPES[weights.place(name).dtype] for name in whole.changes if name in weights]
+    dtype = max(dtypes, key=lambda dtype: ROUNDING.get(dtype, 1), default=torch.float32)
     roundings = write_merged(weights, whole, model, threads=work.params.cpu_threads)
     write_settings(work.base, work.adapter, load_config(work.base), model, tokens=work.tokens, is_tied=is_tied)
     copy_tokenizer(work.adapter if has_tokenizer(work.adapter) else work.base, model)
-    return Merged(certify(work, weights, model), roundings)
+    return Merged(certify(work, weights, model, dtype), roundings)
 
 
 def _best_of_two(work: Work, layers: list[str], model: Path, workbench: Workbench) -> Merged:
@@ -194,13 +197,15 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
-def certify(work: Work, weights: TensorFolder, model: Path) -> dict[str, object]:
-    """The measured equality of the model on disk with base and adapter; DataError when it is not enough."""
+def certify(work: Work, weights: TensorFolder, model: Path, dtype: torch.dtype) -> dict[str, object]:
+    """The measured equality of the model on disk with base and adapter; DataError when it is not enough.
+
+    `dtype` is the coarsest that a changed tensor is stored in.
+    """
     files = None if weights is work.weights else weights
     expected = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, files)
     found = compare(expected, merged_logits(model, work.prompts, work.tokens))
-    dtype = load_config(work.base).dtype
-    allowed = allowed_difference(work.params, found, dtype if isinstance(dtype, torch.dtype) else torch.float32)
+    allowed = allowed_difference(work.params, found, dtype)
     if not found.max_logit_difference <= allowed:
         raise DataError(
             f"the merged model differs from base and adapter by up to {found.max_logit_difference:.3g} in a logit, more than "

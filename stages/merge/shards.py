@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,7 +109,9 @@ def _merged(file: TensorFile, name: str, change: Change, roundings: dict[str, li
             exact = merge(before, start, stop)
             rounded = memory[: stop - start].copy_(exact)
             if stored is not None and dtype != torch.float32:
-                parts.append((_squared_distance(stored, exact, spare), _squared_distance(rounded, exact, spare)))
+                lengths = _squared_distance(stored, exact, spare), _squared_distance(rounded, exact, spare)
+                _refuse_overflow(name, place.dtype, lengths)
+                parts.append(lengths)
             yield rounded
 
     return NewTensor(place.dtype, shape, pieces)
@@ -127,6 +129,14 @@ def _shape_after(name: str, place: Place, change: Change) -> tuple[int, ...]:
             f"the adapter changes {name} by {error}, and the base has {list(place.shape)}; give the base that the adapter "
             f"was trained on"
         ) from error
+
+
+def _refuse_overflow(name: str, dtype: str, lengths: tuple[float, float]) -> None:
+    if not all(map(isfinite, lengths)):
+        raise DataError(
+            f"merged, {name} holds numbers that {dtype} cannot, so the adapter's update is too large for this base; "
+            f"convert the base to bfloat16 or float32, or serve the adapter unmerged"
+        )
 
 
 def _squared_distance(rounded: Tensor, exact: Tensor, spare: Tensor) -> float:
