@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
+from stages.checksums import checksum_of
 from stages.errors import DataError
 from stages.ingest.fragments import Fragment
 from stages.ingest.stage import IngestParams
 from stages.ingest.transform import Ingested, Transform
-from stages.source_files import CHUNK_BYTES, SourceFile
+from stages.source_files import SourceFile
 from stages.storage import digest_of
 
 FRAGMENTS = "fragments"
@@ -49,7 +49,9 @@ class Parsed(NamedTuple):
         """The parts that stand in `folder` if each is the one that was written there."""
         try:
             parts = tuple(Part(**stated) for stated in json.loads((folder / MARKER).read_text(encoding="utf-8")))
-            whole = all(_checksum(folder / name) == stated for part in parts for name, stated in part.checksums.items())
+            whole = all(
+                checksum_of(folder / name) == stated for part in parts for name, stated in part.checksums.items()
+            )
         except (OSError, ValueError, TypeError, AttributeError):
             return None
         return cls(folder, parts) if whole else None
@@ -77,16 +79,8 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
         if table.height:
             path = part.path(folder, name)
             table.write_ipc(path, compression="uncompressed")
-            part.checksums[path.name] = _checksum(path)
+            part.checksums[path.name] = checksum_of(path)
     return part
-
-
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
 
 
 def seal(folder: Path, parts: list[Part], transform: Transform) -> Parsed:
