@@ -20,6 +20,17 @@ def test_what_the_scheduler_imports_loads_no_heavy_library(module: str) -> None:
     assert HEAVY & set(json.loads(loaded)) == set()
 
 
+def test_laying_examples_out_loads_no_pandas() -> None:
+    """`pyarrow.array` does when it is given numpy's, in each worker anew."""
+    code = (
+        "import sys, numpy; from stages.tokenize.example_table import _lists;"
+        "made = _lists('x', numpy.array([3, 4], numpy.int32), numpy.array([0, 2]));"
+        "print(made.to_list(), 'pandas' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[[], [3, 4]] False"
+
+
 def imports_of(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

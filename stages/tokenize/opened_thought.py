@@ -17,11 +17,12 @@ class Said(NamedTuple):
 
 
 def opener_of(prompt: str, tags: re.Pattern[str]) -> str:
-    """The opening tag, with the white space after it, that ends a prompt; nothing where none does."""
+    """The tag, with the white space after it, that ends a prompt and that the template can close; nothing where none is."""
     tail = prompt[-80:]
-    last = next((found for found in reversed(list(tags.finditer(tail)))), None)
-    is_open = last is not None and not last[0].startswith(("</", "[/")) and not tail[last.end() :].strip()
-    return tail[last.start() :] if last is not None and is_open else ""
+    found = list(tags.finditer(tail))
+    if not found or tail[found[-1].end() :].strip() or not tags.fullmatch(_closing(found[-1][0])):
+        return ""
+    return tail[found[-1].start() :]
 
 
 def said_with_thought(
