@@ -124,7 +124,7 @@ def _finished_batches(
         )
         with _told(if_one_dies):
             yield from (
-                done["rows"].sum() for done in cluster.mapped(table, partial(_run_listed, stage, params, spool))
+                int(done["rows"].sum()) for done in cluster.mapped(table, partial(_run_listed, stage, params, spool))
             )
         return
     with worker_pool(workers, if_one_dies) as pool:
