@@ -16,9 +16,9 @@ from torch.nn.functional import linear
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from stages.models import attention_of, load_config
-from stages.tensor_files import TensorFolder
+from stages.tensor_files import Float32Rows, TensorFolder
 
-BLOCK_ELEMENTS = 2**21  # of a matrix, read at once: 8 MiB in float32
+BLOCK_ELEMENTS = 2**20  # of a matrix, read at once: 4 MiB in float32; far smaller ones make slow products
 
 
 def build_streamed(folder: Path, *, tokens: int) -> PreTrainedModel:
@@ -70,6 +70,7 @@ def stream(model: nn.Module, files: TensorFolder, named: Mapping[int, str]) -> N
     """From here on each layer reads its weights when it is called. `named` is what `sources` gave before any adapter."""
     whole = [m for m in model.modules() if isinstance(m, BaseTunerLayer) and not _is_plain(m)]
     inside = {id(part) for layer in whole for part in layer.modules()}
+    reader = Float32Rows(files)  # one for all: layers are called one after the other
     inputs = [m.get_input_embeddings() for m in model.modules() if isinstance(m, PreTrainedModel)]
     for module in list(model.modules()):
         own = {n: named[id(w)] for n, w in module._parameters.items() if w is not None and id(w) in named}
@@ -78,7 +79,7 @@ def stream(model: nn.Module, files: TensorFolder, named: Mapping[int, str]) -> N
         if isinstance(module, nn.Embedding) and (type(module) is nn.Embedding or module in inputs):
             module.register_forward_pre_hook(_Rows(files, own["weight"]))
         elif type(module) is nn.Linear:
-            module.__dict__["forward"] = _Blocks(module, files, own["weight"])  # found before the class's own
+            module.__dict__["forward"] = _Blocks(module, reader, own["weight"])  # found before the class's own
         else:
             _load_when_called(module, [(module, own)], files)
     for layer in whole:
@@ -107,15 +108,15 @@ class _Rows:
 class _Blocks:
     """Stands in for the `forward` of a linear layer; a few rows of the matrix are in memory at a time."""
 
-    def __init__(self, module: nn.Linear, files: TensorFolder, name: str) -> None:
-        self.module, self.files, self.name = module, files, name
+    def __init__(self, module: nn.Linear, reader: Float32Rows, name: str) -> None:
+        self.module, self.reader, self.name = module, reader, name
 
     def __call__(self, states: Tensor) -> Tensor:
-        outputs, inputs = self.files.place(self.name).shape
+        outputs, inputs = self.reader.place(self.name).shape
         rows = max(1, BLOCK_ELEMENTS // inputs)
         result = states.new_empty(*states.shape[:-1], outputs)
         for start in range(0, outputs, rows):
-            block = self.files.rows(self.name, start, min(start + rows, outputs)).float()
+            _, block = self.reader.read(self.name, start, min(start + rows, outputs))
             result[..., start : start + rows] = linear(states, block)
         return result if self.module.bias is None else result + self.module.bias
 

@@ -144,10 +144,15 @@ class Float32Rows:
         self.files = files
         self._stored, self._exact = torch.empty(0, dtype=torch.uint8), torch.empty(0)
 
+    def place(self, name: str) -> Place:
+        return self._file(name).places[name]
+
+    def _file(self, name: str) -> TensorFile:
+        return self.files.file_of[name] if isinstance(self.files, TensorFolder) else self.files
+
     def read(self, name: str, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """The rows as they are stored, and in float32; of a tensor in float32 both are one."""
-        file = self.files.file_of[name] if isinstance(self.files, TensorFolder) else self.files
-        place = file.places[name]
+        file, place = self._file(name), self.place(name)
         shape, dtype = (stop - start, *place.shape[1:]), TYPES[place.dtype]
         if self._stored.numel() < (needed := prod(shape) * dtype.itemsize):
             self._stored = torch.empty(needed, dtype=torch.uint8)

@@ -88,7 +88,7 @@ def adapted_logits(
         whole = load_adapted(base, adapter, torch.float32, tokens=tokens, quantised=not is_stored)
         return _logits(whole, prompts, tokens)
     with quiet_peft():
-        adapted = PeftModel.from_pretrained(model, str(adapter)).eval()
+        adapted = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True).eval()
     stream(adapted, files, {weight: name for weight, name in named.items() if weight not in given})
     return _logits(adapted, prompts, tokens)
 
