@@ -1,6 +1,6 @@
 """The README that goes with a registered model: what it was trained on, what was measured, what that cannot show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from string import Template
 
 import polars as pl
@@ -167,6 +167,6 @@ def _interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
-def _table(header: list[str], rows: list[tuple[str, ...]]) -> str:
+def _table(header: list[str], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, ["---"] * len(header), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
