@@ -5,8 +5,9 @@ import importlib
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,9 @@ from stages.errors import TryAgain
 from stages.schema import load_schema
 
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
+BATCHES_PER_WORKER = 6
+WORTHWHILE_ROWS = 1024  # to start a process for
+AHEAD = 2  # batches each other process holds: one in work, one for when that is done
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOCAL, RAY = "local", "ray"
 ENGINES = (LOCAL, RAY)
@@ -77,16 +81,22 @@ def job_of(stage: str) -> Callable[..., Any]:
     return importlib.import_module(f"stages.{stage}.job").run  # type: ignore[no-any-return]
 
 
-def split_into_batches(folder: Path, batch_rows: int) -> list[Batch]:
-    """The rows of a sealed table in batches of at most `batch_rows`, and of about BATCH_BYTES; none crosses a part."""
+def split_into_batches(folder: Path, batch_rows: int, workers: int = 1) -> list[Batch]:
+    """The rows of a sealed table in batches of at most `batch_rows`, and of about BATCH_BYTES; none crosses a part.
+
+    For several workers there are several batches each, so that none works on while the others wait.
+    """
+    parts = [(part, pq.read_metadata(part)) for part in sorted(folder.glob("part-*.parquet"))]
+    if workers > 1:
+        share = sum(facts.num_rows for _, facts in parts) // (BATCHES_PER_WORKER * workers)
+        batch_rows = min(batch_rows, max(share, WORTHWHILE_ROWS))
     batches = []
-    for part in sorted(folder.glob("part-*.parquet")):
-        facts = pq.read_metadata(part)
+    for part, facts in parts:
         unpacked = sum(facts.row_group(group).total_byte_size for group in range(facts.num_row_groups))
         step = max(1, min(batch_rows, BATCH_BYTES * facts.num_rows // max(unpacked, 1)))
         starts = range(0, facts.num_rows, step)
         batches += [Batch(part, start, min(step, facts.num_rows - start)) for start in starts]
-    return batches or [Batch(part, 0, 0) for part in sorted(folder.glob("part-*.parquet"))[:1]]
+    return batches or [Batch(part, 0, 0) for part, _ in parts[:1]]
 
 
 def run_rows(
@@ -109,33 +119,46 @@ def table_outputs(stage: Stage) -> tuple[str, ...]:
 def _finished_batches(
     stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, workers: int
 ) -> Iterator[int]:
+    """Runs each batch somewhere; the rows of each as it gets done."""
+    run = partial(run_batch, stage, params, spool)
     numbered = list(enumerate(batches))
-    cluster = cluster_in_use()
-    if workers <= 1 and cluster is None:
-        yield from (run_batch(stage, params, batch, spool, number) for number, batch in numbered)
-        return
     if_one_dies = (
         f"stage {stage.name}: a worker process died, probably killed for memory; "
         f"run again with fewer --workers or a smaller --batch-rows"
     )
-    if cluster:
-        table = pl.DataFrame(
-            [{"number": number, **asdict(batch), "part": str(batch.part)} for number, batch in numbered]
-        )
+    if cluster := cluster_in_use():
         with _told(if_one_dies):
-            yield from (
-                int(done["rows"].sum()) for done in cluster.mapped(table, partial(_run_listed, stage, params, spool))
-            )
-        return
-    with worker_pool(workers, if_one_dies) as pool:
-        futures = [pool.submit(run_batch, stage, params, batch, spool, number) for number, batch in numbered]
-        yield from (future.result() for future in as_completed(futures))
+            yield from _run_on_cluster(cluster, partial(_run_listed, run), numbered)
+    elif workers <= 1:
+        yield from (run(number, batch) for number, batch in numbered)
+    else:
+        with worker_pool(workers - 1, if_one_dies) as pool:
+            yield from _run_here_and_there(pool, workers - 1, run, numbered)
 
 
-def _run_listed(stage: Stage, params: Params, spool: Path, listed: pl.DataFrame) -> pl.DataFrame:
-    """`run_batch` for the batches of a table, which comes back."""
+def _run_here_and_there(
+    pool: Executor, others: int, run: Callable[[int, Batch], int], numbered: Sequence[tuple[int, Batch]]
+) -> Iterator[int]:
+    """This process works as well: a new one imports for seconds before it begins."""
+    waiting, given = deque(numbered), set[Future[int]]()
+    while waiting or given:
+        while waiting and len(given) < AHEAD * others:
+            given.add(pool.submit(run, *waiting.popleft()))
+        if waiting:
+            yield run(*waiting.popleft())
+        done, given = wait(given, timeout=0 if waiting else None, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+def _run_on_cluster(cluster: Cluster, run: Change, numbered: Sequence[tuple[int, Batch]]) -> Iterator[int]:
+    table = pl.DataFrame([{"number": number, **asdict(batch), "part": str(batch.part)} for number, batch in numbered])
+    yield from (int(done["rows"].sum()) for done in cluster.mapped(table, run))
+
+
+def _run_listed(run: Callable[[int, Batch], int], listed: pl.DataFrame) -> pl.DataFrame:
+    """Runs the batches of a table, which comes back."""
     for number, part, first_row, rows in listed.select("number", "part", "first_row", "rows").iter_rows():
-        run_batch(stage, params, Batch(Path(part), first_row, rows), spool, number)
+        run(number, Batch(Path(part), first_row, rows))
     return listed
 
 
@@ -185,7 +208,7 @@ def _die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_batch(stage: Stage, params: Params, batch: Batch, spool: Path, number: int) -> int:
+def run_batch(stage: Stage, params: Params, spool: Path, number: int, batch: Batch) -> int:
     """One batch, in whichever process: rows in from the part file, rows out to the spool. Returns the rows read."""
     rows = _rows_of(batch)
     made = transform_of(stage.name)(rows, params=params)

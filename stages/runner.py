@@ -215,7 +215,7 @@ def _produce(request: Request, inputs: Mapping[str, Input], staged: Path, bench:
 
 def _produce_rows(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
     stage, spool = request.stage, staged / "spool"
-    batches = split_into_batches(values[stage.inputs[0]], request.batch_rows)
+    batches = split_into_batches(values[stage.inputs[0]], request.batch_rows, request.workers)
     run_rows(stage, request.params, batches, spool, workers=request.workers, progress=bench.progress)
     tables = _write_tables(table_outputs(stage), spool, staged)
     others = {name: _fresh(staged / name) for name in stage.outputs if name not in tables}

@@ -26,7 +26,7 @@ def test_everything_that_is_wrong_is_told_in_one_message() -> None:
     told = str(caught.value)
     assert "no stage 'dedupe' (stages: ingest, dedup" in told
     assert "dedup.min_similarity = 1.5: Input should be less than or equal to 1" in told
-    assert "dedup.min_similarty is no parameter (parameters: key, min_similarity" in told
+    assert "dedup.min_similarty is no parameter (parameters: key, min_long_turns, min_similarity" in told
     assert "train.method = 'magic'" in told
 
 

@@ -144,7 +144,7 @@ def run_listed(stage: Stage, spool: Path, listed: "pl.DataFrame") -> "pl.DataFra
 def run_timed(stage: Stage, spool: Path, batch: Batch, number: int) -> float:
     """CPU seconds of one batch, in whichever process."""
     started = time.process_time()
-    run_batch(stage, stage.params(), batch, spool, number)
+    run_batch(stage, stage.params(), spool, number, batch)
     return time.process_time() - started
 
 

@@ -10,7 +10,7 @@ from tokenize_timing import Made, asked, messages_of, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.engine import Batch, run_rows
+from stages.engine import run_rows, split_into_batches
 from stages.pipeline import STAGES
 from stages.runner import DEFAULT_BATCH_ROWS
 from stages.schema import conform, load_schema
@@ -34,10 +34,7 @@ def prepare() -> list[pl.DataFrame]:
         return [transform(batch, params=params).examples for batch in rows.iter_slices(DEFAULT_BATCH_ROWS)]
     place = Path(tempfile.mkdtemp())
     rows.write_parquet(place / "part-00000.parquet")
-    batches = [
-        Batch(place / "part-00000.parquet", start, min(DEFAULT_BATCH_ROWS, rows.height - start))
-        for start in range(0, rows.height, DEFAULT_BATCH_ROWS)
-    ]
+    batches = split_into_batches(place, DEFAULT_BATCH_ROWS, cores)
     run_rows(STAGES["tokenize"], params, batches, place / "spool", workers=cores, progress=lambda *_, **__: None)
     return [pl.scan_ipc(file) for file in sorted((place / "spool" / "examples").glob("*.arrow"))]
 
