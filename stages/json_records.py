@@ -15,7 +15,7 @@ Found = tuple[int, object]
 
 SEPARATORS = re.compile(r"[\s,]*")
 FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"\s*:')
-BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"[^"\\]*(?:\\.[^"\\]*)*"')
+BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"[^"\\]*(?:\\.[^"\\]*)*"|"')  # the last: a string that does not end
 SPACE = re.compile(r"\s*")
 # An object around an array of records: {"version": 1, "data": [{…
 NAMES = "data|rows|records|examples|items|samples|entries|dataset|train|validation|valid|dev|test"
@@ -226,12 +226,16 @@ class Values:
         closing = {"{": "}", "[": "]"}.get(text[self.position])
         if not closing:
             return None
+        more_may_come = limit == len(text) and not self.window.at_end
         for token in BRACKET_OR_STRING.finditer(text, self.position, limit):
+            if token[0] == '"' and more_may_come:
+                return None  # what looks like brackets behind it may be in the string
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
             if depth == 0:
                 after = SPACE.match(text, token.end())
                 follows = text[after.end() : after.end() + 1] if after else ""
-                is_end = token[0] == closing and (follows in (",", "]", "") or not self.in_array)
+                may_end = follows in (",", "]") or not (follows or more_may_come) or not self.in_array
+                is_end = token[0] == closing and may_end
                 return token.end() if is_end else None
         return None
 

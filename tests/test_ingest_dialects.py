@@ -20,6 +20,18 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
         {"instruction": "Why?", "context": "It rains.", "response": "Rain.", "category": "closed_qa"},
         [("user", "Why?\n\nIt rains."), ("assistant", "Rain.")],
     ),
+    "input and context": (
+        {"instruction": "Why?", "input": "It rains.", "context": "It is May.", "output": "Rain."},
+        [("user", "Why?\n\nIt rains.\n\nIt is May."), ("assistant", "Rain.")],
+    ),
+    "context that says what input says": (
+        {"instruction": "Why?", "input": "It rains.", "context": "It rains.", "output": "Rain."},
+        [("user", "Why?\n\nIt rains."), ("assistant", "Rain.")],
+    ),
+    "context of an input": (
+        {"input": "Why?", "context": "It rains.", "output": "Rain."},
+        [("user", "Why?\n\nIt rains."), ("assistant", "Rain.")],
+    ),
     "prompt and completion": ({"prompt": "Why?", "completion": "Because."}, EXCHANGE),
     "prompt and response": ({"prompt": "Why?", "response": "Because.", "id": 7}, EXCHANGE),
     "question and answer": ({"question": "Why?", "answer": "Because."}, EXCHANGE),

@@ -192,6 +192,19 @@ def test_blocks_hold_the_records_of_the_file_whatever_their_size(
     assert bool(cut[len(sound) :]) == bool(found[len(sound) :])
 
 
+@pytest.mark.parametrize("chunk", [16, 64, 150, 1 << 20])
+def test_a_stray_quote_makes_no_record_of_what_is_inside_the_broken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    rows = [{"k": n, "text": "}, {", "replies": [{"k": 1}, {"k": 2}]} for n in range(3)]
+    text = json.dumps(rows, indent=2)
+    at = text.rindex('\n    "k": 2,')
+    (tmp_path / "data.json").write_text(text[:at] + '"' + text[at + 1 :])
+    monkeypatch.setattr("stages.byte_stream.CHUNK_BYTES", chunk)
+    found = list(read_records(SourceFile("here", "data.json", tmp_path / "data.json", "0" * 64)))
+    assert [record.value for record in found if isinstance(record, Record)] == rows[:2]
+
+
 def alpaca(count: int, word: str = "q") -> str:
     return "".join(
         json.dumps({"instruction": f"{word} {n % 50}", "input": "", "output": "a" if n % 9 else ""}) + "\n"

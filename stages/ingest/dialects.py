@@ -45,6 +45,7 @@ SPELLINGS = {
         *("outputs", "responses", "completions", "answers"),
     ),
     "context": ("input", "context"),
+    "more_context": ("context",),
     "system": ("system", "system_prompt", "system_message"),
     "task": ("category", "task", "task_type"),
     "tools": ("tools", "functions"),
@@ -213,6 +214,8 @@ class Dialects:
             spelt["chosen"] = None
         if spelt["context"] == spelt["prompt"]:
             spelt["context"] = None
+        if spelt["more_context"] in (spelt["context"], spelt["prompt"]):
+            spelt["more_context"] = None
         fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}
         for rule in RULES:
             if fields.keys() >= set(rule.needed) and not fields.keys() & set(rule.without):

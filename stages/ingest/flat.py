@@ -49,23 +49,27 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
 
 
 def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: list[Repair]) -> str:
-    """The prompt with its context below it; notes in `repairs` what was done to it."""
+    """The prompt with its contexts below it; notes in `repairs` what was done to it."""
     prompt = text_of(record, fields["prompt"])
     if PREAMBLE_START in prompt and "preamble_removed" in rules.allowed and (match := PREAMBLE.fullmatch(prompt)):
         prompt = "\n\n".join(part for part in (match["instruction"], match["input"]) if part)
         repairs.append("preamble_removed")
-    context = text_of(record, fields["context"]) if "context" in fields else ""
-    if is_blank(context):
-        return prompt
-    if (
-        len(context) <= LONGEST_PLACEHOLDER
-        and "placeholder_input_removed" in rules.allowed
-        and PLACEHOLDER_INPUT.fullmatch(context)
-    ):
-        repairs.append("placeholder_input_removed")
-        return prompt
-    refuse_unusable_prompt(prompt, fields["prompt"], rules)
-    return f"{prompt}\n\n{context}"
+    parts = [prompt]
+    for name in ("context", "more_context"):
+        context = text_of(record, fields.get(name))
+        if is_blank(context) or context in parts:
+            continue
+        if _is_placeholder(context) and "placeholder_input_removed" in rules.allowed:
+            repairs.append("placeholder_input_removed")
+            continue
+        parts.append(context)
+    if len(parts) > 1:
+        refuse_unusable_prompt(prompt, fields["prompt"], rules)
+    return "\n\n".join(parts)
+
+
+def _is_placeholder(context: str) -> bool:
+    return len(context) <= LONGEST_PLACEHOLDER and PLACEHOLDER_INPUT.fullmatch(context) is not None
 
 
 def _earlier_turns(record: Record, fields: Mapping[str, str]) -> list[Turn]:
