@@ -154,6 +154,7 @@ def test_a_tuned_model_answers_and_stops_where_its_base_does_not(tmp_path: Path,
         "prompts_passed_over": 0,
         "held_out_loss_sequences": 8,
         "plain_text_loss_sequences": 1,
+        "base_measured_before": False,
     }
 
 
