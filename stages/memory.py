@@ -4,6 +4,7 @@ import resource
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+_forgotten = [0]
 
 
 def resident_bytes() -> int:
@@ -16,8 +17,14 @@ def peak_bytes() -> int:
     return _stated("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def lifetime_peak_bytes() -> int:
+    """The most that this process held, whatever was forgotten. Linux's ru_maxrss would count who started it, too."""
+    return max(peak_bytes(), *_forgotten)
+
+
 def forget_peak() -> None:
     """From here `peak_bytes` counts anew, where the system can do that."""
+    _forgotten.append(peak_bytes())
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -13,6 +13,7 @@ import polars as pl
 
 from stages.identity import ROOT
 from stages.inputs import Input
+from stages.memory import lifetime_peak_bytes
 from stages.storage import Manifest, setting
 from stages.tables import read_table
 
@@ -36,11 +37,11 @@ class Meter:
         self.wall, self.cpu = time.monotonic(), _cpu_seconds()
 
     def read(self) -> dict[str, float | int]:
-        peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        of_workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # ru_maxrss counts KiB on Linux
         return {
             "seconds": round(time.monotonic() - self.wall, 3),
             "cpu_seconds": round(_cpu_seconds() - self.cpu, 3),
-            "peak_memory_bytes": max(peaks) * 1024,  # of the largest process; ru_maxrss counts KiB on Linux
+            "peak_memory_bytes": max(lifetime_peak_bytes(), of_workers),  # of the largest process
         }
 
 

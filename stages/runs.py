@@ -59,6 +59,7 @@ def start_run(
     """A new run whose plan was checked as a whole and written down. Raises ConfigError with everything that is wrong."""
     chosen = load_profile(profile)
     params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
+    params = {name: values.in_run(_curated_with(pipeline, store) | params) for name, values in params.items()}
     found = {**published_datasets(pipeline, store), **resolve_sources(pipeline, chosen, sources or {})}
     unread = _unread(pipeline, params)
     found = {source: paths for source, paths in found.items() if source not in unread}
@@ -80,12 +81,7 @@ def load_run(folder: Path) -> Run:
         raise UsageError(f"{folder} is no run (it has no {PLAN}); start one with python -m stages start <pipeline>")
     plan = read_json(folder / PLAN)
     pipeline = PIPELINES[plan["pipeline"]]
-    try:
-        planned = {stage: STAGES[stage].params(**values) for stage, values in plan["params"].items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{folder} was planned by other code: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
-                          f"start a new run, or compare what this one made with python -m stages diff") from error  # fmt: skip
+    planned = _planned(folder)
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
     params = {name: stage.params() for name, stage in STAGES.items()} | planned
     params = {name: values.in_run(planned) for name, values in params.items()}
@@ -128,6 +124,27 @@ def published_datasets(pipeline: Pipeline, store: LocalStore) -> dict[str, tuple
         raise ConfigError(f"nothing is published in {store.root} yet; run the pipeline curate first")
     datasets = ref.facts["datasets"]
     return {name: (store.root / datasets[name],) for name in wanted if name in datasets}
+
+
+def _curated_with(pipeline: Pipeline, store: LocalStore) -> dict[str, Params]:
+    """Stage -> values that the newest published data set was made with, for a pipeline that starts from it."""
+    ref = store.read_ref(PUBLISHED)
+    if ref is None or set(CURATION) <= set(pipeline.stages):
+        return {}
+    try:
+        return _planned(store.run_folder(ref.facts["run"]))
+    except (OSError, ConfigError):
+        return {}  # its folder was tidied away, or other code planned it
+
+
+def _planned(folder: Path) -> dict[str, Params]:
+    """Stage -> values that stand in the plan of a run. Raises ConfigError where today's code does not know them."""
+    try:
+        return {stage: STAGES[stage].params(**values) for stage, values in read_json(folder / PLAN)["params"].items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{folder} was planned by other code: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
+                          f"start a new run, or compare what this one made with python -m stages diff") from error  # fmt: skip
 
 
 def _unread(pipeline: Pipeline, params: Mapping[str, Params]) -> set[str]:

@@ -3,6 +3,8 @@
 import errno
 import io
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,11 @@ def test_a_log_that_fails_on_the_way_changes_nothing(
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id], f"tags.`temper.key` = '{key}'")
     assert "loss" in run.data.metrics
+
+
+def test_a_process_is_not_charged_with_the_memory_of_who_started_it() -> None:
+    held = bytearray(600 * 2**20)
+    held[:: 2**12] = b"x" * len(held[:: 2**12])
+    count = "from stages.memory import forget_peak, lifetime_peak_bytes; forget_peak(); print(lifetime_peak_bytes())"
+    told = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
+    assert int(told.stdout) < 300 * 2**20 < len(held)
