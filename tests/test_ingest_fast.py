@@ -192,24 +192,6 @@ def test_blocks_hold_the_records_of_the_file_whatever_their_size(
     assert bool(cut[len(sound) :]) == bool(found[len(sound) :])
 
 
-@pytest.mark.parametrize("piece", [16, 32, 150])
-def test_a_stray_quote_makes_no_record_of_what_is_inside_the_broken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
-) -> None:
-    two = [{"k": 1}, {"k": 2}]
-    texts = {"}, {": [], '{"k": 1}, {"k": 2}': two, "é\\": two}
-    rows = [{"k": number, "text": said, "replies": replies} for number, (said, replies) in enumerate(texts.items())]
-    text = json.dumps(rows, indent=2)
-    at = text.rindex('\n    "k": 2,')
-    (tmp_path / "data.json").write_text(text[:at] + '"' + text[at + 1 :])
-    monkeypatch.setattr("stages.json_blocks.BLOCK_BYTES", 32)
-    monkeypatch.setattr("stages.json_blocks.MIN_STRETCH", 1)
-    monkeypatch.setattr("stages.json_blocks.SLICE_BYTES", piece)
-    monkeypatch.setattr("stages.byte_stream.CHUNK_BYTES", 150)
-    found = expanded(SourceFile("here", "data.json", tmp_path / "data.json", "0" * 64))
-    assert [value for _, value in found if isinstance(value, dict)] == rows[:2]
-
-
 def alpaca(count: int, word: str = "q") -> str:
     return "".join(
         json.dumps({"instruction": f"{word} {n % 50}", "input": "", "output": "a" if n % 9 else ""}) + "\n"
