@@ -42,7 +42,9 @@ OPENING_REFUSAL = (
 )
 ANYWHERE_REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
 REFUSAL = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(REFUSALS)})"
-ASKS_TO_DECLINE = r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|cannot do|can['’]t do"
+ASKS_TO_DECLINE = (
+    r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|cannot do|can['’]t do|impossible for (?:me|us)"
+)
 
 # The same in other languages: only the formulas that assistants use about themselves.
 FOREIGN_REFUSAL = (
@@ -136,7 +138,7 @@ PLACEHOLDER = (
 
 # Where English does not end: a comma, a colon, an open bracket, the number of an item, a word that needs another after it.
 OPEN_END = r"[,:(\[{]\s*\z|\n[ \t]*\d{1,3}[.)]\s*\z"
-OPEN_WORD = r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|your|my|our|their|into)\s*\z"
+OPEN_WORD = r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|(?-i:your|my|our|their|into))\s*\z"
 
 LINK = r"(?i)(?-u:\b)https?://|(?-u:\b)www\."
 

@@ -27,7 +27,7 @@ def main() -> None:
                 {"flagged_words_filter": {"lang": "en", "flagged_words_dir": folder}},
             ]
         )  # fmt: skip
-        report(len(rows), lambda: sum(_kept(steps, texts[at : at + BATCH_ROWS]) for at in range(0, len(texts), BATCH_ROWS)), passes=1)  # fmt: skip
+        report(len(rows), lambda: sum(_kept(steps, texts[at : at + BATCH_ROWS]) for at in range(0, len(texts), BATCH_ROWS)))  # fmt: skip
 
 
 def _kept(steps: list, texts: list[str]) -> int:

@@ -30,7 +30,7 @@ def main() -> None:
         scored = (score_rows(batch, params=ScoreParams()).scored for batch in batches)
         return sum(filter_rows(b.with_columns(rated), params=FilterParams()).kept.height for b in scored)
 
-    report(rows.height, score, passes=5)
+    report(rows.height, score)
 
 
 if __name__ == "__main__":
