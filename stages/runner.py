@@ -50,9 +50,8 @@ from stages.storage import (
 from stages.tables import read_table, write_parts, write_table
 
 DEFAULT_BATCH_ROWS = 16384  # patterns are compiled for each batch
-PARTS_AT_ONCE = (
-    2  # of a table whose parts a job made small; one column of texts holds nearly all, and one core packs it
-)
+# Of a table whose parts a job made small: one column of texts holds nearly all, and one core packs it.
+PARTS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
