@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,13 +56,14 @@ class JudgeServer:
             self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             text = self.behaviour(handler, body, before)
-            if text is not None:
-                send(handler, completion(text))
         except OSError:
-            pass  # the other side hung up, as it should
+            text = None  # the other side hung up, as it should
         finally:
             with self.lock:
-                self.under_way -= 1
+                self.under_way -= 1  # before the reply: who has it may ask again at once
+        if text is not None:
+            with suppress(OSError):
+                send(handler, completion(text))
 
 
 def completion(text: str | None, **choice: Any) -> bytes:

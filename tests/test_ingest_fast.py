@@ -32,7 +32,9 @@ ODD = [
 ]  # fmt: skip
 texts = st.sampled_from(ODD) | st.lists(st.sampled_from([*ODD, "word", "line"]), max_size=4).map(" ".join)
 VALUES = st.none() | st.integers() | st.booleans() | st.floats() | st.lists(texts, max_size=2)
-alike = st.fixed_dictionaries({"instruction": texts, "input": texts, "output": texts})
+alike = st.fixed_dictionaries({"instruction": texts, "input": texts, "output": texts}) | texts.map(
+    lambda text: {"instruction": text, "input": text, "output": "a"}
+)
 others = st.sampled_from(
     [
         {"instruction": "q", "output": "a"},

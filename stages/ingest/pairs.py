@@ -56,6 +56,7 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
     if "context" in columns:
         context = pl.col("context")
         odd |= (context.str.len_bytes() <= LONGEST_PLACEHOLDER * 4) & context.str.contains(MAY_BE_NO_INPUT)
+        odd |= context == prompt  # said once
     return odd
 
 
