@@ -19,11 +19,12 @@ setup: .venv/ready .venv-airflow/ready ## make both environments from the locked
 $(UV):
 	$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
 
+# Compiled once: where nothing may be written at run time, every process would else compile all it imports, for seconds.
 .venv/ready: $(UV) $(LOCKS)/dev.txt
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv && $(UV) pip install --quiet --python .venv -r $(LOCKS)/dev.txt && touch $@
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv && $(UV) pip install --quiet --compile-bytecode --python .venv -r $(LOCKS)/dev.txt && touch $@
 
 .venv-airflow/ready: $(UV) $(LOCKS)/airflow.txt
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv-airflow && $(UV) pip install --quiet --python .venv-airflow -r $(LOCKS)/airflow.txt && touch $@
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-airflow && $(UV) pip install --quiet --compile-bytecode --python .venv-airflow -r $(LOCKS)/airflow.txt && touch $@
 
 demo: setup ## five dialects of generated raw data to a registered model, through Airflow
 	.venv/bin/python -m infra.demo
