@@ -10,20 +10,20 @@ from stages.contract import Params, Stage, setting
 # PEFT's benchmark: Llama-3.2-3B on MetaMathQA, measured on GSM8K (method_comparison/MetaMathQA in its repository).
 LEARNING_RATES = {
     "full": 2e-5,  # Stanford Alpaca 7B
-    "lora": 2e-4,  # QLoRA's Guanaco 7B script; "LoRA Without Regret" finds about ten times the rate of full training
+    "lora": 2e-4,  # as qlora; "LoRA Without Regret" finds about ten times the rate of full training
     "rslora": 1e-4,  # PEFT's benchmark: the best LoRA of its table; the updates are scaled up by the root of the rank
-    "dora": 2e-4,  # Liu et al., "DoRA", 2024, table 8
-    "qlora": 2e-4,  # Dettmers et al., "QLoRA", 2023, table 9: 7B and 13B
-    "ia3": 3e-3,  # Liu et al., "Few-Shot PEFT is Better and Cheaper", 2022; PEFT's benchmark: 1e-3 beats 1e-4 by far
+    "dora": 2e-4,  # NVlabs/DoRA, commonsense_reasoning/README.md: LLaMA 7B and LLaMA 2 7B at rank 16; LLaMA 3 8B wants 1e-4
+    "qlora": 2e-4,  # artidoro/qlora, scripts/finetune_guanaco_7b.sh; of 65B 1e-4
+    "ia3": 3e-3,  # r-three/t-few, configs/ia3.json, of those who found it; PEFT's benchmark: 1e-3 beats 1e-4, .398 to .311
     "prefix": 5e-3,  # PEFT's benchmark: .416 with this rate, 50 tokens and keys and values of a text, .186 with 1e-3
     "prompt": 1e-2,  # PEFT's benchmark: 1e-3 beats 1e-4, .343 to .057; Lester et al., 2021, go up to 0.3
-    "p_tuning": 1e-3,  # PEFT's example of P-tuning
-    "bottleneck": 3e-4,  # Houlsby et al., 2019, section 3.1: the middle one of 3e-5, 3e-4, 3e-3
+    "p_tuning": 1e-3,  # PEFT, docs/source/task_guides/ptuning-seq-classification.mdx
+    "bottleneck": 3e-4,  # google-research/adapter-bert, README.md, of those who found it
 }
 VIRTUAL_TOKENS = {
     "prefix": 50,  # PEFT's benchmark, as above
     "prompt": 100,  # Lester et al., "The Power of Scale", 2021, section 3.2: little is gained beyond 20 to 100
-    "p_tuning": 20,  # PEFT's example of P-tuning
+    "p_tuning": 20,  # PEFT's guide, as above
 }
 LOW_RANK = ("lora", "rslora", "dora", "qlora")
 Method = Literal["full", "lora", "rslora", "dora", "qlora", "ia3", "prefix", "prompt", "p_tuning", "bottleneck"]
@@ -103,7 +103,7 @@ class TrainParams(Params):
         None, "Virtual tokens before each document, for prefix, prompt and p_tuning; if not given: "
         f"{', '.join(f'{m} {n}' for m, n in VIRTUAL_TOKENS.items())}", unit="tokens", ge=1,
     )  # fmt: skip
-    # Houlsby et al., 2019, section 3.3: with 64 everywhere, 79.6 on GLUE; full training reaches 80.4.
+    # Houlsby et al., 2019, section 3.2: with 64 everywhere, 79.6 on GLUE; full training reaches 80.4.
     bottleneck_size: int = setting(64, "Width of a bottleneck adapter", ge=1)
     # Pfeiffer et al., "AdapterFusion", 2021: one per layer is as good as two, for half the weights.
     bottleneck_places: Literal["layer", "blocks"] = setting(
