@@ -20,6 +20,7 @@ from stages.storage import LocalStore, digest_of, read_json, write_json
 
 FOLDER = Path(__file__).resolve().parent.parent / "dags" / "sweeps"
 PLAN = "sweep.json"
+SEED = "train.seed"
 PIPELINE: Pipeline = PIPELINES["trial"]
 
 
@@ -29,15 +30,28 @@ class Experiment(Declaration):
     question: str
     set: dict[str, Any] = Field(default={})  # STAGE.PARAM -> value, of all its trials
     vary: dict[str, list[Any]] = Field(default={})  # STAGE.PARAM -> values; several make a grid
+    seeds: int = Field(
+        default=1, ge=1, le=10
+    )  # runs of each setting, with train.seed 0, 1, …: how they differ is noise
 
     @property
     def is_range_test(self) -> bool:
         """Whether the rate rises within each trial, so that its log is the result."""
         return self.set.get("train.schedule") == "range_test"
 
-    def points(self) -> list[dict[str, Any]]:
-        """The varied settings of each trial."""
-        return [dict(zip(self.vary, values, strict=True)) for values in product(*self.vary.values())]
+    def points(self) -> list[tuple[dict[str, Any], int | None]]:
+        """The varied settings of each trial, and its seed where it has one of its own."""
+        settings = [dict(zip(self.vary, values, strict=True)) for values in product(*self.vary.values())]
+        seeds: list[int | None] = [None] if self.seeds == 1 else list(range(self.seeds))
+        return [(varied, seed) for varied in settings for seed in seeds]
+
+    @model_validator(mode="after")
+    def _seeds_are_told_once(self) -> "Experiment":
+        if self.seeds > 1 and SEED in {**self.set, **self.vary}:
+            raise ValueError(f"seeds gives each setting runs of {SEED} 0, 1, …, so set and vary cannot name it too")
+        if self.seeds > 1 and self.is_range_test:
+            raise ValueError("a range test reads one training log; leave seeds out")
+        return self
 
 
 class Sweep(Declaration):
@@ -70,6 +84,7 @@ class Point(NamedTuple):
 
     trial: str
     varied: Mapping[str, Any]
+    seed: int | None = None  # None = the only run of its setting
 
 
 class Planned(NamedTuple):
@@ -117,7 +132,18 @@ def start_sweep(name_or_path: str, store: LocalStore, *, only: Sequence[str] = (
     for title, experiment in sweep.experiments.items():
         if not only or title in only:
             experiments[title] = [
-                _start_trial(sweep, experiment, varied, store, trials) for varied in experiment.points()
+                Point(
+                    _start_trial(
+                        sweep,
+                        {**experiment.set, **varied, **({} if seed is None else {SEED: seed})},
+                        experiment,
+                        store,
+                        trials,
+                    ),
+                    varied,
+                    seed,
+                )
+                for varied, seed in experiment.points()
             ]
     folder = store.root / "sweeps" / (name or stem)
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,10 +156,11 @@ def start_sweep(name_or_path: str, store: LocalStore, *, only: Sequence[str] = (
 
 
 def _start_trial(
-    sweep: Sweep, experiment: Experiment, varied: Mapping[str, Any], store: LocalStore, trials: dict[str, Trial]
-) -> Point:
+    sweep: Sweep, settings: Mapping[str, Any], experiment: Experiment, store: LocalStore, trials: dict[str, Trial]
+) -> str:
+    """The trial's name; several experiments may ask for the same."""
     overrides = {stage: dict(values) for stage, values in sweep.stages.items()}
-    for setting, value in {**experiment.set, **varied}.items():
+    for setting, value in settings.items():
         stage, _, param = setting.partition(".")
         overrides.setdefault(stage, {})[param] = value
     params = resolve_params(PIPELINE.stages, load_profile(sweep.profile), overrides, list(STAGES))
@@ -141,7 +168,7 @@ def _start_trial(
     if name not in trials:
         start_run(PIPELINE, store, profile=sweep.profile, overrides=overrides, sources=sweep.sources, name=name)
         trials[name] = Trial(name, "train" if experiment.is_range_test else "evaluate")
-    return Point(name, varied)
+    return name
 
 
 def _digest(params: Mapping[str, Params], sweep: Sweep) -> str:

@@ -9,39 +9,48 @@ from stages.pages import svg
 from stages.pages.formats import short
 from stages.pages.frame import environment
 from stages.sweep import Sweep
-from stages.sweep_results import Found, RangeTest, Result
+from stages.sweep_noise import Setting
+from stages.sweep_results import RangeTest, Result
 
 SHOWN_METRICS = ("held_out_loss", "plain_text_loss", "exact_match_rate", "stop_rate", "train_loss", "cpu_seconds")
 
 
 def sweep_page(name: str, sweep: Sweep, results: Sequence[Result]) -> str:
     """Needs no network and holds no scripts; equal results give equal bytes."""
-    sections = [(result, _chart(result, sweep.measure), _columns(result.found)) for result in results]
+    sections = [(result, _chart(result, sweep.measure), _columns(result.settings)) for result in results]
     template = environment().get_template("sweep_page.html.jinja")
     return template.render(
         name=name, sweep=sweep, sections=sections, trials=len({f.trial for r in results for f in r.found})
     )
 
 
-def _columns(found: Sequence[Found]) -> list[str]:
-    return [metric for metric in SHOWN_METRICS if any(metric in one.metrics for one in found)]
+def _columns(settings: Sequence[Setting]) -> list[str]:
+    return [metric for metric in SHOWN_METRICS if any(one.spread(metric) for one in settings)]
 
 
 def _chart(result: Result, measure: str) -> Markup:
+    """With several seeds a thin line for each, as runs of one seed belong together; else the interval of each run."""
     if result.range_test:
         return _range_chart(result.range_test)
-    known = [one for one in result.found if one.value is not None]
+    known = [one for one in result.settings if one.value is not None]
     places = [(number + 0.5) / len(known) for number in range(len(known))]
     ticks = [
         svg.Tick(place, ", ".join(_told(value) for value in one.varied.values()))
         for place, one in zip(places, known, strict=True)
     ]
-    sides = [("base", [one.low for one in known]), ("validation", [one.high for one in known]), ("tuned", [one.value for one in known])]  # fmt: skip
+    runs = [one.runs[0] for one in known]
+    sides = [("base", [one.low for one in runs]), ("validation", [one.high for one in runs])]
+    around = "its interval"
+    if result.experiment.seeds > 1:
+        sides = [("base", [one.by_seed.get(seed) for one in known]) for seed in range(result.experiment.seeds)]
+        around = "the run of each seed"
+    sides.append(("tuned", [one.value for one in known]))
     lines = [
-        svg.Line(style, [(x, y) for x, y in zip(places, values, strict=True) if y is not None], dots=style == "tuned")
+        svg.Line(style, [(x, y) for x, y in zip(places, values, strict=True) if y is not None],
+                 dots=style == "tuned" or result.experiment.seeds > 1)
         for style, values in sides
-    ]
-    return svg.line_chart(lines, f"{result.title}: {measure} of each trial, with its interval", across=ticks)
+    ]  # fmt: skip
+    return svg.line_chart(lines, f"{result.title}: {measure} of each setting, with {around}", across=ticks)
 
 
 def _told(value: object) -> str:

@@ -1,8 +1,8 @@
-"""What the trials of a sweep measured, and a short reading of it that claims no more than their intervals allow."""
+"""What the trials of a sweep measured, experiment by experiment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -10,27 +10,10 @@ from stages.pipeline import STAGES
 from stages.runs import Run, finished, load_run, stage_outputs
 from stages.storage import RECEIPT, read_json
 from stages.sweep import Experiment, Planned, Point
+from stages.sweep_noise import Found, Setting, reading_of, settings_of
 from stages.tables import read_table
 
 SMOOTHING = 0.9  # of the loss, from step to step: packs differ more than neighbouring rates do
-
-
-class Found(NamedTuple):
-    """One point of an experiment with what its trial measured."""
-
-    trial: str
-    varied: Mapping[str, Any]
-    value: float | None  # None in a range test
-    low: float | None
-    high: float | None
-    metrics: Mapping[str, float]  # every metric of the tuned model over all slices, and the last training loss
-    log: tuple[tuple[float, float], ...]  # (learning rate, loss) of each row of the training log
-
-    @property
-    def name(self) -> str:
-        return (
-            ", ".join(f"{setting.rpartition('.')[2]} {value}" for setting, value in self.varied.items()) or self.trial
-        )
 
 
 class RangeTest(NamedTuple):
@@ -56,6 +39,10 @@ class Result(NamedTuple):
     range_test: RangeTest | None
     reading: str
 
+    @property
+    def settings(self) -> list[Setting]:
+        return settings_of(self.found)
+
 
 def results_of(planned: Planned) -> list[Result]:
     """Every experiment of the sweep, with the trials that have finished."""
@@ -67,7 +54,7 @@ def _result(planned: Planned, title: str, points: Sequence[Point]) -> Result:
     every = [_found(planned, point, measured=not experiment.is_range_test) for point in points]
     found = tuple(one for one in every if one is not None)
     range_test = read_range_test(found[0].log) if found and experiment.is_range_test else None
-    reading = _reading_of_range(range_test) if range_test else reading_of(found, planned.sweep.measure)
+    reading = _reading_of_range(range_test) if range_test else reading_of(settings_of(found), planned.sweep.measure)
     return Result(title, experiment, found, range_test, reading)
 
 
@@ -79,12 +66,14 @@ def _found(planned: Planned, point: Point, *, measured: bool) -> Found | None:
     log = read_table(made["training_log"][0]).sort("step").select("learning_rate", "loss").collect()
     metrics = {"train_loss": float(log["loss"][-1]), **_facts(run)}
     if not measured:
-        return Found(point.trial, point.varied, None, None, None, metrics, tuple(log.rows()))
+        return Found(point.trial, point.varied, None, None, None, metrics, tuple(log.rows()), point.seed)
     rows = read_table(made["evaluation"][0]).filter(model="tuned", slice="all").collect()
     metrics |= dict(rows.select("metric", "value").rows())
     mine = rows.filter(pl.col("metric") == planned.sweep.measure).to_dicts()
     value = mine[0] if mine else {"value": None, "low": None, "high": None}
-    return Found(point.trial, point.varied, value["value"], value["low"], value["high"], metrics, tuple(log.rows()))
+    return Found(
+        point.trial, point.varied, value["value"], value["low"], value["high"], metrics, tuple(log.rows()), point.seed
+    )
 
 
 def _facts(run: Run) -> dict[str, float]:
@@ -115,25 +104,3 @@ def _reading_of_range(test: RangeTest) -> str:
     if test.highest is not None:
         end = f"it has doubled from its lowest at {test.highest:.2g}"
     return f"the loss is lowest at a rate of {test.lowest:.2g}, and {end}; try a tenth, {test.suggestion:.2g}"
-
-
-def reading_of(found: Sequence[Found], measure: str) -> str:
-    known = [one for one in found if one.value is not None]
-    if not known:
-        return "no trial has a result"
-    is_better = max if measure.endswith(("stop_rate", "match_rate")) else min
-    best = is_better(known, key=lambda one: one.value or 0.0)
-    others = [one for one in known if one is not best]
-    alike = [one.name for one in others if _overlap(one, best)]
-    worse = [f"{one.name} ({one.value:.4g})" for one in others if not _overlap(one, best)]
-    said = [f"best {measure.replace('_', ' ')} {best.value:.4g} with {best.name}"]
-    said += [f"not told apart from it, as their intervals overlap: {'; '.join(alike)}"] * bool(alike)
-    said += [f"worse beyond the intervals: {'; '.join(worse)}"] * bool(worse)
-    return ". ".join(said)
-
-
-def _overlap(one: Found, other: Found) -> bool:
-    """Also where an interval is missing: then nothing can be told apart."""
-    if None in (one.low, one.high, other.low, other.high):
-        return True
-    return bool(one.low <= other.high and other.low <= one.high)  # type: ignore[operator]

@@ -13,8 +13,9 @@ from stages.runs import find_run, publish
 from stages.storage import LocalStore
 from stages.sweep import Experiment, Planned, Sweep, load_sweep, start_sweep
 from stages.sweep_log import log_sweep
+from stages.sweep_noise import Found, difference, reading_of, settings_of
 from stages.sweep_page import sweep_page
-from stages.sweep_results import Found, Result, read_range_test, reading_of
+from stages.sweep_results import Result, read_range_test
 from stages.tracking import open_client
 
 pytest_plugins = ["mlflow_database"]
@@ -38,8 +39,18 @@ def described(folder: Path, profile: Path, experiments: Mapping[str, Any], **mor
     return str(path)
 
 
-def found(value: float, around: float = 0.0, **varied: Any) -> Found:
-    return Found(f"trial-{value}", varied, value, value - around, value + around, {"held_out_loss": value}, ((0.1, 3.0), (0.1, 2.0)))  # fmt: skip
+def found(value: float, around: float = 0.0, of_seed: int | None = None, **varied: Any) -> Found:
+    log = ((0.1, 3.0), (0.1, 2.0))
+    return Found(f"trial-{value}", varied, value, value - around, value + around, {"held_out_loss": value}, log, of_seed)  # fmt: skip
+
+
+def runs(share: float, *losses: float) -> list[Found]:
+    """A run of each seed."""
+    return [found(loss, of_seed=seed, share=share) for seed, loss in enumerate(losses)]
+
+
+def read(*points: Found, measure: str = "held_out_loss") -> str:
+    return reading_of(settings_of(points), measure)
 
 
 def test_every_combination_of_a_grid_is_a_trial(tmp_path: Path, profile: Path) -> None:
@@ -103,23 +114,75 @@ def test_the_sweeps_that_come_with_the_project_name_settings_that_exist() -> Non
     for name in sweep_names():
         sweep = load_sweep(name)[1]
         for experiment in sweep.experiments.values():
-            for point in experiment.points():
+            for varied, _ in experiment.points():
                 overrides = {stage: dict(values) for stage, values in sweep.stages.items()}
-                for setting, value in {**experiment.set, **point}.items():
+                for setting, value in {**experiment.set, **varied}.items():
                     overrides.setdefault(setting.split(".")[0], {})[setting.split(".")[1]] = value
                 resolve_params(PIPELINE.stages, load_profile(sweep.profile), overrides, list(STAGES))
 
 
 def test_trials_whose_intervals_overlap_are_not_told_apart() -> None:
-    said = reading_of([found(1.0, 0.1, seed=1), found(1.15, 0.1, seed=2), found(2.0, 0.1, seed=3)], "held_out_loss")
-    assert said == (
-        "best held out loss 1 with seed 1. not told apart from it, as their intervals overlap: seed 2. "
-        "worse beyond the intervals: seed 3 (2)"
+    assert read(found(1.0, 0.1, rate=1), found(1.15, 0.1, rate=2), found(2.0, 0.1, rate=3)) == (
+        "best held out loss 1 with rate 1. not told apart from it: rate 2 (1.15, intervals overlap). "
+        "worse by more than noise: rate 3 (2)"
     )
 
 
 def test_of_a_share_of_right_answers_more_is_better() -> None:
-    assert "with seed 2" in reading_of([found(0.2, seed=1), found(0.9, seed=2)], "exact_match_rate")
+    assert "with rate 2" in read(found(0.2, rate=1), found(0.9, rate=2), measure="exact_match_rate")
+
+
+def test_each_setting_runs_once_with_each_seed_and_shares_the_first_with_experiments_of_one(
+    tmp_path: Path, profile: Path
+) -> None:
+    experiments = {
+        "once": {"question": "?", "vary": {"train.inconsistent_share": [0.5]}},
+        "often": {"question": "?", "vary": {"train.inconsistent_share": [0.0, 0.5]}, "seeds": 3},
+    }
+    planned = start_sweep(described(tmp_path, profile, experiments), LocalStore(tmp_path / "store"))
+    assert [(p.varied["train.inconsistent_share"], p.seed) for p in planned.experiments["often"]] == [
+        (share, seed) for share in (0.0, 0.5) for seed in range(3)
+    ]
+    assert planned.experiments["once"][0].trial == planned.experiments["often"][3].trial
+    assert len(planned.trials) == 6
+    seeds = [find_run(planned.store, point.trial).params["train"].seed for point in planned.experiments["often"]]  # type: ignore[attr-defined]
+    assert seeds == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("given", [{"vary": {"train.seed": [1, 2]}}, {"set": {"train.schedule": "range_test"}}])
+def test_seeds_that_cannot_be_are_refused(tmp_path: Path, profile: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="seeds"):
+        load_sweep(described(tmp_path, profile, {"one": {"question": "?", "seeds": 2, **given}}))
+
+
+def test_a_difference_is_taken_between_runs_of_one_seed() -> None:
+    # Seeds differ by 1, settings by 0.1 to 0.2: side by side the runs overlap, pair by pair they do not.
+    clean, moved = settings_of([*runs(0.0, 1.0, 2.0, 3.0), *runs(0.5, 1.1, 2.2, 3.15)])
+    found_ = difference(moved, clean)
+    assert found_ is not None
+    assert found_.value == pytest.approx(0.15)
+    # Student's t of two degrees of freedom, by hand: 4.303 x 0.05 / root of 3.
+    assert (found_.low, found_.high) == (pytest.approx(0.15 - 0.1242, abs=1e-4), pytest.approx(0.15 + 0.1242, abs=1e-4))
+    assert not found_.is_noise
+
+
+def test_a_reading_says_that_there_is_no_effect_where_seeds_differ_as_much() -> None:
+    assert read(*runs(0.0, 1.0, 2.0, 3.0), *runs(0.5, 1.5, 1.9, 3.2)) == (
+        "best held out loss 2 with share 0.0, the mean of 3 seeds. not told apart from it: share 0.5 (+0.2, -0.545 to +0.945). "
+        "no effect of what was varied can be told from noise"
+    )
+
+
+def test_a_reading_names_what_is_worse_in_every_seed() -> None:
+    said = read(*runs(0.0, 1.0, 2.0, 3.0), *runs(0.5, 1.5, 2.51, 3.49))
+    assert "worse by more than noise: share 0.5 (+0.5, +0.475 to +0.525)" in said
+    assert "no effect" not in said
+
+
+def test_a_seed_that_failed_is_left_out_of_the_pairs() -> None:
+    [clean, moved] = settings_of([*runs(0.0, 1.0, 2.0, 3.0), *runs(0.5, 1.5, 2.51, 3.49)[:1]])
+    assert difference(moved, clean) is None
+    assert "share 0.5" in reading_of([clean, moved], "held_out_loss")
 
 
 def test_a_range_test_suggests_a_tenth_of_the_rate_of_the_lowest_loss() -> None:
@@ -153,6 +216,17 @@ def results() -> list[Result]:
 def planned_of(folder: Path) -> Planned:
     sweep = Sweep(description="d", profile="p", experiments={r.title: r.experiment for r in results()})
     return Planned(folder / "sweeps" / "mine", sweep, (), {r.title: [0] * len(r.found) for r in results()})  # type: ignore[dict-item]
+
+
+def test_the_page_draws_each_seed_and_shows_how_far_they_lie_apart(tmp_path: Path) -> None:
+    experiment = Experiment(question="?", vary={"train.inconsistent_share": [0.0, 0.5]}, seeds=3)
+    points = (*runs(0.0, 1.0, 2.0, 3.0), *runs(0.5, 1.5, 2.5, 3.5))
+    result = Result("consistency", experiment, points, None, "no effect")
+    page = sweep_page("mine", planned_of(tmp_path).sweep, [result])
+    assert page.count('class="line base"') == 3
+    assert page.count('class="line tuned"') == 1
+    assert '2 <span class="soft">1 to 3</span>' in page
+    assert "mean of 3 seeds" in page
 
 
 def test_the_page_has_a_chart_for_each_experiment_and_escapes_what_it_shows(tmp_path: Path) -> None:
