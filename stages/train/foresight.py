@@ -42,7 +42,7 @@ def foresee(shape: Shape, train: Examples) -> Foresight:
     order = StepOrder(train.lengths, train.repeats, shape.params)
     packs = [pack for step in range(order.steps_per_epoch) for pack in order.packs_of(step)]
     fullest = max(packs, key=lambda pack: int(train.lengths[pack].sum()))
-    if weight_bytes(shape.base) * int(np.sum(train.lengths[fullest])) < WORTH_FORESEEING:
+    if not is_worth_foreseeing(shape.base, int(np.sum(train.lengths[fullest]))):
         return Foresight(None)
     batches = lay_out(train, [fullest], packing=shape.params.packing, pack_tokens=shape.params.pack_tokens)
     largest = max(batches, key=lambda batch: batch.input_ids.numel())
@@ -51,6 +51,11 @@ def foresee(shape: Shape, train: Examples) -> Foresight:
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         return Foresight(None)  # what torch raises for shapes that it cannot know depends on the operation
     return Foresight(peak_of(found, shape.arithmetic, resident_bytes()))
+
+
+def is_worth_foreseeing(base: Path, tokens: int) -> bool:
+    """Whether a run whose largest forward pass has so many tokens looks at its footprint, which takes memory itself."""
+    return weight_bytes(base) * tokens >= WORTH_FORESEEING
 
 
 def peak_of(footprint: Footprint, arithmetic: Arithmetic, process: int, kept_share: float = KEPT_SHARE) -> int:

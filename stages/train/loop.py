@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from stages.contract import Progress
 from stages.errors import ConfigError, DataError
+from stages.memory import return_freed_memory
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch, lay_out
 from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
@@ -75,6 +76,8 @@ class Run:
     def finish(self) -> Position:
         """Takes every step that is left; the model then holds the last weights, or the best when stopping early is on."""
         self._check_model()
+        # What the checks freed lies between what is in use, and would be added to the peak of the first steps.
+        return_freed_memory()
         self._resume()
         self.teller.begin(self.position)
         while self.position.step < self.steps and not self._is_over():

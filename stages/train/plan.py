@@ -13,7 +13,7 @@ from stages.models import load_config
 from stages.tokenizer_files import open_tokenizer
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.footprint import Footprint, Shape, find_footprint
-from stages.train.foresight import KEPT_SHARE
+from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing
 from stages.train.job import read_splits
 from stages.train.rehearsal import TIMED_STEPS, Pace, rehearse
 from stages.train.stage import TrainParams
@@ -71,6 +71,8 @@ def make_plan(inputs: Mapping[str, Path], params: TrainParams, *, with_time: boo
         footprint = find_footprint(
             shape, [work.largest], packs_per_step=min(params.packs_per_step, work.packs_per_epoch)
         )
+        if is_worth_foreseeing(base, work.largest.tokens):
+            process_bytes = resident_bytes()  # the run looks at its footprint too, and keeps what that has loaded
         first = find_footprint(shape, work.first[:1], packs_per_step=1)
         pace = rehearse(shape, work.first, first) if with_time else None
     except ConfigError:
