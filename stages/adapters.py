@@ -13,7 +13,15 @@ from transformers import PreTrainedModel
 
 from stages.bottleneck import NAME, add_bottlenecks, remove_bottlenecks
 from stages.errors import ConfigError, DataError
-from stages.models import PICKLES, add_token_rows, load_config, load_model, quiet_peft, weights_folder
+from stages.models import (
+    PICKLES,
+    add_token_rows,
+    embedding_rows,
+    load_config,
+    load_model,
+    quiet_peft,
+    weights_folder,
+)
 from stages.nf4 import quantise_layers
 from stages.prompted import PromptedDecoder
 from stages.served_model import BOTTLENECK
@@ -49,14 +57,11 @@ def load_adapted(
 ) -> PreTrainedModel:
     """Base and adapter as one model in evaluation mode, not merged: hidden states, logits and `generate` are the adapter's.
 
-    `tokens` are the rows of embeddings that the adapter was trained with. `quantised` decides whether the base is put in
+    `tokens` are the rows of embeddings that are wanted; no fewer than the adapter was trained with are there. `quantised` decides whether the base is put in
     four bits; None = as the adapter was trained.
     """
     model = load_model(base, dtype)
-    add_token_rows(model, tokens)
-    stated = quantised_layers(adapter)
-    if stated and quantised is not False:
-        quantise_layers(model, stated)
+    _Fitted(model, adapter, tokens=tokens, quantised=quantised)
     attach(model, adapter)
     return model.eval()
 
@@ -83,12 +88,46 @@ class Attached(Protocol):
     def remove(self) -> None: ...
 
 
+class _Fitted:
+    """The base as it was when the adapter was trained on it: with rows for its tokens, and in four bits where it was."""
+
+    def __init__(self, model: PreTrainedModel, folder: Path, *, tokens: int = 0, quantised: bool | None = None) -> None:
+        self.model, self.rows = model, embedding_rows(model)
+        add_token_rows(model, max(tokens, _rows_in(folder, model)))
+        layers = [] if quantised is False else quantised_layers(folder)
+        self.whole = {name: model.get_submodule(name) for name in layers}
+        quantise_layers(model, layers)
+
+    def remove(self) -> None:
+        for name, layer in self.whole.items():
+            self.model.set_submodule(name, layer)
+        if embedding_rows(self.model) != self.rows:
+            self.model.resize_token_embeddings(self.rows, mean_resizing=False)
+
+
+def _rows_in(folder: Path, model: PreTrainedModel) -> int:
+    """Rows of the embeddings that the adapter brings; 0 where it leaves the base's."""
+    read_adapter_config(folder)
+    own = next(name for name, module in model.named_modules() if module is model.get_input_embeddings())
+    places = TensorFile(folder / ADAPTER_WEIGHTS).places
+    return max((place.shape[0] for name, place in places.items() if name.endswith(f"{own}.weight")), default=0)
+
+
 class _Peft:
     """An adapter that PEFT puts inside the layers."""
 
     def __init__(self, model: PreTrainedModel, folder: Path) -> None:
-        with quiet_peft():
-            self.adapted = PeftModel.from_pretrained(model, str(folder))
+        whole = tuple(read_adapter_config(folder).get("modules_to_save") or ())
+        # PEFT leaves what it trained whole in the model when it takes an adapter away.
+        self.model, self.replaced = model, {n: m for n, m in model.named_modules() if whole and n.endswith(whole)}
+        try:
+            with quiet_peft():
+                self.adapted = PeftModel.from_pretrained(model, str(folder))
+        except RuntimeError as error:  # torch's, with a line for each weight
+            raise DataError(
+                f"{folder} does not fit the base: {str(error).splitlines()[-1].strip()} "
+                f"Give the base that the adapter was trained on"
+            ) from error
         self.prompt = None
         if self.adapted.active_peft_config.is_prompt_learning:
             self.prompt = PromptedDecoder(self.adapted)
@@ -99,6 +138,8 @@ class _Peft:
             self.prompt.remove()
         else:
             self.adapted.unload()
+        for name, module in self.replaced.items():
+            self.model.set_submodule(name, module)
 
 
 class _Bottlenecks:
@@ -130,22 +171,26 @@ class AdapterSwitch:
         switch = AdapterSwitch(load_model(base), {"french": folder, "code": other_folder})
         switch.use("french"); switch.use(None)
 
-    The base is in memory once. Without an adapter it is, to the bit, what it was.
+    The base is in memory once, and in four bits beside that while an adapter is used that was trained so. Without an
+    adapter it is, to the bit, what it was.
     """
 
     def __init__(self, model: PreTrainedModel, folders: Mapping[str, Path]) -> None:
         self.model, self.folders = model, dict(folders)
         self.current: str | None = None
-        self._attached: Attached | None = None
+        self._attached: list[Attached] = []
 
     def use(self, name: str | None) -> PreTrainedModel:
         """The model with that adapter, or with none; ConfigError for a name that was not given."""
         if name is not None and name not in self.folders:
             raise ConfigError(f"no adapter is named {name}; there are {', '.join(sorted(self.folders))}")
         if name != self.current:
-            if self._attached is not None:
-                self._attached.remove()
-            self._attached = None if name is None else attach(self.model, self.folders[name])
+            while self._attached:
+                self._attached.pop().remove()
+            self.current = None
+            if name is not None:
+                self._attached.append(_Fitted(self.model, self.folders[name]))
+                self._attached.append(attach(self.model, self.folders[name]))
             self.current = name
         return self.model.eval()
 

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, LlamaConfig, PreTrainedModel, Qwen2Config
 
 from stages.adapters import AdapterSwitch, load_adapted
-from stages.errors import ConfigError
+from stages.errors import ConfigError, DataError
 from stages.models import load_model, quiet_peft, repeatable
 from stages.train.methods import causal_model, load_trainable
 from stages.train.stage import TrainParams
@@ -115,3 +115,37 @@ def test_adapters_of_all_kinds_take_turns_on_one_base(base: Path, tmp_path: Path
             assert torch.equal(switch.use(name)(input_ids=ids).logits, expected), name
     with pytest.raises(ConfigError, match="no adapter is named french; there are bottleneck, ia3, lora"):
         switch.use("french")
+
+
+@pytest.mark.parametrize("is_tied", [False, True], ids=["untied", "tied"])
+def test_adapters_with_tokens_of_their_own_or_a_base_in_four_bits_take_turns_with_others(
+    tmp_path: Path, tokenizer: Path, is_tied: bool
+) -> None:
+    base = make_model(tmp_path / "base", tokenizer, tie_word_embeddings=is_tied)
+    bigger = make_tokenizer(tmp_path / "bigger", special_tokens=["<|endoftext|>", "<|x|>", "<|y|>"], vocab_size=403)
+    given: dict[str, dict[str, Any]] = {
+        "lora": {"method": "lora"},
+        "lora of 403 tokens": {"method": "lora", "tokenizer": bigger},
+        "bottleneck of 403 tokens": {"method": "bottleneck", "tokenizer": bigger, **SMALL["bottleneck"]},
+        "qlora": {"method": "qlora"},
+    }
+    folders = {name: train(tmp_path / name, base, ROWS, max_steps=2, **one).adapter for name, one in given.items()}
+    ids = torch.arange(10, 30)[None]
+    with repeatable(1), torch.no_grad():
+        alone = {name: load_adapted(base, folder)(input_ids=ids).logits for name, folder in folders.items()}
+        switch = AdapterSwitch(load_model(base), folders)
+        plain = switch.use(None)(input_ids=ids).logits
+        for name in ("lora of 403 tokens", "lora", "bottleneck of 403 tokens", "qlora", "lora", None, "qlora", None):
+            expected = plain if name is None else alone[name]
+            assert torch.equal(switch.use(name)(input_ids=ids).logits, expected), name
+    assert alone["lora of 403 tokens"].shape[-1] == alone["bottleneck of 403 tokens"].shape[-1] == 403
+    assert switch.model.config.vocab_size == plain.shape[-1] == 400
+
+
+def test_an_adapter_of_another_base_is_refused_and_the_base_is_what_it_was(tmp_path: Path, tokenizer: Path) -> None:
+    base = make_model(tmp_path / "base", tokenizer)
+    wider = make_model(tmp_path / "wider", tokenizer, hidden=64)
+    folder = train(tmp_path / "run", wider, ROWS, method="lora", max_steps=1).adapter
+    switch = AdapterSwitch(load_model(base), {"other": folder})
+    with pytest.raises(DataError, match=r"size mismatch for .*Give the base that the adapter was trained on"):
+        switch.use("other")
