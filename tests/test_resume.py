@@ -13,6 +13,7 @@ import torch
 
 from rows import sealed
 from stages.train.checkpoint import KEPT, Checkpoint, newest_checkpoint, save_checkpoint
+from tiny_methods import SMALL
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
 from tiny_training import TINY, digests, random_examples
@@ -66,6 +67,17 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tmp_path: Path,
     attempts = train(prepare(tmp_path / "saves"), in_saves(random, kills), settings)
     assert attempts[-1][0] > 1
     assert made(tmp_path / "steps") == made(tmp_path / "saves") == made(tmp_path / "undisturbed") != {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["qlora", "bottleneck", "prompt"])
+def test_every_kind_of_adapter_killed_at_a_step_and_in_a_save_gives_the_same_bytes(tmp_path: Path, method: str) -> None:
+    settings, random = {"method": method, "epochs": 2} | SMALL.get(method, {}), Random(method)
+    train(prepare(tmp_path / "undisturbed"), [], settings)
+    kills = [{"step": random.randrange(3, STEPS // 2)}, {"sync": random.randrange(1, SYNCS_PER_SAVE + 1)}]
+    attempts = train(prepare(tmp_path / "killed"), kills, settings)
+    assert attempts[-1][0] > 1
+    assert made(tmp_path / "killed") == made(tmp_path / "undisturbed") != {}
 
 
 @pytest.mark.slow

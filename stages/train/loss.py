@@ -38,9 +38,10 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     """
     hidden = hidden_states(model, batch).index_select(0, batch.predictors)
     head = model.get_output_embeddings()
-    rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
-    weights = [None] * -(-max(len(hidden), 1) // rows) if batch.weights is None else torch.split(batch.weights, rows)
-    chunks = list(zip(torch.split(hidden, rows), torch.split(batch.labels, rows), weights, strict=True))
+    count = -(-max(len(hidden), 1) // max(1, LOGITS_AT_ONCE // head.weight.shape[0]))
+    weights = [None] * count if batch.weights is None else torch.tensor_split(batch.weights, count)
+    # Of equal size: a short last one is small enough for the heap, which glibc keeps, and adds to the peak.
+    chunks = list(zip(torch.tensor_split(hidden, count), torch.tensor_split(batch.labels, count), weights, strict=True))
     if len(chunks) == 1 or not torch.is_grad_enabled():
         losses = [_chunk_loss(head, *chunk) for chunk in chunks]
     else:
