@@ -91,6 +91,19 @@ def test_chunks_of_any_size_give_the_same(
     assert difference(by_step(model, laid_out(examples, [range(6)]), examples), by_hand(model, examples)) < TOLERANCE
 
 
+def test_the_logits_of_a_pack_are_made_in_chunks_of_equal_size(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "LOGITS_AT_ONCE", 4 * TOKENS)
+    [batch] = laid_out(arrays([example("ten", range(3, 14), [0] + [1] * 10)]), [[0]])
+    rows: list[int] = []
+    hook = model.get_output_embeddings().register_forward_hook(lambda *given: rows.append(len(given[2])))
+    with torch.no_grad():
+        loss_module.loss_sum(model, batch)
+    hook.remove()
+    assert rows == [4, 3, 3], "and not 4, 4, 2"
+
+
 @pytest.mark.parametrize("packs", [[range(8)], [range(4), range(4, 8)], [[i] for i in range(8)]])
 def test_it_does_not_matter_how_examples_fall_into_batches(model: Trainable, packs: list[Any]) -> None:
     examples = uneven()
