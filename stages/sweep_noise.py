@@ -96,11 +96,8 @@ def reading_of(settings: Sequence[Setting], measure: str) -> str:
         return "no trial has a result"
     is_better = max if measure.endswith(("stop_rate", "match_rate")) else min
     best = is_better(known, key=lambda one: one.value or 0.0)
-    alike, worse = [], []
-    for one in known:
-        if one is not best:
-            is_noise, said = _against(one, best)
-            (alike if is_noise else worse).append(said)
+    compared = [_against(one, best) for one in known if one is not best]
+    alike, worse = ([words for is_noise, words in compared if is_noise is wanted] for wanted in (True, False))
     said = [f"best {measure.replace('_', ' ')} {best.value:.4g} with {best.name}{_of_seeds(best)}"]
     said += [f"not told apart from it: {'; '.join(alike)}"] * bool(alike)
     said += [f"worse by more than noise: {'; '.join(worse)}"] * bool(worse)
