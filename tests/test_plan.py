@@ -115,8 +115,8 @@ def test_memory_and_time_of_a_run_in_a_process_of_its_own_are_as_planned(tmp_pat
     done = command("run", "train", *asked, "--output", tmp_path / "out", "--progress", "off")
     assert done.returncode == 0, done.stderr
     cost = json.loads((tmp_path / "out" / "receipt.json").read_text())["cost"]
-    # 5 % apart where nothing else runs; beside another test what the allocator keeps of freed blocks has made it 16 %.
-    assert told["peak_bytes"] == pytest.approx(cost["peak_memory_bytes"], rel=0.25)
+    # 8 % low: glibc keeps freed blocks of up to 32 MiB, and a run of many steps has more of them than three rehearsed ones.
+    assert told["peak_bytes"] == pytest.approx(cost["peak_memory_bytes"], rel=0.15)
     assert told["cpu_seconds"] == pytest.approx(cost["cpu_seconds"], rel=0.35), "CPU time, on a machine that others use"
 
 

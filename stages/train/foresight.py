@@ -14,7 +14,7 @@ from stages.train.footprint import Footprint, Shape, find_footprint
 from stages.train.packing import StepOrder
 
 # Memory beyond the tensors, as a share of those that come and go: freed blocks that the allocator keeps, matrices packed
-# anew inside products. Where nothing was rehearsed; on the bench models it was 0.3 with full and 0.6 with lora.
+# anew inside products. Where nothing was rehearsed; on the bench models it was 0.2 with full and 0.5 with lora.
 KEPT_SHARE = 0.45
 # Weights in bytes times tokens of a pack: below it, the libraries take more than the training, and looking costs more too.
 WORTH_FORESEEING = 10**10
