@@ -57,8 +57,8 @@ def load_adapted(
 ) -> PreTrainedModel:
     """Base and adapter as one model in evaluation mode, not merged: hidden states, logits and `generate` are the adapter's.
 
-    `tokens` are the rows of embeddings that are wanted; no fewer than the adapter was trained with are there. `quantised` decides whether the base is put in
-    four bits; None = as the adapter was trained.
+    `tokens` are the rows of embeddings that are wanted; no fewer than the adapter was trained with are there.
+    `quantised` decides whether the base is put in four bits; None = as the adapter was trained.
     """
     model = load_model(base, dtype)
     _Fitted(model, adapter, tokens=tokens, quantised=quantised)
@@ -117,13 +117,12 @@ class _Peft:
     """An adapter that PEFT puts inside the layers."""
 
     def __init__(self, model: PreTrainedModel, folder: Path) -> None:
-        whole = tuple(read_adapter_config(folder).get("modules_to_save") or ())
-        # PEFT leaves what it trained whole in the model when it takes an adapter away.
-        self.model, self.replaced = model, {n: m for n, m in model.named_modules() if whole and n.endswith(whole)}
+        self.model, self.before = model, dict(model.named_modules())
         try:
             with quiet_peft():
                 self.adapted = PeftModel.from_pretrained(model, str(folder))
         except RuntimeError as error:  # torch's, with a line for each weight
+            self._put_back()
             raise DataError(
                 f"{folder} does not fit the base: {str(error).splitlines()[-1].strip()} "
                 f"Give the base that the adapter was trained on"
@@ -138,8 +137,13 @@ class _Peft:
             self.prompt.remove()
         else:
             self.adapted.unload()
-        for name, module in self.replaced.items():
-            self.model.set_submodule(name, module)
+        self._put_back()
+
+    def _put_back(self) -> None:
+        """The modules that PEFT leaves in the model: copies that were trained whole, and all of an adapter that failed."""
+        for name, module in self.before.items():
+            if name and self.model.get_submodule(name) is not module:
+                self.model.set_submodule(name, module)
 
 
 class _Bottlenecks:
@@ -189,10 +193,17 @@ class AdapterSwitch:
                 self._attached.pop().remove()
             self.current = None
             if name is not None:
-                self._attached.append(_Fitted(self.model, self.folders[name]))
-                self._attached.append(attach(self.model, self.folders[name]))
+                self._put_on(self.folders[name])
             self.current = name
         return self.model.eval()
+
+    def _put_on(self, folder: Path) -> None:
+        fitted = _Fitted(self.model, folder)
+        try:
+            self._attached = [fitted, attach(self.model, folder)]
+        except (ConfigError, DataError):
+            fitted.remove()
+            raise
 
 
 @torch.no_grad()

@@ -30,9 +30,8 @@ class Experiment(Declaration):
     question: str
     set: dict[str, Any] = Field(default={})  # STAGE.PARAM -> value, of all its trials
     vary: dict[str, list[Any]] = Field(default={})  # STAGE.PARAM -> values; several make a grid
-    seeds: int = Field(
-        default=1, ge=1, le=10
-    )  # runs of each setting, with train.seed 0, 1, …: how they differ is noise
+    # Runs of each setting, with train.seed 0, 1, …: how much they differ is noise.
+    seeds: int = Field(default=1, ge=1, le=10)
 
     @property
     def is_range_test(self) -> bool:

@@ -146,6 +146,10 @@ def test_an_adapter_of_another_base_is_refused_and_the_base_is_what_it_was(tmp_p
     base = make_model(tmp_path / "base", tokenizer)
     wider = make_model(tmp_path / "wider", tokenizer, hidden=64)
     folder = train(tmp_path / "run", wider, ROWS, method="lora", max_steps=1).adapter
-    switch = AdapterSwitch(load_model(base), {"other": folder})
-    with pytest.raises(DataError, match=r"size mismatch for .*Give the base that the adapter was trained on"):
-        switch.use("other")
+    switch, ids = AdapterSwitch(load_model(base), {"other": folder}), torch.arange(10, 30)[None]
+    with torch.no_grad(), repeatable(1):
+        plain = switch.use(None)(input_ids=ids).logits
+        with pytest.raises(DataError, match=r"size mismatch for .*Give the base that the adapter was trained on"):
+            switch.use("other")
+        assert torch.equal(switch.use(None)(input_ids=ids).logits, plain)
+    assert not any("lora" in name for name, _ in switch.model.named_modules())
