@@ -236,6 +236,7 @@ def test_tags_of_the_template_are_a_witness_beside_the_proof(
     assert {name: (seen["answers"], seen["tagged"]) for name, seen in found["differences"].items()} == differences
     page = (output / "mask_certificate.html").read_text()
     assert "What the template tags itself" in page
+    assert '<a href="#tags">' in page
     assert all(f"The tagged text {name}" in page for name in differences)
 
 
