@@ -260,4 +260,4 @@ def test_the_page_is_readable_on_a_phone(base: Path, tmp_path: Path) -> None:
     params = TokenizeParams(tokenizer=str(base), template="chatml")
     output, _, _ = certify(transform(mixture(*ROWS), params=params), params, tmp_path)
     measured = measure(output / "mask_certificate.html", 390, tmp_path)
-    assert (measured["width"], measured["sticking_out"]) == (390, [])
+    assert (measured["width"], measured["sticking_out"], measured["hidden_tables"]) == (390, [], 0)
