@@ -18,6 +18,9 @@ TEXT_AND_TURN = (
     "{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|turn|><|bot|>' + m.content + '<|end_text|><|end_turn|>' }}"
     "{% else %}" + TURN + "{% endif %}{% endfor %}"
 )
+TEXTS_AND_TURNS = (
+    "{% for m in messages %}" + TURN.replace("'<|end_turn|>'", "'<|end_text|><|end_turn|>'") + "{% endfor %}"
+)
 # Phi's way: what ends the whole text ends no turn.
 END_OF_ALL = "{% for m in messages %}" + TURN + "{% endfor %}{% if not add_generation_prompt %}<|end_all|>{% endif %}"
 OPENS_ONLY = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ '<|assistant|>' }}"
@@ -56,6 +59,7 @@ def jinja(tmp_path: Path) -> Jinja:
     [
         (TEXT_AND_TURN + ASK, "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
         (TEXT_AND_TURN + "{{ '<|turn|><|bot|>' }}", "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
+        (TEXTS_AND_TURNS + ASK, "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
         (END_OF_ALL + ASK, "<|end_turn|>", "No.<|end_turn|>"),
         (OPENS_BEHIND_QUESTIONS, "<|end|>", "No.<|end|>"),
     ],

@@ -104,14 +104,16 @@ CLOSES = OPENS.replace("<think>\\n' }}", "<think>\\n' + ('' if enable_thinking e
 
 def test_behind_a_thought_that_the_prompt_closes_stands_the_answer(jinja: Jinja, tokenizer: Path) -> None:
     path = jinja(CLOSES)
-    rows = [talk("plain", "One?", "Uno.", "Two?", "Due."), talk("thought", "One?", THOUGHT)]
+    raw = THOUGHT.removeprefix("<think>\n")
+    rows = [talk("plain", "One?", "Uno.", "Two?", "Due."), talk("thought", "One?", THOUGHT), talk("raw", "One?", raw)]
     made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
     assert learned(made, chat) == [
         ("plain", 0, ["Uno.<|im_end|>"]),
         ("plain", 1, ["Due.<|im_end|>"]),
         ("thought", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
+        ("raw", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
     ]
-    assert made.examples["prompt_settings"].to_list() == [None, None, '{"enable_thinking": true}']
+    assert made.examples["prompt_settings"].to_list() == [None, None, *['{"enable_thinking": true}'] * 2]
     assert_served(made, rows, chat)
 
 

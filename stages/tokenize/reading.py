@@ -132,7 +132,8 @@ def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> 
     Both texts must go on in the same words behind the same last text of the turns before, so that the only difference
     lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
     """
-    before = without_closed_thought(reading.prompt, conversation.tags)
+    content = conversation.messages[reading.position]["content"]
+    before = without_closed_thought(reading.prompt, conversation.tags, content)
     if before is not None and reading.rendered.startswith(before):
         first, _ = _answer_span(reading)
         if len(before) <= first and not reading.rendered[len(before) : first].strip():
