@@ -75,6 +75,12 @@ def test_the_token_that_ends_each_turn_ends_the_answer(
         assert_served(made, [TALK], chat)
 
 
+def test_eos_ends_the_answer_also_where_another_token_follows(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(TEXT_AND_TURN.replace("<|end_text|>", "<|endoftext|>") + ASK)
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [("r", 0, ["No.<|endoftext|>", "Yes.<|endoftext|>"])]
+
+
 @pytest.mark.parametrize("template", [OPENS_ONLY, SEPARATES])
 def test_a_token_that_opens_the_next_turn_ends_none(template: str, jinja: Jinja, tokenizer: Path) -> None:
     made = tokenize(tokenizer, TALK, template=jinja(template))

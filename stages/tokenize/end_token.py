@@ -10,9 +10,9 @@ from stages.tokenize.refusal import Refusal
 MARKER = re.compile(r"<[^\s<>]+>|\[[^\s\[\]]+[\]\[]")
 
 
-def find_end_token(template: ChatTemplate, control: re.Pattern[str]) -> str | None:
+def find_end_token(template: ChatTemplate, control: re.Pattern[str], eos: str) -> str | None:
     """What the template writes when an answer is over, one of the `control` tokens or a text that may be made one; None
-    where it writes nothing that could be."""
+    where it writes nothing that could be. `eos` is where a server stops already."""
     try:
         prompt = template.render(PROBE[:1], add_generation_prompt=True)
         rendered = template.render(PROBE, add_generation_prompt=False)
@@ -23,11 +23,11 @@ def find_end_token(template: ChatTemplate, control: re.Pattern[str]) -> str | No
     if not found_answer:
         return None
     if control.match(after):
-        return _turn_end(template, control, prompt.rstrip(), after)
+        return _turn_end(template, control, prompt.rstrip(), after, eos)
     return after if MARKER.fullmatch(after) else None
 
 
-def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, after: str) -> str | None:
+def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, after: str, eos: str) -> str | None:
     """Which of the control tokens in `after`, which is all that follows the last answer, ends its turn."""
     tokens: list[str] = control.findall(after)
     first, second = tokens[0], [*tokens, ""][1]
@@ -37,7 +37,7 @@ def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, aft
     if prompt.endswith(after) and (first in openers or not behind_answer.startswith(first)):
         return None  # it opens the next answer
     # Command A ends the text of an answer in one token, and then each turn, also that of a question, in another.
-    closes = second and second not in openers and behind_question.startswith((second, first + second))
+    closes = second and first != eos and second not in openers and behind_question.startswith((second, first + second))
     if closes and behind_answer.startswith(first + second) and rest.startswith(second):
         return second
     if prompt.endswith(rest) or not control.sub("", rest).strip():

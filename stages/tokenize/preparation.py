@@ -160,7 +160,7 @@ def _add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str]) -> No
 def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
     """What the template writes when an answer is over, as one token; None where it writes nothing that could be one."""
     template = ChatTemplate(text, tokenizer.special_tokens_map)
-    found = find_end_token(template, ChatTokenizer(tokenizer, template, None).control_pattern)
+    found = find_end_token(template, ChatTokenizer(tokenizer, template, None).control_pattern, tokenizer.eos_token)
     if found is not None:
         _add_tokens(tokenizer, [found])
     return found
