@@ -36,8 +36,8 @@ TODAY = datetime(2024, 7, 26)
 RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 Settings = Mapping[str, bool]
 DEFAULT: Settings = {}  # of the template's own making
-# Text that no one writes by chance: `<|im_start|>`, or with DeepSeek's full-width bars.
-CONTROL_LITERAL = re.compile(r"<[|｜][^\s<>|｜]+[|｜]>")
+# Text that no one writes by chance: `<|im_start|>`, with DeepSeek's full-width bars, or Gemma 4's `<|turn>` and `<turn|>`.
+CONTROL_LITERAL = re.compile(r"<[|｜][^\s<>|｜]+[|｜]?>|<[^\s<>|｜]+[|｜]>")
 
 PROBE = [{"role": "user", "content": "temperquestion"}, {"role": "assistant", "content": "temperanswer"}]
 # What templates call the switch between answers with and without reasoning: Qwen's, GLM's and NVIDIA's; DeepSeek's.
@@ -80,7 +80,7 @@ class ChatTemplate:
         try:
             return self._render(given, tools, add_generation_prompt, settings)
         except RENDER_ERRORS as error:
-            for form in other_forms(given):
+            for form in (*other_forms(given), *([as_parts(given)] if self.takes_both else [])):
                 with suppress(*RENDER_ERRORS):
                     return self._render(form, tools, add_generation_prompt, settings)
             raise RenderError(str(error) or type(error).__name__) from error
@@ -125,11 +125,28 @@ class ChatTemplate:
         """Whether the template shows only content that is a list of parts, as those of some vision models do."""
         return not self._shows(PROBE) and self._shows(as_parts(PROBE))
 
+    @cached_property
+    def takes_both(self) -> bool:
+        """Whether it writes the same of a text and of a part; Gemma 3's first template takes system turns in parts only."""
+        with suppress(*RENDER_ERRORS):
+            return self._shows(PROBE) and self._render(PROBE, None, False, DEFAULT) == self._render(
+                as_parts(PROBE), None, False, DEFAULT
+            )
+        return False
+
     def _shows(self, messages: Sequence[Message]) -> bool:
         with suppress(*RENDER_ERRORS):
             rendered = self._render(messages, None, False, DEFAULT)
             return all(message["content"] in rendered for message in PROBE)
         return False
+
+    @cached_property
+    def generation_prompt(self) -> str:
+        """What it adds behind a question so that it is answered; nothing where it adds nothing, or cannot be asked."""
+        with suppress(RenderError):
+            asked, told = (self.render(PROBE[:1], add_generation_prompt=asks) for asks in (True, False))
+            return asked.removeprefix(told) if asked.startswith(told) else ""
+        return ""
 
     @cached_property
     def variants(self) -> tuple[Settings, ...]:

@@ -27,6 +27,7 @@ document.getElementById("f").onload = (e) => {{
     const out = shown.filter((n) => !n.closest(".scroll, nav") && n.getBoundingClientRect().right > wide + 1);
     document.getElementById("measured").textContent = JSON.stringify({{
       width: page.scrollingElement.scrollWidth, height: page.scrollingElement.scrollHeight,
+      hidden_tables: [...page.querySelectorAll("table")].filter((n) => !n.getClientRects().length).length,
       sticking_out: out.map((n) => n.tagName + " " + n.textContent.slice(0, 40)),
       smallest_font_px: Math.min(...shown.map((n) => parseFloat(getComputedStyle(n).fontSize))),
     }});

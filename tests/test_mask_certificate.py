@@ -236,6 +236,7 @@ def test_tags_of_the_template_are_a_witness_beside_the_proof(
     assert {name: (seen["answers"], seen["tagged"]) for name, seen in found["differences"].items()} == differences
     page = (output / "mask_certificate.html").read_text()
     assert "What the template tags itself" in page
+    assert '<a href="#tags">' in page
     assert all(f"The tagged text {name}" in page for name in differences)
 
 
@@ -259,4 +260,4 @@ def test_the_page_is_readable_on_a_phone(base: Path, tmp_path: Path) -> None:
     params = TokenizeParams(tokenizer=str(base), template="chatml")
     output, _, _ = certify(transform(mixture(*ROWS), params=params), params, tmp_path)
     measured = measure(output / "mask_certificate.html", 390, tmp_path)
-    assert (measured["width"], measured["sticking_out"]) == (390, [])
+    assert (measured["width"], measured["sticking_out"], measured["hidden_tables"]) == (390, [], 0)

@@ -43,6 +43,11 @@ SYSTEM_IN_LAST = (
 )
 ALWAYS_ASKS = LOOP + "{{ '<|im_start|>assistant\\n' }}"
 NEVER_ASKS = LOOP
+SPOKEN = "{% for m in messages %}{{ m.role | capitalize + ': ' + m.content + '<|im_end|>' }}{% endfor %}"
+# Granite's way: the header is written behind a question only, where the answer follows a system turn it is not.
+ASKS_BEHIND_QUESTIONS = LOOP.replace(
+    "{% endfor %}", "{% if m.role == 'user' and loop.last %}" + ASK + "{% endif %}{% endfor %}"
+)
 TWO_TURNS = (
     LOOP.replace(
         "+ '<|im_end|>\\n'",
@@ -59,6 +64,20 @@ NEEDS_IDS = (
     "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}"
     "{{ m.tool_calls | tojson }}{% elif m.role == 'tool' %}{{ m.tool_call_id + m.name }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK
 )  # fmt: skip
+# Gemma 3's first way: a system turn is read in parts only, and what it says stands before the first question.
+SYSTEM_PARTS = (
+    "{% if messages[0].role == 'system' %}{% set first = messages[0].content[0].text + '\\n' %}{% set ms = messages[1:] %}"
+    "{% else %}{% set first = '' %}{% set ms = messages %}{% endif %}{% for m in ms %}{{ '<|im_start|>' + m.role + '\\n' + "
+    "(first if loop.first else '') }}{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}"
+    "{{ '<|im_end|>\\n' }}{% endfor %}" + ASK
+)  # fmt: skip
+# As the one before, but for a system turn, of which it writes the parts as they are.
+RAW_PARTS = (
+    "{% for m in messages %}{% if m.role == 'system' and m.content is string %}{{ raise_exception('parts, please') }}{% endif %}"
+    "{{ '<|im_start|>' + m.role + '\\n' ~ (m.content if m.content is string or m.role == 'system' else m.content[0].text) "
+    "~ '<|im_end|>\\n' }}{% endfor %}" + ASK
+)  # fmt: skip
+ASCII = "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson(ensure_ascii=True) }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK  # fmt: skip
 LOOKS = "{% for m in messages %}{% if '<think>' in m.content %}{{ '!' }}{% endif %}" + SAY + "{% endfor %}" + ASK
 SYSTEM = talk("r", "Hi", "No.", system="a")
 
@@ -85,6 +104,13 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Hi", "Hi"), SWAPS, "content_changed"),  # the question's text where the answer's should be
         (talk("r", "Hi", "No."), TWO_TURNS, "no_end_token"),  # a server would stop at the first end token
         (talk("r", "Hi", "No."), NEVER_ASKS.replace("<|im_end|>", ""), "no_end_token"),
+        (talk("r", "Hi", "No."), NEVER_ASKS, "header_in_answer"),
+        (talk("r", "Hi", "No."), SPOKEN, "header_in_answer"),
+        (
+            row("r", [{"role": "system", "content": "Welcome."}, {"role": "assistant", "content": "Hi"}]),
+            ASKS_BEHIND_QUESTIONS,
+            "header_in_answer",
+        ),
     ],
 )
 def test_what_only_looks_right_is_refused(
@@ -103,7 +129,6 @@ def test_text_that_a_template_writes_after_the_answer_is_never_learned(jinja: An
     ("template", "expected"),
     [
         (ALWAYS_ASKS, ["No.<|im_end|>"]),
-        (NEVER_ASKS, ["<|im_start|>assistant\nNo.<|im_end|>"]),
         (PARTS, ["No.<|im_end|>"]),
     ],
 )
@@ -142,6 +167,29 @@ def test_calls_are_put_into_the_form_that_the_template_reads(template: str, jinj
     made = tokenize(tokenizer, WEATHER, template=path)
     assert reasons(made) == {}
     assert '"city"' in learned(made, chat_of(tokenizer, template=path))[0][2][0].replace("\\", "")
+
+
+def test_a_system_turn_that_is_read_in_parts_only_is_given_in_parts(jinja: Any, tokenizer: Path) -> None:
+    path = jinja(SYSTEM_PARTS)
+    made, chat = (
+        tokenize(tokenizer, talk("r", "Hi", "No.", system="Be brief."), template=path),
+        chat_of(tokenizer, template=path),
+    )
+    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"])]
+    assert chat.decode(made.examples["input_ids"][0].to_list()).startswith("<|im_start|>user\nBe brief.\nHi<|im_end|>")
+
+
+def test_parts_that_a_template_writes_as_they_are_do_not_pass_for_a_system_turn(jinja: Any, tokenizer: Path) -> None:
+    made = tokenize(tokenizer, talk("r", "Hi", "No.", system="Be brief."), template=jinja(RAW_PARTS))
+    assert set(reasons(made)) == {"r"}
+
+
+def test_an_argument_may_be_written_in_ascii(jinja: Any, tokenizer: Path) -> None:
+    called = {"role": "assistant", "content": "", "tool_calls": call("get_weather", city="Orléans")}
+    given_row = row("r", [{"role": "user", "content": "Weather?"}, called], tools=WEATHER["tools"])
+    path = jinja(ASCII)
+    made = tokenize(tokenizer, given_row, template=path)
+    assert "Orl\\u00e9ans" in learned(made, chat_of(tokenizer, template=path))[0][2][0]
 
 
 def test_an_argument_that_a_template_leaves_out_refuses_the_call(jinja: Any, tokenizer: Path) -> None:

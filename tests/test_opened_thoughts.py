@@ -96,6 +96,42 @@ def test_a_text_that_does_not_begin_as_the_prompt_ends_is_refused_with_what_to_d
     assert "the prompt opens '<think>\\n'" in made.refused["detail"][0]
 
 
+# llama.cpp's way with R1 and QwQ: unless thinking is asked for, the prompt has an empty thought that history leaves out.
+CLOSES = OPENS.replace("<think>\\n' }}", "<think>\\n' + ('' if enable_thinking else '</think>\\n\\n') }}").replace(
+    "STRIP", ".lstrip('\\n')"
+)
+
+
+def test_behind_a_thought_that_the_prompt_closes_stands_the_answer(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(CLOSES)
+    raw = THOUGHT.removeprefix("<think>\n")
+    rows = [talk("plain", "One?", "Uno.", "Two?", "Due."), talk("thought", "One?", THOUGHT), talk("raw", "One?", raw)]
+    made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [
+        ("plain", 0, ["Uno.<|im_end|>"]),
+        ("plain", 1, ["Due.<|im_end|>"]),
+        ("thought", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
+        ("raw", 0, ["Hm.\n</think>\n\nUno.<|im_end|>"]),
+    ]
+    assert made.examples["prompt_settings"].to_list() == [None, None, *['{"enable_thinking": true}'] * 2]
+    assert_served(made, rows, chat)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages | length }}" + CLOSES,  # something else changes too
+        CLOSES.replace("'\\n' + c", "'\\n' + ('Well: ' if m.role == 'assistant' else '') + c"),  # words that the prompt has not
+        CLOSES.replace("</think>\\n\\n", "Hm.</think>\\n\\n"),  # a thought that is not empty
+    ],
+)  # fmt: skip
+def test_a_prompt_that_differs_in_more_than_an_empty_thought_is_refused(
+    template: str, jinja: Jinja, tokenizer: Path
+) -> None:
+    made = tokenize(tokenizer, talk("plain", "One?", "Uno."), template=jinja(template))
+    assert reasons(made) == {"plain": "prompt_not_a_prefix"}
+
+
 def test_reasoning_that_the_template_leaves_out_is_refused(jinja: Jinja, tokenizer: Path) -> None:
     turns = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Uno.", "reasoning_content": "Hm."}]
     made = tokenize(tokenizer, row("r", turns), template=jinja(OPENS.replace("STRIP", "")))

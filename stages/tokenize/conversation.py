@@ -112,4 +112,4 @@ def _shows(content: str, rendered: str) -> bool:
     """Whether `rendered` has the text, as it is or as a JSON string once or twice over; white space may be gone."""
     text = content.strip()
     quoted = _as_text(text)[1:-1]
-    return any(form in rendered for form in (text, quoted, _as_text(quoted)[1:-1]))
+    return any(form in rendered for form in (text, quoted, _as_text(quoted)[1:-1], json.dumps(text)[1:-1]))

@@ -25,6 +25,18 @@ def opener_of(prompt: str, tags: re.Pattern[str]) -> str:
     return tail[found[-1].start() :]
 
 
+def without_closed_thought(prompt: str, tags: re.Pattern[str], content: str) -> str | None:
+    """The prompt less an empty thought at its end, `<think>` and `</think>`, which a server writes so that none is thought.
+
+    None where there is none, or where `content` gives a thought itself.
+    """
+    found = list(tags.finditer(prompt, max(0, len(prompt) - 80)))[-2:]
+    if len(found) < 2 or found[1][0] != _closing(found[0][0]) or found[1][0] in content:
+        return None
+    words = prompt[found[0].end() : found[1].start()] + prompt[found[1].end() :]
+    return None if words.strip() else prompt[: found[0].start()]
+
+
 def said_with_thought(
     content: str, prompt: str, rendered: str, shown: tuple[int, int], tags: re.Pattern[str]
 ) -> Said | None:

@@ -21,6 +21,7 @@ from stages.chat_template import (
 )
 from stages.errors import ConfigError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
+from stages.tokenize.end_token import find_end_token
 from stages.tokenize.outlines import Outlines
 from stages.tokenize.splitters import find_splitters
 from stages.tokenize.stage import TokenizeParams
@@ -29,8 +30,6 @@ from stages.tokenizer_files import open_tokenizer, tokenizer_folder
 OWN_TEMPLATE = "tokenizer"
 NEW_EOS = "<|endoftext|>"  # for a tokenizer that has no eos_token although the template or a document needs one
 NEW_PAD = "<|pad|>"
-# An end marker that may become one token: `</s>`, `<end_of_turn>`, `<|im_end|>`, `[|endofturn|]`, `[e~[`
-MARKER = re.compile(r"<[^\s<>]+>|\[[^\s\[\]]+[\]\[]")
 TAG = re.compile(r"</?[^\s<>]{1,40}>|\[/?[^\s\[\]]{1,40}\]")
 
 
@@ -161,25 +160,10 @@ def _add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str]) -> No
 def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
     """What the template writes when an answer is over, as one token; None where it writes nothing that could be one."""
     template = ChatTemplate(text, tokenizer.special_tokens_map)
-    try:
-        prompt = template.render(PROBE[:1], add_generation_prompt=True)
-        rendered = template.render(PROBE, add_generation_prompt=False)
-    except RenderError:
-        return None
-    _, found_answer, after = rendered.rpartition(PROBE[1]["content"])
-    control = ChatTokenizer(tokenizer, template, None).control_pattern
-    if not found_answer:
-        return None
-    if found := control.match(after.lstrip()):
-        rest = after.lstrip()[found.end() :]
-        if prompt.endswith(rest) or not control.sub("", rest).strip():
-            return found[0]
-        found = list(control.finditer(after.rstrip()))[-1]  # Kimi K3 closes parts of a turn before the turn
-        return found[0] if found.end() == len(after.rstrip()) else None
-    if not MARKER.fullmatch(after.strip()):
-        return None
-    _add_tokens(tokenizer, [after.strip()])
-    return after.strip()
+    found = find_end_token(template, ChatTokenizer(tokenizer, template, None).control_pattern, tokenizer.eos_token)
+    if found is not None:
+        _add_tokens(tokenizer, [found])
+    return found
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerFast, document_end: str) -> None:

@@ -5,9 +5,14 @@ from typing import NamedTuple
 
 from stages.chat_template import ChatTokenizer, RenderError, Settings
 from stages.tokenize.conversation import Conversation, refuse_dropped_calls
+from stages.tokenize.end_token import cut_at_end_token, trailer
 from stages.tokenize.marks import Marked, Seen, see
-from stages.tokenize.opened_thought import Said, opener_of, said_with_thought
+from stages.tokenize.opened_thought import Said, opener_of, said_with_thought, without_closed_thought
 from stages.tokenize.refusal import Refusal
+
+# What templates call the one who answers, in the header of its turn: `<|im_start|>assistant`, `<|CHATBOT_TOKEN|>`.
+ROLE = re.compile(r"(?<![a-z])(assistant|model|chatbot|bot|gpt|ai)(?![a-z])", re.IGNORECASE)
+NEAR = 60  # characters in which a header stands
 
 
 class Turn(NamedTuple):
@@ -31,6 +36,10 @@ class Reading(NamedTuple):
     rendered: str  # with the answer
     seen: Seen  # where the marks stand in `rendered`
 
+    @property
+    def has_call(self) -> bool:
+        return "tool_calls" in self.marked.messages[self.position]
+
 
 def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, settings: Settings) -> Turn:
     """The answer at `position`, asked for with `settings`. Raises Refusal where it cannot be proven."""
@@ -47,9 +56,21 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     start = len(reading.rendered) - len(said)
     if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
         raise Refusal("derivations_disagree", f"turn {position}: what would be learned is not what the answer became")
-    answer, end = _cut_at_end_token(said, last - start, chat, reading)
+    answer, end = cut_at_end_token(said, last - start, chat, reading.prompt, position)
+    _refuse_header(reading.rendered[start:first], chat, position)
     refuse_dropped_calls(conversation.messages[position], answer, position)
-    return Turn(reading.prompt, answer, end, _trailer(said[len(answer) :], chat), settings, rewritten)
+    return Turn(reading.prompt, answer, end, trailer(said[len(answer) :], chat), settings, rewritten)
+
+
+def _refuse_header(lead: str, chat: ChatTokenizer, position: int) -> None:
+    """Raises Refusal when what the template writes before the answer's text begins with the header of the turn."""
+    asked = chat.template.generation_prompt.strip()
+    if ROLE.search(lead[:NEAR]) or (asked and lead.strip().startswith(asked)):
+        raise Refusal(
+            "header_in_answer",
+            f"turn {position}: the prompt that a server sends does not end in {lead.strip()[:NEAR]!r}, so that a model "
+            "would have to write it; choose a template that writes it with add_generation_prompt",
+        )
 
 
 def _said_with_thought(conversation: Conversation, reading: Reading) -> Said | None:
@@ -70,8 +91,8 @@ def _read_thought(
     chat: ChatTokenizer, conversation: Conversation, reading: Reading, said: Said, settings: Settings
 ) -> Turn:
     _refuse_dropped_context(conversation, reading, _see_prompt(chat, conversation, reading, settings))
-    answer, end = _cut_at_end_token(said.text, said.behind, chat, reading)
-    return Turn(reading.prompt, answer, end, _trailer(said.text[len(answer) :], chat), settings, rewritten=True)
+    answer, end = cut_at_end_token(said.text, said.behind, chat, reading.prompt, reading.position)
+    return Turn(reading.prompt, answer, end, trailer(said.text[len(answer) :], chat), settings, rewritten=True)
 
 
 def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settings: Settings) -> Reading:
@@ -109,8 +130,14 @@ def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> 
     """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
 
     Both texts must go on in the same words behind the same last text of the turns before, so that the only difference
-    lies further back.
+    lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
     """
+    content = conversation.messages[reading.position]["content"]
+    before = without_closed_thought(reading.prompt, conversation.tags, content)
+    if before is not None and reading.rendered.startswith(before):
+        first, _ = _answer_span(reading)
+        if len(before) <= first and not reading.rendered[len(before) : first].strip():
+            return reading.rendered[len(before) :], prompt
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
     opener = reading.prompt[asked_end:]
     if asked is None or asked != shown or not opener.strip() or not reading.rendered.startswith(opener, shown_end):
@@ -156,51 +183,22 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
         if text.kind == "call" and not found:
             raise Refusal("dropped_tool_call", f"turn {reading.position} calls {text.text}, which is not rendered")
         if text.kind == "reasoning" and not found:
-            raise Refusal("dropped_reasoning", f"the template leaves out the reasoning of turn {reading.position}")
+            raise Refusal(
+                "dropped_reasoning",
+                f"the template leaves out the reasoning of turn {reading.position}; where it reads thoughts in the text, "
+                "give it there between the tags that it uses, else leave it out of the row",
+            )
+        if text.kind == "content" and not found:
+            beside = "; it writes no text beside a call" if reading.has_call else ""
+            raise Refusal(
+                "content_changed", f"the template leaves out {text.text[:40]!r} of turn {reading.position}{beside}"
+            )
         if text.kind != "call" and (len(found) != 1 or reading.rendered[found[0][0] : found[0][1]] != text.text):
             raise Refusal("content_changed", f"the template changed the text of turn {reading.position}")
         spans += found
     if not spans:
         raise Refusal("derivations_disagree", f"turn {reading.position} has no text that could be marked")
     return min(start for start, _ in spans), max(end for _, end in spans)
-
-
-def _cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, reading: Reading) -> tuple[str, str]:
-    """The answer up to its end token, and that token, which stands nowhere else in it: there a server would stop.
-
-    It is the template's own end token where that follows the answer's last text, at `behind`: phi writes `<|end|>` and
-    at the very end eos. Else it is the only control token that closes the turn: others end a call in a token of its own.
-    """
-    answer, end = "", ""
-    if chat.end_token is not None and (at := said.find(chat.end_token, behind)) >= 0:
-        answer, end = said[: at + len(chat.end_token)], chat.end_token
-        rest = said[len(answer) :]
-        if not reading.prompt.endswith(rest) and chat.control_pattern.sub("", rest).strip():
-            answer = ""  # more of the turn follows
-    if not answer and len(closing := _closing_tokens(said, chat)) == 1 and closing[0].start() >= behind:
-        answer, end = said[: closing[0].end()], closing[0][0]
-    if not answer:
-        raise Refusal("no_end_token", f"turn {reading.position} ends in {said[-20:]!r}")
-    if end in answer[: -len(end)]:
-        raise Refusal("no_end_token", f"turn {reading.position} has {end} within it, where a server would stop")
-    return answer, end
-
-
-def _closing_tokens(said: str, chat: ChatTokenizer) -> list[re.Match[str]]:
-    closing: list[re.Match[str]] = []
-    rest = len(said)
-    for found in reversed(list(chat.control_pattern.finditer(said))):
-        if said[found.end() : rest].strip():
-            break
-        closing.insert(0, found)
-        rest = found.start()
-    return closing
-
-
-def _trailer(rest: str, chat: ChatTokenizer) -> str:
-    """What belongs to the answer's turn behind its end token: white space, and a last token, but no other turn."""
-    last = rest.strip()
-    return rest if not last or last in chat.control_tokens else rest[: rest.index(last)]
 
 
 def _difference(reading: Reading, conversation: Conversation) -> str:

@@ -17,6 +17,7 @@ REASONS = {
     "prompt_not_a_prefix": "what a server would send does not begin what the template renders with the answer",
     "derivations_disagree": "what two renderings differ in is not where marks in the texts say the answer is",
     "no_end_token": "no single control token ends the answer, so that a model could not learn to stop",
+    "header_in_answer": "the prompt lacks the header of the answer's turn, so that a model would learn to write it",
     "content_changed": "the answer's text, white space at its ends aside, is not in what would be learned",
     "double_bos": "the text begins with the beginning-of-text token twice",
     "too_long": "not even the first exchange fits in max_tokens",

@@ -1,0 +1,97 @@
+"""Which token ends an answer, where a template writes several behind it, or none but those that open the next turn."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from served_oracle import assert_served
+from tiny_tokenizer import make_tokenizer
+from tokenized_rows import WEATHER, chat_of, learned, reasons, talk, tokenize
+
+Jinja = Callable[[str], str]
+TALK = talk("r", "Hi", "No.", "Sure?", "Yes.", system="Be brief.")
+ASK = "{% if add_generation_prompt %}{{ '<|turn|><|bot|>' }}{% endif %}"
+TURN = "{{ '<|turn|><|' + m.role.replace('assistant', 'bot') + '|>' + m.content + '<|end_turn|>' }}"
+# Command A's way: the text of an answer ends in one token, and each turn in another.
+TEXT_AND_TURN = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|turn|><|bot|>' + m.content + '<|end_text|><|end_turn|>' }}"
+    "{% else %}" + TURN + "{% endif %}{% endfor %}"
+)
+TEXTS_AND_TURNS = (
+    "{% for m in messages %}" + TURN.replace("'<|end_turn|>'", "'<|end_text|><|end_turn|>'") + "{% endfor %}"
+)
+# Phi's way: what ends the whole text ends no turn.
+END_OF_ALL = "{% for m in messages %}" + TURN + "{% endfor %}{% if not add_generation_prompt %}<|end_all|>{% endif %}"
+OPENS_ONLY = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ '<|assistant|>' }}"
+SEPARATES = "{% for m in messages %}{{ '<|sep|>' + m.role + ': ' + m.content }}{% endfor %}{{ '<|sep|>assistant: ' }}"
+# A question has no end of its own, and the next answer is always asked for.
+OPENS_BEHIND_QUESTIONS = (
+    "{% for m in messages %}{{ '<|turn|>' + m.role + '<|text|>' + m.content + ('<|end|>' if m.role == 'assistant' else '') }}"
+    "{% endfor %}{{ '<|turn|>assistant<|text|>' }}"
+)
+# Gemma 4's way: a call ends in a token, and the turn in the one that begins the result.
+TWO_BEHIND_CALL = (
+    "{{ tools | tojson }}{% for m in messages %}{% if m.tool_calls %}{{ '<|turn>model\n<|call>' + m.tool_calls[0].function.name }}"
+    "{{ (m.tool_calls[0].function.arguments | tojson) + '<call|><|response>' }}{% elif m.role == 'tool' %}"
+    "{{ m.content + '<response|>' }}{% elif m.role == 'user' %}{{ '<|turn>user\n' + m.content + '<turn|>\n' }}{% else %}"
+    "{% if messages[loop.index0 - 1].role != 'tool' %}{{ '<|turn>model\n' }}{% endif %}{{ m.content + '<turn|>\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt and messages[-1].role != 'tool' %}{{ '<|turn>model\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture
+def jinja(tmp_path: Path) -> Jinja:
+    def write(text: str) -> str:
+        (tmp_path / "made.jinja").write_text(text)
+        return str(tmp_path / "made.jinja")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "said"),
+    [
+        (TEXT_AND_TURN + ASK, "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
+        (TEXT_AND_TURN + "{{ '<|turn|><|bot|>' }}", "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
+        (TEXTS_AND_TURNS + ASK, "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
+        (END_OF_ALL + ASK, "<|end_turn|>", "No.<|end_turn|>"),
+        (OPENS_BEHIND_QUESTIONS, "<|end|>", "No.<|end|>"),
+    ],
+)
+def test_the_token_that_ends_each_turn_ends_the_answer(
+    template: str, end: str, said: str, jinja: Jinja, tokenizer: Path
+) -> None:
+    path = jinja(template)
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
+    assert chat.end_token == end
+    assert learned(made, chat) == [("r", 0, [said, said.replace("No.", "Yes.")])]
+    if template.endswith(ASK):  # the others write more behind the last answer
+        assert_served(made, [TALK], chat)
+
+
+def test_eos_ends_the_answer_also_where_another_token_follows(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(TEXT_AND_TURN.replace("<|end_text|>", "<|endoftext|>") + ASK)
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [("r", 0, ["No.<|endoftext|>", "Yes.<|endoftext|>"])]
+
+
+@pytest.mark.parametrize("template", [OPENS_ONLY, SEPARATES])
+def test_a_token_that_opens_the_next_turn_ends_none(template: str, jinja: Jinja, tokenizer: Path) -> None:
+    made = tokenize(tokenizer, TALK, template=jinja(template))
+    assert reasons(made) == {"r": "no_end_token"}
+    assert "choose a template that ends each answer in a control token" in made.refused["detail"][0]
+
+
+def test_a_call_may_end_in_two_tokens_where_a_text_ends_in_another(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(TWO_BEHIND_CALL)
+    made, chat = tokenize(tokenizer, WEATHER, template=path), chat_of(tokenizer, template=path)
+    assert {"<|turn>", "<turn|>", "<|call>", "<call|>", "<|response>", "<response|>"} <= chat.control_tokens
+    said = ['<|call>get_weather{"city": "Paris"}<call|><|response>', "It is sunny.<turn|>"]
+    assert learned(made, chat) == [("weather", 0, said)]
+    assert_served(made, [WEATHER], chat)
