@@ -130,10 +130,13 @@ ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)"  # not at 
 ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
 _NO_INPUT = r"no ?input(?: (?:is )?(?:provided|required|needed|necessary|given))?"
-# A line of its own; or all that stands where the input does, in the last paragraph.
+_ASKED_FOR = r"(?:insert|enter|paste|attach|add|upload) [a-z][a-z ,.'’-]{0,60}"
+_BLANK = rf"(?:input|text|article|passage|document|content|question|context|topic|your (?:input|text)|{_ASKED_FOR})"
+# A line of its own; all that stands where the input does, in the last line or behind its colon; <insert …> anywhere.
 PLACEHOLDER = (
     rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$|\n\n\s*(?:[<\[(]?(?:none|null|nil|nan|undefined|n\.a\.?|"
-    r"not applicable)[>\])]?\.?|[-–—]{1,3}|[<\[({]+(?:input|text|your (?:input|text)|(?:insert|enter|paste) [a-z ]{1,40})[>\])}]+)\s*\z"
+    rf"not applicable)[>\])]?\.?|[-–—]{{1,3}})\s*\z|(?:\n\s*[<\[({{]+|: ?[\[{{]+)\s*{_BLANK}\s*[>\])}}]+\.?\s*\z"
+    r"|[<\[]\s*(?:insert|attach|paste) [a-z][a-z ,.'’/-]{0,60}[>\]]"
 )
 
 # Where English does not end: a comma, a colon, an open bracket, the number of an item, a word that needs another after it.
