@@ -163,6 +163,26 @@ def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path)
     ]
 
 
+def test_an_answer_stays_though_what_follows_it_is_at_fault(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q",
+                  tree("assistant", "a1", tree("prompter", "gone", tree("assistant", "b"), deleted=True)),
+                  tree("assistant", "a2", tree("prompter", "and?", tree("assistant", " "))))  # fmt: skip
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
+    assert made.turns == [[("user", "q"), ("assistant", "a1")], [("user", "q"), ("assistant", "a2")]]
+    assert made.conversations["repairs"].to_list() == [None, ["trailing_turns_removed"]]
+    assert made.faults == [
+        (1, "deleted_message", "prompt.replies[0].replies[0].deleted"),
+        (1, "empty_answer", "prompt.replies[1].replies[0].replies[0].text"),
+    ]
+
+
+def test_no_branch_of_a_tree_is_lost_where_its_questions_are_merged(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q", tree("prompter", "please", tree("assistant", "a1"), tree("assistant", "a2")))
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path, repairs=["user_turns_merged"])
+    question = ("user", "q\n\nplease")
+    assert made.turns == [[question, ("assistant", "a1")], [question, ("assistant", "a2")]]
+
+
 CALL = {"name": "add", "arguments": {"a": 1, "b": [2]}}
 TOOL = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
 TOOL_DIALECTS: dict[str, dict[str, Any]] = {
