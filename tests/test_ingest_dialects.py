@@ -163,6 +163,18 @@ def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path)
     ]
 
 
+def test_turns_may_stand_in_columns(tmp_path: Path) -> None:
+    made = ingest_records(
+        [
+            {"conversations": {"from": ["human", "gpt"], "value": ["Why?", "Because."]}},
+            {"conversations": {"from": ["human", "gpt"], "value": ["Why?"]}},
+        ],
+        tmp_path,
+    )
+    assert made.turns == [EXCHANGE]
+    assert made.faults == [(2, "no_turns", "conversations")]
+
+
 def test_an_answer_stays_though_what_follows_it_is_at_fault(tmp_path: Path) -> None:
     prompt = tree("prompter", "q",
                   tree("assistant", "a1", tree("prompter", "gone", tree("assistant", "b"), deleted=True)),

@@ -100,7 +100,7 @@ def test_flat_trees_in_csv_say_deleted_and_rank_in_words(tmp_path: Path) -> None
     every, best = (
         ingest_text("\n".join(lines), tmp_path / paths, "flat.csv", tree_paths=paths) for paths in ("all", "best")
     )
-    assert every.turns == [SHORT[:1] + [("assistant", "a1")], SHORT]
+    assert every.turns == [[*SHORT[:1], ("assistant", "a1")], SHORT]
     assert every.faults == [(3, "deleted_message", "deleted")]
     assert best.turns == [SHORT]
 

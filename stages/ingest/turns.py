@@ -25,7 +25,7 @@ PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """One conversation of any number of turns."""
     field = fields["turns"]
-    given = _parsed(record[field], "no_turns", field)
+    given = _in_rows(_parsed(record[field], "no_turns", field))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = text_of(record, fields.get("system"))
@@ -40,6 +40,15 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     checked, repairs = checked_turns(turns, lambda number: f"{field}[{number - added}]", rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
+
+
+def _in_rows(given: object) -> object:
+    """Turns from a list of roles and a list of texts, as older versions of Hugging Face datasets store them in Parquet."""
+    if not isinstance(given, dict) or not given or not all(isinstance(column, list) for column in given.values()):
+        return given
+    if len(set(map(len, given.values()))) > 1:
+        return given
+    return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
