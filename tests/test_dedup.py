@@ -232,6 +232,29 @@ def test_only_the_best_answer_to_a_question_stays_on_request() -> None:
     assert set(unique["answers_to_question"]) == {1}
 
 
+def test_an_answer_that_loses_one_question_still_answers_another() -> None:
+    answer = "Nine goats crossed the sound at dawn."
+    rows = [
+        row("best", "Who was it?", "Two priests with lemons crossed the sound at dawn, and nobody else."),
+        row("worse", "Who was it?", answer, source="hand"),
+        row("other", "What crossed?", answer),
+        row("copy", "And when did they do so?", answer),
+    ]
+    found = verdicts(rows, key="response", conflicting_answers="keep_best", prefer_sources=["test"])
+    assert found.pop("worse")[1] in ("conflicting_answer", "exact_duplicate")
+    [(gone, told)] = found.items()
+    [kept] = {"other", "copy"} - {gone}
+    assert told == (kept, "exact_duplicate", 1.0)
+
+
+@pytest.mark.parametrize("answer", ["?!", "so, so, so"])
+def test_the_same_answer_to_two_questions_goes_once_whatever_the_policy(answer: str) -> None:
+    rows = [row("a", "Who?", answer), row("b", "Why?", answer)]
+    for policy in ("keep_all", "keep_best"):
+        [(_, (_, reason, similarity))] = verdicts(rows, key="response", conflicting_answers=policy).items()
+        assert (reason, similarity) == ("exact_duplicate", 1.0)
+
+
 def test_the_system_prompt_belongs_to_the_question() -> None:
     roles = ["system", "user", "assistant"]
     rows = [
