@@ -24,6 +24,15 @@ def test_a_changed_word_in_a_long_text_is_a_near_duplicate_with_its_true_similar
     }
 
 
+def test_rows_that_differ_in_characters_nobody_sees_are_exact_duplicates() -> None:
+    rows = [
+        row("a", "Why do goats cooperate?", "Because."),
+        row("b", "Why do goats co\u00adop\u200berate?\ufeff", "Because."),
+    ]
+    [(_, reason, similarity)] = verdicts(rows).values()
+    assert (reason, similarity) == ("exact_duplicate", 1.0)
+
+
 @pytest.mark.parametrize(("min_similarity", "goes"), [(0.9, True), (0.901, False)])
 def test_a_row_exactly_at_the_threshold_goes(min_similarity: float, goes: bool) -> None:
     words = [f"w{i}" for i in range(12)]  # 10 shingles, of which 9 are shared when the last word is left out
