@@ -184,7 +184,7 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
         case "csv":
-            values = csv_rows(stream, max_record_bytes)
+            values = csv_rows(stream, max_record_bytes, prefers_tabs=_suffix(file.name) == ".tsv")
         case "text":
             values = text_documents(stream, max_record_bytes, text_chars)
         case _:
@@ -199,8 +199,7 @@ def form_of(head: bytes, name: str) -> Form:
     """
     if head.startswith(OTHER_BOMS):
         raise Damage("unsupported_encoding", "UTF-16 or UTF-32")
-    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in COMPRESSED]
-    suffix = suffixes[-1] if suffixes else ""
+    suffix = _suffix(name)
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
     if LOOKS_LIKE_JSON.match(head):
         return _json_form(head, first_lines)
@@ -217,6 +216,12 @@ def form_of(head: bytes, name: str) -> Form:
             "unsupported_format", f"neither JSON, CSV, Parquet nor, by its name, plain text ({suffix or 'no suffix'})"
         )
     return "json_lines"
+
+
+def _suffix(name: str) -> str:
+    """The last one in lower case, but for those of compressed files; empty where there is none."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in COMPRESSED]
+    return suffixes[-1] if suffixes else ""
 
 
 def _json_form(head: bytes, first_lines: list[bytes]) -> Form:
