@@ -49,6 +49,11 @@ def opening_text() -> pl.Expr:
     return pl.col("messages").list.eval(_turn_text().filter(_role() != "system")).list.first()
 
 
+def later_questions() -> pl.Expr:
+    """The user's turns but the first, as a list; empty for a `text` document."""
+    return pl.col("messages").list.eval(_turn_text().filter(_role() == "user").slice(1))
+
+
 def normalised(text: pl.Expr) -> pl.Expr:
     """`text` in Unicode NFKC and lower case without INVISIBLE, each run of white space one space, none at the ends."""
     return (

@@ -5,16 +5,18 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import conversation_text, normalised, opening_text
+from stages.conversation_text import conversation_text, later_questions, normalised, opening_text, words
 from stages.errors import ConfigError
 from stages.mix.draws import draws
-from stages.mix.groups import check_no_leak, with_groups
+from stages.mix.groups import check_no_leak, prompts_of, with_groups
 from stages.mix.replay import replay
 from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
 from stages.mix.shares import share_out
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
 from stages.mix.summary import summarise
+
+LEAST_WORDS_OF_LATER_TURN = 8  # fewer, such as "And then?", stand in many conversations that have nothing in common
 
 
 class Mixed(NamedTuple):
@@ -34,13 +36,15 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     and the seed. Raises ConfigError where a parameter names a source, task or column that is not there, DataError
     where rows that belong together came apart.
     """
-    rows = with_groups(_read(clean))
+    read = _read(clean)
+    prompts = prompts_of(read)
+    rows = with_groups(read, prompts).drop("opening", "later")
     capped = _capped(rows, params)
     for name in ("repeats", "loss_weights"):
         _check_sources(rows["source"].unique().to_list(), name, getattr(params, name))
     taken = capped.filter(pl.col("reason").is_null())
     split = taken.join(split_groups(taken, params), on="group")
-    check_no_leak(split)
+    check_no_leak(split, prompts)
     train = split.filter(split="train")
     trained, requested = _train(train, clean, params)
     held_out = split.filter(pl.col("split") != "train").select("row_id", "split", repeats=pl.lit(1, pl.Int32))
@@ -69,10 +73,22 @@ def _read(clean: pl.LazyFrame) -> pl.DataFrame:
         "source",
         "task",
         "group_id",
-        opening=normalised(opening_text()),
+        opening=_in_words(opening_text()),
+        later=later_questions().list.eval(_in_words(pl.element())).list.filter(_is_telling(pl.element())),
         is_document=is_document,
         chars=conversation_text().str.len_chars().fill_null(0).cast(pl.Int64),
     ).collect()
+
+
+def _in_words(text: pl.Expr) -> pl.Expr:
+    """The words of a text, by which texts that differ in case and punctuation are the same; the text where it has none."""
+    plain = normalised(text)
+    said = words(plain).list.join(" ")
+    return pl.when(said == "").then(plain).otherwise(said)
+
+
+def _is_telling(said: pl.Expr) -> pl.Expr:
+    return said.str.count_matches(" ") >= LEAST_WORDS_OF_LATER_TURN - 1
 
 
 def _capped(rows: pl.DataFrame, params: MixParams) -> pl.DataFrame:
