@@ -103,6 +103,21 @@ def test_no_group_and_no_prompt_crosses_splits(drawn: list[tuple[str | None, int
         assert set(parts["split"]) <= {1}
 
 
+def test_a_choice_tells_how_far_it_goes_by_length() -> None:
+    rows = [row(f"r{n}", answer="word " * n, response_words=n) for n in range(1, 101)]
+    made = mix(rows, select_rows=50, quality="response_words", **NOTHING_HELD_OUT)
+    told = made.of("select_rows by response_words", "choice")
+    assert (told["rows_available"], told["rows_train"], told["expected_overlap"]) == (100, 50, 0.5)
+    assert told["spearman"] == 1.0
+    chosen = [facts["row_id"] in set(made.mixture["row_id"]) for facts in rows]
+    longer = sum(a > b for a in range(100) if chosen[a] for b in range(100) if not chosen[b])
+    assert told["length_auc"] == pytest.approx(longer / 2500, abs=1e-4)
+    assert 0.3 < told["random_overlap"] < 0.7
+    reverse = mix(rows, select_rows=50, quality="-response_words", **NOTHING_HELD_OUT)
+    assert reverse.of("select_rows by -response_words", "choice")["spearman"] == -1.0
+    assert mix(rows).summary.filter(part="choice").is_empty()
+
+
 def test_what_one_row_asks_later_and_another_at_once_is_one_prompt() -> None:
     rows, parted = [], []
     for number in range(60):

@@ -15,6 +15,7 @@ from stages.mix.shares import share_out
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
 from stages.mix.summary import summarise
+from stages.selector_honesty import Honesty, honesty_of_choice, honesty_of_score
 
 LEAST_WORDS_OF_LATER_TURN = 8  # fewer, such as "And then?", stand in many conversations that have nothing in common
 
@@ -61,7 +62,7 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
             weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64)
         ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
-        mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested),
+        mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested, _choices(trained, clean, params)),
     )
 
 
@@ -133,6 +134,23 @@ def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> pl.
     vectors = model_vectors(ordered) if params.alike_by == "embedding" else text_vectors(ordered["text"])
     chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows)
     return ordered.select(pl.col("row_id").gather(chosen.tolist()))
+
+
+def _choices(trained: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> dict[str, Honesty]:
+    """How much select_rows goes by the length of answers, and how it compares with drawing lots."""
+    if params.select_rows is None:
+        return {}
+    is_chosen = pl.col("reason") != "not_selected"
+    took_part = trained.filter(pl.col("reason") != "over_replay_share").select("row_id", picked=is_chosen)
+    quality = (params.quality or "").removeprefix("-")
+    columns = ["row_id", "picked", "response_words", *([quality] if quality else [])]
+    rows = clean.join(took_part.lazy(), on="row_id").select(pl.col(columns)).collect()
+    choice = honesty_of_choice(rows, "picked", "response_words")
+    if quality:
+        towards = -1 if (params.quality or "").startswith("-") else 1
+        scored = rows.with_columns(score=towards * pl.col(quality).cast(pl.Float64))
+        choice = choice._replace(spearman=honesty_of_score(scored, "score", "response_words").spearman)
+    return {f"select_rows by {params.quality or params.alike_by}": choice}
 
 
 def _shared(rows: pl.DataFrame, params: MixParams) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:
