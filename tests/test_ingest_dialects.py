@@ -175,6 +175,31 @@ def test_turns_may_stand_in_columns(tmp_path: Path) -> None:
     assert made.faults == [(2, "no_turns", "conversations")]
 
 
+def test_anthropic_s_results_of_tools_are_turns_of_the_tool(tmp_path: Path) -> None:
+    use = [{"type": "text", "text": "Let me see."}, {"type": "tool_use", "id": "t", "name": "add", "input": {"a": 1}}]
+    result = [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "3"}]}]
+    made = ingest_records(
+        [chat(("user", "1 + 2?"), ("assistant", use), ("user", result), ("assistant", "It is 3."))], tmp_path
+    )
+    assert made.turns == [
+        [("user", "1 + 2?"), ("assistant", "Let me see."), ("tool", "3"), ("assistant", "It is 3.")],
+    ]
+
+
+def test_a_part_that_is_a_text_and_nothing_else_needs_no_type(tmp_path: Path) -> None:
+    made = ingest_records([chat(("User", [{"text": "Why?"}]), ("Chatbot", [{"text": "Because."}]))], tmp_path)
+    assert made.turns == [EXCHANGE]
+
+
+@pytest.mark.parametrize(
+    ("label", "is_used"), [(True, True), (False, False), ("False", False), ("True", True), (0, True)]
+)
+def test_an_answer_that_was_not_desired_is_no_example(label: object, is_used: bool, tmp_path: Path) -> None:
+    made = ingest_records([{"prompt": "Why?", "completion": "Because.", "label": label}], tmp_path)
+    assert made.turns == [EXCHANGE] * is_used
+    assert made.faults == [(1, "undesired_answer", "label")] * (not is_used)
+
+
 def test_an_answer_stays_though_what_follows_it_is_at_fault(tmp_path: Path) -> None:
     prompt = tree("prompter", "q",
                   tree("assistant", "a1", tree("prompter", "gone", tree("assistant", "b"), deleted=True)),
