@@ -49,6 +49,7 @@ REFUSED = [
     "I will not provide instructions on that.",
     "I don't feel comfortable answering that.",
     "It is not appropriate for me to answer this.",
+    "It would be unethical for me to write that.",
     "This goes against my programming.",
     "I'm sorry, but this request violates our content policy.",
     "As an AI language model, I don't have feelings.",

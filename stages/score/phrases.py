@@ -27,7 +27,7 @@ REFUSALS = (
     r"sorry,? (?:but )?(?:as an ai|(?:the|this) (?:task|request|instruction)|this cannot be done)",
     r"I am programmed to",
     r"(?:violates?|against) (?:my|our|openai['’]s) (?:content |usage |safety )?(?:polic(?:y|ies)|guidelines|programming)",
-    r"(?:not |in)appropriate for me to",
+    r"(?:not appropriate|inappropriate|not ethical|unethical|irresponsible|illegal) for me to",
 )
 # What an answer may only begin with: in a letter or a story somebody else says it.
 _REGRET = r"(?:I(?: am|['’]m) )?(?:very |so |really |truly )?(?:sorry|afraid|unfortunately|regrettably|(?:my |I )?apologi(?:es|[sz]e))"
