@@ -9,16 +9,15 @@ import polars as pl
 from stages.errors import DataError
 
 SHOWN = 3
-MOST_ASKING_LATER = (
-    20  # rows; what more of them say in a later turn is a phrase: "Can you explain that in simpler words?"
-)
+MOST_ASKING_LATER = 20  # rows; a later turn of more is a phrase, such as "Can you explain that in simpler words?"
 Ints = npt.NDArray[np.int64]
 
 
 def with_groups(rows: pl.DataFrame, prompts: pl.DataFrame) -> pl.DataFrame:
     """`rows` with `group`: a name that rows share when they share a group_id, a prompt, or a row that does either.
 
-    `prompts` are those of `prompts_of`. The name is the lowest of theirs, so it stays when rows come or go that do not link it with another group.
+    `prompts` are those of `prompts_of`. The name is the lowest of theirs, so it stays when rows come or go that do not
+    link it with another group.
     """
     opening = pl.when(pl.col("opening") != "").then(pl.concat_str(pl.lit("opening "), "opening"))
     named = rows.with_columns(group=pl.coalesce("group_id", opening, "row_id")).with_columns(

@@ -1,4 +1,7 @@
-"""What came of each source and task, and what select_rows went by: rows asked for and taken, repeats, epochs, and share of the text trained on."""
+"""What came of each source and task: rows asked for and taken, repeats, epochs, and share of the text trained on.
+
+And what the choice of select_rows went by.
+"""
 
 from collections.abc import Mapping
 
