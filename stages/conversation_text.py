@@ -8,6 +8,8 @@ import polars as pl
 
 # Scripts written without spaces between words; each of their characters counts as one word.
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+# Soft hyphens, joiners, spaces of no width and byte order marks: within a word they are not seen.
+INVISIBLE = r"[\u00ad\u200b-\u200d\u2060\ufeff]"
 WORD = rf"[{UNSPACED}]|[\w--{UNSPACED}]+"
 
 
@@ -47,9 +49,20 @@ def opening_text() -> pl.Expr:
     return pl.col("messages").list.eval(_turn_text().filter(_role() != "system")).list.first()
 
 
+def later_questions() -> pl.Expr:
+    """The user's turns but the first, as a list; empty for a `text` document."""
+    return pl.col("messages").list.eval(_turn_text().filter(_role() == "user").slice(1))
+
+
 def normalised(text: pl.Expr) -> pl.Expr:
-    """`text` in Unicode NFKC and lower case, each run of white space one space, none at the ends."""
-    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    """`text` in Unicode NFKC and lower case without INVISIBLE, each run of white space one space, none at the ends."""
+    return (
+        text.str.replace_all(INVISIBLE, "")
+        .str.normalize("NFKC")
+        .str.to_lowercase()
+        .str.replace_all(r"\s+", " ")
+        .str.strip_chars()
+    )
 
 
 def words(text: pl.Expr) -> pl.Expr:

@@ -15,12 +15,14 @@ QUOTE = b'"'
 MAX_ROW_LINES = 200  # lines looked at to see whether a row starts there
 
 
-def delimiter_of(header: bytes) -> str:
-    """The delimiter that stands most often in the header line."""
+def delimiter_of(header: bytes, *, prefers_tabs: bool = False) -> str:
+    """The delimiter that stands most often in the header line; or a tab, if it has one and these are preferred."""
+    if prefers_tabs and b"\t" in header:
+        return "\t"
     return max(DELIMITERS, key=lambda delimiter: header.count(delimiter.encode()))
 
 
-def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
+def csv_rows(chunks: Iterator[bytes], max_record_bytes: int, *, prefers_tabs: bool = False) -> Iterator[Found]:
     """(byte offset, row as a dict by header name) per row, Damage for one that cannot be read; blank lines are no rows.
 
     Quoted fields may hold line ends. Raises Damage `invalid_header` when the first line is no header, or names a column twice.
@@ -31,7 +33,7 @@ def csv_rows(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Found]:
     while (first := rows.next_that_is_not_blank()) is not None:
         offset, line = first
         if names is None:
-            delimiter = delimiter_of(line) if isinstance(line, bytes) else ","
+            delimiter = delimiter_of(line, prefers_tabs=prefers_tabs) if isinstance(line, bytes) else ","
         else:
             for whole_offset, whole in _whole_rows(rows, delimiter, len(names)):
                 yield whole_offset, dict(zip(names, whole, strict=False))

@@ -217,7 +217,7 @@ def run_batch(stage: Stage, params: Params, spool: Path, number: int, batch: Bat
 
 
 def _rows_of(batch: Batch) -> pl.DataFrame:
-    return pl.scan_parquet(batch.part).slice(batch.first_row, batch.rows).collect()
+    return pl.scan_parquet(batch.part, glob=False).slice(batch.first_row, batch.rows).collect()
 
 
 def write_spool(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], spool: Path, number: int = 0) -> None:
@@ -232,4 +232,4 @@ def write_spool(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], spool: Path, 
 
 def scan_spool(folder: Path) -> pl.LazyFrame:
     """All rows that were left for one output."""
-    return pl.scan_ipc(sorted(folder.glob("spool-*.arrow")))
+    return pl.scan_ipc(sorted(folder.glob("spool-*.arrow")), glob=False)

@@ -101,15 +101,31 @@ def _rows(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
         if batch.num_rows > 1:
             return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
         return [Damage("record_too_long", f"more than {max_record_bytes:,} bytes")]
+    maps = "strict" if all(map(_has_only_named_maps, batch.schema.types)) else None
     try:
-        return list(batch.to_pylist())
-    except UnicodeDecodeError as error:
+        return list(batch.to_pylist(maps_as_pydicts=maps))
+    except (UnicodeDecodeError, KeyError) as error:
         if batch.num_rows == 1:
-            return [Damage("invalid_utf8", f"byte 0x{error.object[error.start]:02x} in the row")]
+            return [_fault_of_row(error)]
         return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
     except (ValueError, OverflowError):  # a time that Python cannot hold: of nanoseconds, or after the year 9999
         plain = pa.schema([field.with_type(_without_times(field.type)) for field in batch.schema])
-        return list(batch.cast(plain).to_pylist())
+        return list(batch.cast(plain).to_pylist(maps_as_pydicts=maps))
+
+
+def _fault_of_row(error: UnicodeDecodeError | KeyError) -> Damage:
+    if isinstance(error, UnicodeDecodeError):
+        return Damage("invalid_utf8", f"byte 0x{error.object[error.start]:02x} in the row")
+    return Damage("duplicate_key", "a key stands twice in a map")
+
+
+def _has_only_named_maps(kind: pa.DataType) -> bool:
+    """Whether all keys of maps are texts, so that a map is an object; of other maps a row has lists of pairs."""
+    if pa.types.is_map(kind):
+        is_named = pa.types.is_string(kind.key_type) or pa.types.is_large_string(kind.key_type)
+        return is_named and _has_only_named_maps(kind.item_type)
+    inner = [kind.field(number).type for number in range(kind.num_fields)] if pa.types.is_nested(kind) else []
+    return all(map(_has_only_named_maps, inner))
 
 
 def _without_times(kind: pa.DataType) -> pa.DataType:
@@ -118,6 +134,8 @@ def _without_times(kind: pa.DataType) -> pa.DataType:
         return pa.int32() if kind.bit_width == 32 else pa.int64()
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_type, _without_times(kind.item_type))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         of_all = pa.large_list if pa.types.is_large_list(kind) else pa.list_
         return of_all(kind.value_field.with_type(_without_times(kind.value_type)))

@@ -39,7 +39,7 @@ def take(folder: Path) -> Iterator[pl.DataFrame]:
     """The rows of each pile in `folder`, the lowest range first; what was taken is gone from the disk."""
     for pile in piles_in(folder):
         if files := sorted(pile.iterdir()):
-            yield pl.scan_ipc(files).collect()
+            yield pl.scan_ipc(files, glob=False).collect()
         shutil.rmtree(pile)
 
 

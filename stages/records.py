@@ -168,7 +168,7 @@ def _form_of_file(head: bytes, name: str) -> tuple[Form, int]:
     if head.startswith(PARQUET_MAGIC):
         return "parquet", 0
     bom_bytes = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
-    return form_of(head[bom_bytes:HEAD_BYTES], name), bom_bytes
+    return form_of(head[bom_bytes:], name), bom_bytes
 
 
 def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, text_chars: int) -> Iterator[Found]:
@@ -184,7 +184,7 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
         case "csv":
-            values = csv_rows(stream, max_record_bytes)
+            values = csv_rows(stream, max_record_bytes, prefers_tabs=_suffix(file.name) == ".tsv")
         case "text":
             values = text_documents(stream, max_record_bytes, text_chars)
         case _:
@@ -192,22 +192,22 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
     return ((bom_bytes + offset, value) for offset, value in values) if bom_bytes else values
 
 
-def form_of(head: bytes, name: str) -> Form:
-    """How the file that starts with `head` is written; the name decides only where the content leaves it open.
+def form_of(start: bytes, name: str) -> Form:
+    """How the file with this `start` is written; the name decides only where the content leaves it open.
 
     Raises Damage `unsupported_encoding` or `unsupported_format`.
     """
+    head = start[:HEAD_BYTES]
     if head.startswith(OTHER_BOMS):
         raise Damage("unsupported_encoding", "UTF-16 or UTF-32")
-    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in COMPRESSED]
-    suffix = suffixes[-1] if suffixes else ""
+    suffix = _suffix(name)
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
     if LOOKS_LIKE_JSON.match(head):
-        return _json_form(head, first_lines)
+        return _json_form(start, first_lines)
     if head.count(0) > len(head) * MAX_NUL_SHARE:
         raise Damage("unsupported_format", "binary data, or text in UTF-16")
     if suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head):
-        return _json_form(head, first_lines)
+        return _json_form(start, first_lines)
     if suffix in CSV_SUFFIXES or (first_lines and _is_known_header(first_lines[0])):
         return "csv"
     if suffix in TEXT_SUFFIXES:
@@ -219,10 +219,22 @@ def form_of(head: bytes, name: str) -> Form:
     return "json_lines"
 
 
-def _json_form(head: bytes, first_lines: list[bytes]) -> Form:
+def _suffix(name: str) -> str:
+    """The last one in lower case, but for those of compressed files; empty where there is none."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in COMPRESSED]
+    return suffixes[-1] if suffixes else ""
+
+
+def _is_list_in_a_line(start: bytes) -> bool:
+    """Whether the first line ends a list and the next one starts a value, which in an array would take a comma."""
+    first, *others = [line.strip() for line in start.splitlines() if line.strip()]
+    return first.endswith(b"]") and bool(others) and others[0].startswith((b"{", b"["))
+
+
+def _json_form(start: bytes, first_lines: list[bytes]) -> Form:
     """Lines if the first line is a value by itself, or is broken and the next one starts another value."""
     first = first_lines[0].lstrip()[:1]
-    text = head.decode("utf-8", "replace").lstrip()
+    text = start[:HEAD_BYTES].decode("utf-8", "replace").lstrip()
     is_wrapped = WRAPPER.match(text) is not None
     goes_on_alike = len(first_lines) > 1 and first_lines[1].lstrip().startswith(b"{")
     if is_wrapped and not (goes_on_alike and _is_value(first_lines[0])):
@@ -232,7 +244,7 @@ def _json_form(head: bytes, first_lines: list[bytes]) -> Form:
     if first == b"{" and is_followed_in_its_line(text):
         return "json_values"
     if first == b"[":
-        return "json_lines" if a_line_is_a_value and next_starts_alike else "json_array"
+        return "json_lines" if _is_list_in_a_line(start) else "json_array"
     return "json_lines" if a_line_is_a_value or next_starts_alike or first != b"{" else "json_values"
 
 

@@ -271,7 +271,7 @@ def _write_tables(names: Sequence[str], spool: Path, staged: Path, *, made_by_jo
 
 def _made_by_job(folder: Path, schema: Schema) -> pl.LazyFrame:
     files = sorted(folder.glob("*.parquet"))
-    return pl.scan_parquet(files) if files else schema.empty().lazy()
+    return pl.scan_parquet(files, glob=False) if files else schema.empty().lazy()
 
 
 def _seal(folder: Path) -> tuple[Path, Manifest]:

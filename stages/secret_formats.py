@@ -30,18 +30,66 @@ KEYS = {
     "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,400}?[A-Za-z0-9+/]{24}[^-]*"
     r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?",
 }  # fmt: skip
+PREFIXED = {  # what a key begins with -> what follows; formats as gitleaks.io lists them
+    "discord.com/api/webhooks/": "[0-9]{17,20}/[A-Za-z0-9_-]{60,}",
+    "discordapp.com/api/webhooks/": "[0-9]{17,20}/[A-Za-z0-9_-]{60,}",
+    "SK": "[0-9a-f]{32}",  # Twilio
+    "key-": "[0-9a-f]{32}",  # Mailgun
+    "sk_": "[0-9a-f]{48}",  # ElevenLabs
+    "dapi": "[0-9a-f]{32}",  # Databricks
+    "secret_": "[A-Za-z0-9]{43}",  # Notion
+    "ntn_": "[A-Za-z0-9]{40,}",
+    "lin_api_": "[A-Za-z0-9]{40}",
+    "hvs.": "[A-Za-z0-9_-]{24,}",  # HashiCorp Vault
+    "sq0atp-": "[A-Za-z0-9_-]{22,}",  # Square
+    "sq0csp-": "[A-Za-z0-9_-]{40,}",
+    "PMAK-": "[0-9a-f]{24}-[0-9a-f]{34}",  # Postman
+    "NRAK-": "[A-Z0-9]{27}",  # New Relic
+    "ATATT3": "[A-Za-z0-9_=-]{60,}",  # Atlassian
+    "sbp_": "[0-9a-f]{40}",  # Supabase
+    "pscale_tkn_": "[A-Za-z0-9_.=-]{32,}",
+    "pscale_pw_": "[A-Za-z0-9_.=-]{32,}",
+    "dp.pt.": "[A-Za-z0-9]{40,}",  # Doppler
+    "pul-": "[0-9a-f]{40}",  # Pulumi
+    "glsa_": "[A-Za-z0-9]{32}_[0-9a-f]{8}",  # Grafana
+    "glc_": "[A-Za-z0-9+/]{32,}={0,2}",
+    "sntrys_": "[A-Za-z0-9+/=_-]{40,}",  # Sentry
+    "r8_": "[A-Za-z0-9]{37}",  # Replicate
+    "pplx-": "[A-Za-z0-9]{40,}",
+    "figd_": "[A-Za-z0-9_-]{38,}",
+    "sl.": "[A-Za-z0-9_-]{130,}",  # Dropbox
+    "AGE-SECRET-KEY-1": "[0-9A-Z]{58}",
+    "dckr_pat_": "[A-Za-z0-9_-]{27}",
+    "FlyV1 fm": "[0-9]_[A-Za-z0-9+/=,_-]{60,}",
+    "xkeysib-": "[0-9a-f]{64}-[A-Za-z0-9]{16}",  # Brevo
+    "nvapi-": "[A-Za-z0-9_-]{60,}",
+    "tvly-": "[A-Za-z0-9-]{30,}",
+    "lsv2_pt_": "[0-9a-f]{32}_[0-9a-f]{10}",  # LangSmith
+    "lsv2_sk_": "[0-9a-f]{32}_[0-9a-f]{10}",
+    "HRKU-": "[A-Za-z0-9_-]{36,}",  # Heroku
+    "rubygems_": "[0-9a-f]{48}",
+    "EZAK": "[A-Za-z0-9]{54}",  # EasyPost
+    "EAA": "[A-Za-z0-9]{90,}",  # Facebook
+    "glrt-": "[A-Za-z0-9_-]{20,64}",  # GitLab's other tokens
+    "gldt-": "[A-Za-z0-9_-]{20,64}",
+    "glptt-": "[A-Za-z0-9_-]{20,64}",
+    "v1.0-": "[0-9a-f]{24}-[0-9a-f]{146}",  # Cloudflare
+}  # fmt: skip
+_PREFIXED = [re.escape(sign) + rest for sign, rest in PREFIXED.items()]
+KEYS["prefixed"] = rf"(?<![A-Za-z0-9])(?:{'|'.join(_PREFIXED)})(?![A-Za-z0-9])"
 # One of them is in every key.
 _SIGNS_OF_KEY = [
     "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "hooks.slack.com",
     "sk-", "AIza", "GOCSPX-", "ya29.", "k_live_", "k_test_", "whsec_", "shpat_", "shpca_", "shppa_", "shpss_", "_v1_", ":AA",
     "gsk_", "xai-", "hf_", "npm_", "pypi-", "SG.", "AccountKey=", "eyJ", "PRIVATE KEY", "aws",
-    "AWS", "Aws",
+    "AWS", "Aws", *PREFIXED,
 ]  # fmt: skip
 _MAY_BE_KEY = (
     r"xapp-|ya29\.|whsec_|shp(?:at|ca|pa|ss)_|do[opr]_v1_|[0-9]{8}:AA|gsk_[A-Za-z0-9]{40}|xai-[A-Za-z0-9]{60}"
     r"|A[KSBC][IC]A[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack\.com"
     r"|sk-[A-Za-z0-9_-]{20}|AIza|GOCSPX-|[sr]k_(?:live|test)_|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40}"
-    r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)"
+    r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)|"
+    + "|".join(_PREFIXED)
 )
 
 
@@ -52,10 +100,12 @@ def may_hold_key(text: pl.Expr) -> pl.Expr:
 
 _FOREIGN = r"passwort|kennwort|mot de passe|contraseña|contrasinal|senha|wachtwoord|hasło|пароль|密码|密碼|口令|パスワード|비밀번호"
 _NAME = rf"(?:{_FOREIGN}|passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret)"
-# name = "value", "name": "value", name=value without blanks, scheme://user:value@host
+# name = "value", "name": "value", name=value without blanks, Authorization: Bearer value, scheme://user:value@host
 PASSWORD = re.compile(
     rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
     rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,79}}[^\s\"'<>(){{}}\[\],;.?，。；])"
+    r"|(?i:authorization)[\"']{0,3}\s*[:=]\s*[\"']{0,2}(?i:bearer|basic|token)\s+"
+    r"(?P<header>(?=[^\s\"']{0,80}[0-9])[A-Za-z0-9+/._~=-]{16,500})"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
 _SIGNS_OF_PASSWORD = [
@@ -75,7 +125,8 @@ def may_hold_password(text: pl.Expr) -> pl.Expr:
     """True for every text with a password, and for few others."""
     named = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
     given = named.str.contains(rf"(?i)(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)")
-    return given | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
+    header = text.str.contains(r"(?i)authorization[\"']{0,3}\s*[:=]")
+    return given | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
 
 
 # What stands for a password without being one.

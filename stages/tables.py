@@ -23,7 +23,7 @@ PART_BYTES = 1 << 25  # the same where rows are long, and their length is known
 
 def read_table(folder: Path) -> pl.LazyFrame:
     """All parts of a sealed table, lazily, in key order."""
-    return pl.scan_parquet(sorted(folder.glob("part-*.parquet")))
+    return pl.scan_parquet(sorted(folder.glob("part-*.parquet")), glob=False)
 
 
 def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, int]:
@@ -125,7 +125,7 @@ def read_given(path: Path, schema: Schema) -> pl.LazyFrame:
             f"{path}: holds no manifest.json and no Parquet file; give a dataset folder, a .parquet or a .jsonl file"
         )
     try:
-        given = pl.scan_parquet(files) if files[0].suffix == ".parquet" else _scan_jsonl(path, schema)
+        given = pl.scan_parquet(files, glob=False) if files[0].suffix == ".parquet" else _scan_jsonl(path, schema)
         return conform(given, schema, str(path))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
@@ -139,4 +139,5 @@ def _scan_jsonl(path: Path, schema: Schema) -> pl.LazyFrame:
     if not path.stat().st_size:
         return schema.empty().lazy()
     # All rows decide the types: a column that is null in the first thousand is still a column.
-    return pl.read_ndjson(path, infer_schema_length=None).lazy()
+    with path.open("rb") as file:  # a path with brackets in it would be taken for a pattern
+        return pl.read_ndjson(file, infer_schema_length=None).lazy()

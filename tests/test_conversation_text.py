@@ -73,6 +73,7 @@ def test_reasoning_is_part_of_the_conversation_and_of_the_response_on_request() 
         ("A\u0300b", "àb"),
         ("", ""),
         (" \n", ""),
+        ("\ufeffco\u00adope\u200brate\u200d", "cooperate"),
     ],
 )
 def test_normalised_text(text: str, expected: str) -> None:

@@ -43,6 +43,13 @@ def test_csv_with_another_delimiter(delimiter: str, tmp_path: Path) -> None:
     assert values(read(tmp_path, content, "data.csv")) == [{"question": "why, oh why?", "answer": "because"}]
 
 
+def test_a_name_that_says_tabs_decides_where_the_header_holds_commas_too(tmp_path: Path) -> None:
+    content = "question, if any\tanswer, if any\nwhy, oh why?\tbecause\n"
+    row = {"question, if any": "why, oh why?", "answer, if any": "because"}
+    assert values(read(tmp_path, content, "data.tsv")) == [row]
+    assert values(read(tmp_path, "question,answer\nq,a\n", "misnamed.tsv")) == [{"question": "q", "answer": "a"}]
+
+
 def test_a_broken_quote_in_a_real_file_of_long_rows_costs_a_few_rows_and_invents_none(tmp_path: Path) -> None:
     content = shared_data("csv/awesome_prompts.csv").read_bytes()
     whole = values(read(tmp_path, content, "data.csv"))

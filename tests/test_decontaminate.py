@@ -79,22 +79,33 @@ def test_labels_around_a_question_are_not_part_of_it(tmp_path: Path) -> None:
     assert set(flagged(rows, eval_files(tmp_path, {"query": f"Q: {SHORT}"}))) == {"bare", "labelled"}
 
 
-def test_a_short_item_inside_other_text_proves_nothing(tmp_path: Path) -> None:
-    rows = [row("in prompt", f"Tell me: {SHORT}", "To eat."), row("in answer", "Ask me something.", SHORT)]
-    assert flagged(rows, eval_files(tmp_path, {"question": SHORT})) == {}
+def test_an_item_of_fewer_than_five_words_inside_other_text_proves_nothing(tmp_path: Path) -> None:
+    item = "Why do goats climb?"
+    rows = [row("in prompt", f"Tell me: {item}", "To eat."), row("in answer", "Ask me something.", item)]
+    assert flagged(rows, eval_files(tmp_path, {"question": item})) == {}
 
 
-@pytest.mark.parametrize("item", [MIDDLE, LONG])
-def test_an_item_of_eight_words_or_more_is_found_anywhere_word_by_word(tmp_path: Path, item: str) -> None:
+def test_an_everyday_question_inside_other_text_proves_nothing(tmp_path: Path) -> None:
+    item = "What do you think about it?"
+    rows = [row(f"{n}", f"I have {n} goats. {item} I like them.", "So do I.") for n in range(6)]
+    assert flagged(rows, eval_files(tmp_path, {"question": item})) == {}
+
+
+@pytest.mark.parametrize("item", [SHORT, MIDDLE, LONG])
+def test_an_item_of_five_words_or_more_is_found_anywhere_word_by_word(tmp_path: Path, item: str) -> None:
     rows = [
         row("in prompt", f"Please answer.\n{item.upper()} Thank you.", "Gladly."),
         row("in answer", "Ask me something.", f"Well: {item.replace(' ', '  ')}"),
         row("in a later turn", "Hi", "Hello", item, "Five."),
+        row(
+            "for the system", messages=chat(f"An example: {item}", "Hi", "Hello", roles=["system", "user", "assistant"])
+        ),
+        row("with soft hyphens", "So: " + item.replace("o", "o\u00ad"), "Five."),
         row("clean", "How many coins are four coins?", "Four."),
     ]
     found = flagged(rows, eval_files(tmp_path, {"question": item}))
     assert {name: verdict["reason"] for name, verdict in found.items()} == dict.fromkeys(
-        ["in prompt", "in answer", "in a later turn"], "eval_exact"
+        ["in prompt", "in answer", "in a later turn", "for the system", "with soft hyphens"], "eval_exact"
     )
 
 

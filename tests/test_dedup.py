@@ -24,6 +24,15 @@ def test_a_changed_word_in_a_long_text_is_a_near_duplicate_with_its_true_similar
     }
 
 
+def test_rows_that_differ_in_characters_nobody_sees_are_exact_duplicates() -> None:
+    rows = [
+        row("a", "Why do goats cooperate?", "Because."),
+        row("b", "Why do goats co\u00adop\u200berate?\ufeff", "Because."),
+    ]
+    [(_, reason, similarity)] = verdicts(rows).values()
+    assert (reason, similarity) == ("exact_duplicate", 1.0)
+
+
 @pytest.mark.parametrize(("min_similarity", "goes"), [(0.9, True), (0.901, False)])
 def test_a_row_exactly_at_the_threshold_goes(min_similarity: float, goes: bool) -> None:
     words = [f"w{i}" for i in range(12)]  # 10 shingles, of which 9 are shared when the last word is left out
@@ -230,6 +239,29 @@ def test_only_the_best_answer_to_a_question_stays_on_request() -> None:
     assert similarity == pytest.approx(jaccard("who was it the ferryman at dawn", "who was it a goat"))
     unique, _ = dedup(rows, conflicting_answers="keep_best")
     assert set(unique["answers_to_question"]) == {1}
+
+
+def test_an_answer_that_loses_one_question_still_answers_another() -> None:
+    answer = "Nine goats crossed the sound at dawn."
+    rows = [
+        row("best", "Who was it?", "Two priests with lemons crossed the sound at dawn, and nobody else."),
+        row("worse", "Who was it?", answer, source="hand"),
+        row("other", "What crossed?", answer),
+        row("copy", "And when did they do so?", answer),
+    ]
+    found = verdicts(rows, key="response", conflicting_answers="keep_best", prefer_sources=["test"])
+    assert found.pop("worse")[1] in ("conflicting_answer", "exact_duplicate")
+    [(gone, told)] = found.items()
+    [kept] = {"other", "copy"} - {gone}
+    assert told == (kept, "exact_duplicate", 1.0)
+
+
+@pytest.mark.parametrize("answer", ["?!", "so, so, so"])
+def test_the_same_answer_to_two_questions_goes_once_whatever_the_policy(answer: str) -> None:
+    rows = [row("a", "Who?", answer), row("b", "Why?", answer)]
+    for policy in ("keep_all", "keep_best"):
+        [(_, (_, reason, similarity))] = verdicts(rows, key="response", conflicting_answers=policy).items()
+        assert (reason, similarity) == ("exact_duplicate", 1.0)
 
 
 def test_the_system_prompt_belongs_to_the_question() -> None:

@@ -163,6 +163,63 @@ def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path)
     ]
 
 
+def test_turns_may_stand_in_columns(tmp_path: Path) -> None:
+    made = ingest_records(
+        [
+            {"conversations": {"from": ["human", "gpt"], "value": ["Why?", "Because."]}},
+            {"conversations": {"from": ["human", "gpt"], "value": ["Why?"]}},
+        ],
+        tmp_path,
+    )
+    assert made.turns == [EXCHANGE]
+    assert made.faults == [(2, "no_turns", "conversations")]
+
+
+def test_anthropic_s_results_of_tools_are_turns_of_the_tool(tmp_path: Path) -> None:
+    use = [{"type": "text", "text": "Let me see."}, {"type": "tool_use", "id": "t", "name": "add", "input": {"a": 1}}]
+    result = [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "3"}]}]
+    made = ingest_records(
+        [chat(("user", "1 + 2?"), ("assistant", use), ("user", result), ("assistant", "It is 3."))], tmp_path
+    )
+    assert made.turns == [
+        [("user", "1 + 2?"), ("assistant", "Let me see."), ("tool", "3"), ("assistant", "It is 3.")],
+    ]
+
+
+def test_a_part_that_is_a_text_and_nothing_else_needs_no_type(tmp_path: Path) -> None:
+    made = ingest_records([chat(("User", [{"text": "Why?"}]), ("Chatbot", [{"text": "Because."}]))], tmp_path)
+    assert made.turns == [EXCHANGE]
+
+
+@pytest.mark.parametrize(
+    ("label", "is_used"), [(True, True), (False, False), ("False", False), ("True", True), (0, True)]
+)
+def test_an_answer_that_was_not_desired_is_no_example(label: object, is_used: bool, tmp_path: Path) -> None:
+    made = ingest_records([{"prompt": "Why?", "completion": "Because.", "label": label}], tmp_path)
+    assert made.turns == [EXCHANGE] * is_used
+    assert made.faults == [(1, "undesired_answer", "label")] * (not is_used)
+
+
+def test_an_answer_stays_though_what_follows_it_is_at_fault(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q",
+                  tree("assistant", "a1", tree("prompter", "gone", tree("assistant", "b"), deleted=True)),
+                  tree("assistant", "a2", tree("prompter", "and?", tree("assistant", " "))))  # fmt: skip
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
+    assert made.turns == [[("user", "q"), ("assistant", "a1")], [("user", "q"), ("assistant", "a2")]]
+    assert made.conversations["repairs"].to_list() == [None, ["trailing_turns_removed"]]
+    assert made.faults == [
+        (1, "deleted_message", "prompt.replies[0].replies[0].deleted"),
+        (1, "empty_answer", "prompt.replies[1].replies[0].replies[0].text"),
+    ]
+
+
+def test_no_branch_of_a_tree_is_lost_where_its_questions_are_merged(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q", tree("prompter", "please", tree("assistant", "a1"), tree("assistant", "a2")))
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path, repairs=["user_turns_merged"])
+    question = ("user", "q\n\nplease")
+    assert made.turns == [[question, ("assistant", "a1")], [question, ("assistant", "a2")]]
+
+
 CALL = {"name": "add", "arguments": {"a": 1, "b": [2]}}
 TOOL = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
 TOOL_DIALECTS: dict[str, dict[str, Any]] = {

@@ -57,7 +57,7 @@ def test_a_flat_export_becomes_the_conversations_of_its_trees(tmp_path: Path) ->
 
 def test_a_fault_in_a_flat_tree_is_told_of_its_message(tmp_path: Path) -> None:
     made = ingest_records([row for row in FLAT if row["message_id"] != "x"], tmp_path)
-    assert made.turns == [SHORT]
+    assert made.turns == [SHORT, LONG]
     assert (8, "two_assistant_turns", "text") in made.faults
 
 
@@ -90,6 +90,19 @@ def test_a_flat_export_and_a_nested_one_hold_the_same_conversations(tmp_path: Pa
 def test_flat_trees_in_parquet_are_put_together_too(tmp_path: Path) -> None:
     pl.DataFrame(FLAT[:6]).write_parquet(tmp_path / "flat.parquet")
     assert ingest(tmp_path / "flat.parquet", folder=tmp_path).turns == [SHORT, LONG]
+
+
+def test_flat_trees_in_csv_say_deleted_and_rank_in_words(tmp_path: Path) -> None:
+    lines = ["message_id,parent_id,role,text,rank,deleted", "a,,prompter,q,,False", "b,a,assistant,a1,1.0,False",
+             "b2,a,assistant,a2,0.0,False", "b3,a,assistant,a3,0.0,True"]  # fmt: skip
+    for paths in ("all", "best"):
+        (tmp_path / paths).mkdir()
+    every, best = (
+        ingest_text("\n".join(lines), tmp_path / paths, "flat.csv", tree_paths=paths) for paths in ("all", "best")
+    )
+    assert every.turns == [[*SHORT[:1], ("assistant", "a1")], SHORT]
+    assert every.faults == [(3, "deleted_message", "deleted")]
+    assert best.turns == [SHORT]
 
 
 RECORDS = [{"instruction": f"q{n}", "output": "a"} for n in range(3)]

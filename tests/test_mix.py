@@ -119,8 +119,9 @@ def test_a_few_rows_are_enough_for_one_of_each_split(count: int) -> None:
     assert found == ["test", *["train"] * (count - 2), "validation"]
 
 
-def test_two_rows_are_all_trained_on() -> None:
-    assert set(splits(many(2)).values()) == {"train"}
+def test_of_two_rows_none_is_held_out_but_by_chance() -> None:
+    assert set(splits(many(2), validation_share=1e-9, test_share=1e-9).values()) == {"train"}
+    assert set(splits(many(3), validation_share=1e-9, test_share=1e-9).values()) == {"train", "validation", "test"}
 
 
 def test_a_share_of_zero_holds_nothing_out() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mix_rows import mix, row
+from rows import chat
 from stages.errors import ConfigError, DataError
 from stages.mix.groups import check_no_leak
 from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
@@ -102,10 +103,51 @@ def test_no_group_and_no_prompt_crosses_splits(drawn: list[tuple[str | None, int
         assert set(parts["split"]) <= {1}
 
 
-@pytest.mark.parametrize("column", ["group_id", "opening"])
+def test_a_choice_tells_how_far_it_goes_by_length() -> None:
+    rows = [row(f"r{n}", answer="word " * n, response_words=n) for n in range(1, 101)]
+    made = mix(rows, select_rows=50, quality="response_words", **NOTHING_HELD_OUT)
+    told = made.of("select_rows by response_words", "choice")
+    assert (told["rows_available"], told["rows_train"], told["expected_overlap"]) == (100, 50, 0.5)
+    assert told["spearman"] == 1.0
+    chosen = [facts["row_id"] in set(made.mixture["row_id"]) for facts in rows]
+    longer = sum(a > b for a in range(100) if chosen[a] for b in range(100) if not chosen[b])
+    assert told["length_auc"] == pytest.approx(longer / 2500, abs=1e-4)
+    assert 0.3 < told["random_overlap"] < 0.7
+    reverse = mix(rows, select_rows=50, quality="-response_words", **NOTHING_HELD_OUT)
+    assert reverse.of("select_rows by -response_words", "choice")["spearman"] == -1.0
+    assert mix(rows).summary.filter(part="choice").is_empty()
+
+
+def test_what_one_row_asks_later_and_another_at_once_is_one_prompt() -> None:
+    rows, parted = [], []
+    for number in range(60):
+        asked = f"How many goats does farmer number {number} keep in all?"
+        first, later = row(f"at once {number}", asked), row(f"later {number}")
+        turns = [f"Good day {number}.", "Hi.", f"how many goats does FARMER number {number} keep in all", "Five."]
+        rows += [first, {**later, "messages": chat(*turns[:2], f"Tell me of {number}.", "Gladly.", *turns[2:])}]
+        parted.append((first["row_id"], later["row_id"]))
+    split = dict(mix(rows, validation_share=0.3, test_share=0.3).mixture.select("row_id", "split").rows())
+    assert {split[one] == split[other] for one, other in parted} == {True}
+    assert set(split.values()) == {"train", "validation", "test"}
+
+
+def test_a_phrase_that_many_say_later_links_nobody() -> None:
+    phrase = ["Can you please explain that to me in simpler words?", "Yes."]
+    rows = [{**row(f"r{n}"), "messages": chat(f"What is {n}?", "A thing.", *phrase)} for n in range(100)]
+    made = mix(rows, validation_share=0.3, test_share=0.3, max_rows=30)
+    assert set(made.mixture["split"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("column", ["group_id", "prompt"])
 def test_a_leak_stops_the_run_and_names_rows(column: str) -> None:
-    rows = pl.DataFrame({"row_id": ["r1", "r2", "r3"], "group_id": [None, None, None], "opening": ["a", "b", "c"]})
-    rows = rows.with_columns(pl.col("group_id").cast(pl.String), split=pl.Series(["train", "test", "train"]))
-    check_no_leak(rows)
+    rows = pl.DataFrame({"row_id": ["r1", "r2", "r3"], "group_id": [None, None, None]}).with_columns(
+        pl.col("group_id").cast(pl.String), split=pl.Series(["train", "test", "train"])
+    )
+    prompts = pl.DataFrame({"row_id": ["r1", "r2", "r3"], "prompt": ["a", "b", "c"]})
+    check_no_leak(rows, prompts)
+    rows, prompts = (
+        table.with_columns(pl.lit("same").alias(column)) if column in table.columns else table
+        for table in (rows, prompts)
+    )
     with pytest.raises(DataError, match=r"lie in more than one split \(rows r1, r2, r3\)"):
-        check_no_leak(rows.with_columns(pl.lit("same").alias(column)))
+        check_no_leak(rows, prompts)

@@ -73,6 +73,14 @@ def test_shares_can_be_of_tasks() -> None:
     assert made.of("a")["requested_share"] is None
 
 
+def test_a_quota_for_one_part_repeats_no_other() -> None:
+    made = mix(
+        [*many(400, "a"), *many(90, "b"), *many(5, "c")], max_seen={"a": 100}, min_seen={"c": 12}, **NOTHING_HELD_OUT
+    )
+    assert {name: made.of(name)["rows_seen"] for name in "abc"} == {"a": 100, "b": 90, "c": 12}
+    assert made.of("c")["effective_epochs"] == 2.4
+
+
 def test_quotas_hold_a_part_and_the_others_share_what_is_left() -> None:
     rows = [*many(100, "a"), *many(100, "b"), *many(100, "c")]
     made = mix(rows, epoch_rows=200, max_seen={"a": 20}, min_seen={"b": 150}, **NOTHING_HELD_OUT)

@@ -50,6 +50,19 @@ def test_times_that_python_cannot_hold_cost_no_row(tmp_path: Path) -> None:
     assert values(records)[1] == {"text": "b", "late": 2**62, "turns": [{"said": 3}], "day": 2**31 - 1}
 
 
+def test_maps_are_objects_where_their_keys_are_texts(tmp_path: Path) -> None:
+    turns = pa.list_(pa.map_(pa.string(), pa.string()))
+    said = [[("role", "user"), ("content", "q")], [("role", "assistant"), ("content", "a")]]
+    doubled = [[("role", "user"), ("role", "assistant")]]
+    pq.write_table(pa.table({"messages": pa.array([said, doubled], turns)}), tmp_path / "made.parquet")
+    records = read(tmp_path, (tmp_path / "made.parquet").read_bytes())
+    assert values(records) == [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}]
+    assert faults(records) == [(1, "duplicate_key")]
+    numbered = pa.table({"text": ["a"], "ranks": pa.array([[(1, "x")]], pa.map_(pa.int64(), pa.string()))})
+    pq.write_table(numbered, tmp_path / "made.parquet")
+    assert values(read(tmp_path, (tmp_path / "made.parquet").read_bytes())) == [{"text": "a", "ranks": [(1, "x")]}]
+
+
 def test_a_column_that_stands_twice_is_no_guess(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["q"]), pa.array(["r"]), pa.array(["a"])], ["prompt", "prompt", "response"])
     pq.write_table(table, tmp_path / "made.parquet")

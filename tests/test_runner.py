@@ -182,3 +182,20 @@ def test_a_batch_holds_fewer_rows_where_rows_are_long(tmp_path: Path) -> None:
     batches = split_into_batches(tmp_path, batch_rows=30)
     by_part = [[batch.rows for batch in batches if batch.part.name == f"part-0000{n}.parquet"] for n in (0, 1)]
     assert by_part == [[15, 15, 10], [30, 10]]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run [2] of *?"
+    raw = write_jsonl(folder / "raw.jsonl", [{"instruction": f"Name {n}.", "output": f"It is {n}."} for n in range(20)])
+    made = folder / "ingest"
+    run_stage(request("ingest", {"raw": raw}, made))
+    for stage, reads in [("dedup", "conversations"), ("score", "unique"), ("rate", "scored"), ("filter", "rated")]:
+        run_stage(request(stage, {reads: made / reads}, folder / stage))
+        made = folder / stage
+    rows = [pl.read_parquet(part, glob=False).height for part in (made / "kept").glob("part-*.parquet")]
+    assert sum(rows) == 20
+    given = folder / "given.jsonl"
+    pl.concat(
+        [pl.read_parquet(part, glob=False) for part in (folder / "dedup" / "unique").glob("part-*.parquet")]
+    ).write_ndjson(given)
+    assert run_stage(request("score", {"unique": given}, folder / "again")).receipt["outputs"]["scored"]["rows"] == 20

@@ -11,7 +11,8 @@ from stages.decontaminate.eval_items import EvalText
 from stages.word_bytes import Booleans, Hashes, Ints
 from stages.word_runs import ranges, run_hashes, word_hashes
 
-SHORT_WORDS = 8  # a shorter text is found only as the whole opening of a row: "What is it?" stands in many
+TURN_WORDS = 8  # a later turn of fewer words says nothing by itself: "Now make it shorter."
+SHORT_WORDS = 5  # a shorter text is found only as a whole turn: "What is it?" stands in many
 MANY_TEXTS = 20  # a run of words in more evaluation texts than this is their template
 SIEVE_BITS = 22  # 4 MB of booleans; with 100,000 runs it lets 2 % of others through
 
@@ -36,7 +37,7 @@ class EvalIndex(NamedTuple):
     texts: (
         pl.DataFrame
     )  # text: number, file, item, role, words: list, phrase: the words as one string, answer: likewise
-    short: pl.DataFrame  # of these, the ones that are found only as a whole opening
+    short: pl.DataFrame  # of these, the ones that are found only as a whole turn
     lengths: list[RunsOfLength]
 
 
@@ -44,10 +45,10 @@ def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
     """The index of all texts; of equal texts the first stands for all.
 
     A prompt of SHORT_WORDS up to `ngram_words` is one run, longer texts are all their runs of `ngram_words`. A later
-    turn of fewer than SHORT_WORDS, or an answer of fewer than `ngram_words`, says too little to be looked for.
+    turn of fewer than TURN_WORDS, or an answer of fewer than `ngram_words`, says too little to be looked for.
     """
     count = pl.col("words").list.len()
-    least = pl.col("role").replace_strict({"prompt": 1, "turn": SHORT_WORDS, "answer": ngram_words})
+    least = pl.col("role").replace_strict({"prompt": 1, "turn": TURN_WORDS, "answer": ngram_words})
     every = pl.DataFrame(eval_texts, schema=["file", "item", "text", "role"], orient="row")
     texts = (
         every.filter(pl.col("role") != "gist")

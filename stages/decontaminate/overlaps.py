@@ -6,7 +6,7 @@ from typing import NamedTuple
 import polars as pl
 
 from stages.conversation_text import words
-from stages.decontaminate.eval_index import SHORT_WORDS, EvalIndex, RunsOfLength
+from stages.decontaminate.eval_index import TURN_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
 from stages.word_runs import Runs, run_hashes, word_hashes
 
@@ -95,9 +95,7 @@ def _judged(pairs: pl.DataFrame, most_rows: int) -> pl.DataFrame:
     """`pairs` with `proves`: whether the match shows more than that the row says what many rows say."""
     length = pl.col("words").list.len()
     is_rare = pl.col("row_id").n_unique().over("text", "is_whole") <= most_rows
-    is_long_and_whole = pl.col("is_whole") & (
-        (length >= LONG_WORDS) | ((length >= SHORT_WORDS) & pl.col("is_question"))
-    )
+    is_long_and_whole = pl.col("is_whole") & ((length >= LONG_WORDS) | ((length >= TURN_WORDS) & pl.col("is_question")))
     return pairs.with_columns(proves=is_rare | is_long_and_whole | pl.col("has_answer"))
 
 

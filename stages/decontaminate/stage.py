@@ -8,7 +8,7 @@ class DecontaminateParams(Params):
 
     ngram_words: int = setting(
         13,
-        "consecutive words that count as shared; items of 8 words up to this must stand in a row whole",
+        "consecutive words that count as shared; items of 5 words up to this must stand in a row whole",
         unit="words",
         ge=8,
         le=50,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import answers_text, conversation_text, normalised
+from stages.conversation_text import answers_text, every_text, normalised
 from stages.decontaminate.eval_files import check_pins
 from stages.decontaminate.eval_index import build_index
 from stages.decontaminate.eval_items import read_eval_set
@@ -36,7 +36,7 @@ def transform(
 
     A row goes when an item's prompt stands in it word by word (eval_exact), when it has at least `min_overlap` of an
     item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of
-    fewer than 8 words count only where they are a whole turn. Raises DataError for evaluation files that cannot be
+    fewer than 5 words count only where they are a whole turn. Raises DataError for evaluation files that cannot be
     read in full or are not the pinned ones, ConfigError where `known_clean` names a source that is not there.
     """
     if evals is None:
@@ -74,7 +74,7 @@ def _texts(kept: pl.LazyFrame) -> pl.DataFrame:
     """What `find_overlaps` reads of each row."""
     return kept.select(
         "row_id",
-        conversation=normalised(conversation_text()),
+        conversation=normalised(every_text()),
         questions=questions(),
         answers=normalised(answers_text()),
     ).collect()

@@ -22,7 +22,7 @@ class Comparison:
     """The texts that are compared, each by the best row that has it, and how. Rows are those of the corpus, best first."""
 
     corpus: Corpus
-    same_text: Ints  # for each row the first with the same text
+    same_text: Ints  # for each row the first with the same text, and with `keep_best` the same question
     compared: Booleans  # rows that stand for their text, and can match another
     templates: Hashes  # shingles that are left out
     params: DedupParams
@@ -38,9 +38,11 @@ class Comparison:
         return self.with_words & self.corpus.is_long
 
     @cached_property
-    def question(self) -> Ints | None:
-        """A number that rows with the same question share, where only the best answer to a question stays."""
-        return first_alike(self.corpus.question) if self.params.conflicting_answers == "keep_best" else None
+    def matching(self) -> tuple[Ints, ...]:
+        """Numbers that rows match by which share one, whatever their words: where only the best answer to a question
+        stays, those of the questions, and of the texts, as the same text may answer two questions."""
+        keys = (self.corpus.question, self.corpus.text)
+        return tuple(map(first_alike, keys)) if self.params.conflicting_answers == "keep_best" else ()
 
     def shingles_of(self, rows: Booleans) -> Occurrences:
         """Which shingles occur in some rows."""
@@ -60,9 +62,9 @@ class Comparison:
         return likely
 
     def match_among(self, rows: Booleans) -> Matches:
-        """Who of some rows goes for whom. With `keep_best` an equal question is a match too."""
+        """Who of some rows goes for whom. See `matching`."""
         chosen = np.flatnonzero(rows)
-        turns, question = self._turns(chosen), None if self.question is None else self.question[chosen]
+        turns, matching = self._turns(chosen), [numbers[chosen] for numbers in self.matching]
         candidates: list[Candidates] = [WholeTexts(self._keys(chosen))]
         if len(turns.owner):
             candidates.append(SingleTurns(turns, len(chosen)))
@@ -70,13 +72,14 @@ class Comparison:
 
         def compare(left: Ints, right: Ints) -> Likeness:
             found = alike(left, right)
-            if question is None:
+            if not matching:
                 return found
-            same, group = (np.where(question[left] == question[right], 1.0, like) for like in found[1:])
+            is_match = np.logical_or.reduce([numbers[left] == numbers[right] for numbers in matching])
+            same, group = (np.where(is_match, 1.0, like) for like in found[1:])
             return Likeness(found.similarity, same, group)
 
         found = match(candidates, len(chosen), compare, Thresholds.of(self.params))
-        if question is not None:
+        if matching:
             same = alike(found.survivor, found.removed).same
             found = found._replace(by_question=same < self.params.min_similarity)
         return found.at(chosen)
@@ -116,9 +119,8 @@ class Comparison:
         return keyed(self.corpus.turns, self.corpus.sketch[rows], self.templates, self._bands, self.params.seed)
 
     def _keys(self, rows: Ints) -> BandKeys:
-        """A column for each row: its bands, and with `keep_best` its question."""
-        keys = self._band_keys(rows)
-        return keys if self.question is None else np.vstack([keys, self.question[rows].astype(np.uint32)[None, :]])
+        """A column for each row: its bands, and what it matches by besides."""
+        return np.vstack([self._band_keys(rows), *(numbers[rows].astype(np.uint32) for numbers in self.matching)])
 
     def _band_keys(self, rows: Ints) -> BandKeys:
         """A column for each row; one without words shares its keys with none."""

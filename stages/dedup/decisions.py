@@ -9,10 +9,11 @@ from stages.dedup.comparison import Comparison, template_of
 from stages.dedup.corpus import Corpus, first_alike, is_repeated
 from stages.dedup.groups import connected
 from stages.dedup.similarity import Floats
+from stages.dedup.sketches import NO_TEXT
 from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Matches
 from stages.engine import cluster_in_use
-from stages.word_bytes import Booleans, Ints
+from stages.word_bytes import Booleans, Hashes, Ints, scattered
 
 STAYS = -1
 
@@ -30,13 +31,21 @@ class Decisions(NamedTuple):
 
 def comparison_of(corpus: Corpus, params: DedupParams) -> Comparison:
     """What has to be compared: the best row of each text that has words, or that competes for a question."""
-    same_text = first_alike(corpus.text)
+    same_text = first_alike(_texts(corpus, params))
     stands_for_its_text = same_text == np.arange(corpus.rows)
     compared = stands_for_its_text & (corpus.shingles.counts[corpus.sketch] > 0)
     templates = template_of(corpus, compared, params)
     if params.conflicting_answers == "keep_best":
-        compared |= stands_for_its_text & is_repeated(corpus.question)
+        compared |= stands_for_its_text & (is_repeated(corpus.question) | is_repeated(corpus.text))
     return Comparison(corpus, same_text, compared, templates, params)
+
+
+def _texts(corpus: Corpus, params: DedupParams) -> Hashes:
+    """What the copies of a row have in common with it: they go for whatever it goes for."""
+    if params.conflicting_answers == "keep_all":
+        return corpus.text
+    both = scattered(corpus.text + scattered(corpus.question))
+    return np.where((corpus.text == NO_TEXT).all(axis=1, keepdims=True), np.uint64(NO_TEXT), both)
 
 
 def matches_of(comparison: Comparison) -> Matches:
@@ -44,8 +53,8 @@ def matches_of(comparison: Comparison) -> Matches:
     occurrences = comparison.shingles_of(comparison.with_words)
     rows = comparison.can_be_like(occurrences, 2, comparison.with_words) | comparison.by_turns
     del occurrences  # the largest thing in memory
-    if comparison.question is not None:
-        rows |= comparison.compared & is_repeated(comparison.corpus.question)
+    for key in (comparison.corpus.question, comparison.corpus.text) if comparison.matching else ():
+        rows |= comparison.compared & is_repeated(key)
     cluster = cluster_in_use()
     return match_apart(comparison, rows, cluster) if cluster else comparison.match_among(rows)
 
@@ -58,9 +67,10 @@ def decide(comparison: Comparison, found: Matches) -> Decisions:
     is_conflict = np.zeros(corpus.rows, dtype=np.bool_)
     is_conflict[found.removed] = found.by_question
     first_goes = survivor[same_text] != STAYS
-    is_copy = (same_text != np.arange(corpus.rows)) & ~first_goes
-    survivor = np.where(is_copy, same_text, survivor[same_text])
+    survivor = np.where((same_text != np.arange(corpus.rows)) & ~first_goes, same_text, survivor[same_text])
     stays = survivor == STAYS
+    has_text = (corpus.text != NO_TEXT).any(axis=1)
+    is_copy = ~stays & has_text & (corpus.text == corpus.text[survivor]).all(axis=1)
     return Decisions(
         survivor=survivor,
         similarity=np.where(is_copy, 1.0, likeness[same_text]),

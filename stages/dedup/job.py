@@ -82,7 +82,7 @@ def divide(
 
 
 def _part(path: Path) -> Part:
-    table = pl.read_parquet(path, columns=["row_id", "source", "content_id", "repairs"])
+    table = pl.read_parquet(path, columns=["row_id", "source", "content_id", "repairs"], glob=False)
     identified = table["content_id"].is_not_null().to_numpy()
     return Part(path, light_rows(table), content_keys(table["content_id"]), identified)
 
@@ -134,9 +134,9 @@ def _make_page(task: Task) -> Path:
 def _messages(path: Path, chosen: Booleans) -> pl.DataFrame:
     """The messages of some rows of a file; those of few are had in half the time when no others are unpacked."""
     if chosen.all():
-        return pl.read_parquet(path, columns=["messages"])
+        return pl.read_parquet(path, columns=["messages"], glob=False)
     numbers = pl.Series(np.flatnonzero(chosen)).cast(pl.UInt32).implode()
-    table = pl.scan_parquet(path, row_index_name=NUMBER).filter(pl.col(NUMBER).is_in(numbers))
+    table = pl.scan_parquet(path, row_index_name=NUMBER, glob=False).filter(pl.col(NUMBER).is_in(numbers))
     return table.select("messages").collect()
 
 
@@ -150,7 +150,7 @@ def _write(paths: Sequence[Path], made: Verdicts, params: DedupParams, unique: P
     survivors = _texts(paths, made.go["survivor_id"].unique(), params)
     kept, gone = Piles.make(unique, cuts_of(made.stay["row_id"])), Piles.make(duplicates, cuts_of(made.go["row_id"]))
     for path in paths:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
         kept.add(table.join(made.stay, on="row_id"), path.stem)
         go = table.join(made.go, on="row_id").join(survivors, on="survivor_id", how="left", maintain_order="left")
         shown = first_differing_words(go.select("survivor_text", text=compared_text(params.key)))
@@ -159,5 +159,5 @@ def _write(paths: Sequence[Path], made: Verdicts, params: DedupParams, unique: P
 
 def _texts(paths: Sequence[Path], row_ids: pl.Series, params: DedupParams) -> pl.DataFrame:
     """The compared texts of rows that stay for others."""
-    table = pl.scan_parquet(list(paths)).filter(pl.col("row_id").is_in(row_ids.implode()))
+    table = pl.scan_parquet(list(paths), glob=False).filter(pl.col("row_id").is_in(row_ids.implode()))
     return table.select(survivor_id="row_id", survivor_text=compared_text(params.key)).collect()

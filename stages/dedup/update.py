@@ -78,10 +78,10 @@ def _near(comparison: Comparison, new: Booleans, survivor: Ints) -> Booleans:
         near |= comparison.can_be_like(asked, 1, comparison.with_words)
     if (new & comparison.by_turns).any():
         near |= comparison.by_turns  # one of a hundred turns may make a row like a new one, and that is not looked for
-    if comparison.question is not None:
-        asking = np.zeros(len(new), dtype=np.bool_)
-        asking[comparison.question[new]] = True
-        near |= comparison.compared & asking[comparison.question]
+    for numbers in comparison.matching:
+        matched = np.zeros(len(new), dtype=np.bool_)
+        matched[numbers[new]] = True
+        near |= comparison.compared & matched[numbers]
     survivors = survivor[near]
     near[survivors[survivors >= 0]] = True
     return near

@@ -37,7 +37,9 @@ class FilterParams(Params):
     # Another model's date (none; 1 row of Dolly with HH-RLHF).
     reject_knowledge_cutoff: bool = setting(True, "Rejects an answer that says when its model learned what it knows")
     # Ugly, but the answers are right all the same (630 rows).
-    reject_placeholder_input: bool = setting(False, "Rejects a question with a line such as <noinput> or N/A")
+    reject_placeholder_input: bool = setting(
+        False, "Rejects a question with a line such as <noinput>, or a blank such as <insert topic>"
+    )
     # Some of the 15 rows can be answered without the text ("Given the following input, name five instruments").
     reject_missing_text: bool = setting(False, "Rejects a question that points at a text which is not there")
     # About half of the 45 rows are cut; the others quote lists of words or close a letter with "Sincerely,".

@@ -164,8 +164,8 @@ class Dialect(NamedTuple):
         for name in self.media_fields:
             if record[name] and not isinstance(record[name], bool | int | float):
                 raise Unusable("image_content", name, record[name])
-        if "desired" in self.fields and record[self.fields["desired"]] is False:
-            raise Unusable("undesired_answer", self.fields["desired"], False)
+        if "desired" in self.fields and _is_false(record[self.fields["desired"]]):
+            raise Unusable("undesired_answer", self.fields["desired"], record[self.fields["desired"]])
         if self.convert is convert_pair and self._is_split(record):
             return convert_split_turns(record, self.fields, rules)
         return self.convert(record, self.fields, rules)
@@ -238,6 +238,11 @@ class Dialects:
         if task := next((names[name] for name in SPELLINGS["task"] if name in names), None):
             fields["task"] = task
         return Dialect("question_answer", fields["prompt"], fields, media, convert_pair)
+
+
+def _is_false(value: object) -> bool:
+    """Tables of text hold the word; the number 0 may be a class."""
+    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
 
 
 def _plain(name: str) -> str:

@@ -89,7 +89,10 @@ def _all_rows(read: Sequence[tuple[SourceFile, Parsed]]) -> Iterator[Rows]:
 
 def _row_ids(source: str, parts: Sequence[Path | None]) -> list[tuple[Words, Numbers]]:
     """For each part of a source, the ids of its rows and their bytes."""
-    ids = [pl.read_ipc(part, columns=list(KNOWN)) if part else pl.DataFrame(schema=KNOWN) for part in parts]
+    ids = [
+        pl.scan_ipc(part, glob=False).select(list(KNOWN)).collect() if part else pl.DataFrame(schema=KNOWN)
+        for part in parts
+    ]
     ends = np.cumsum([table.height for table in ids])[:-1]
     every = pl.concat(ids)
     content = words_of(every, ID_WORDS)
@@ -116,7 +119,9 @@ def _repeated(every: pl.DataFrame, parts: Sequence[Path | None], ends: Numbers) 
         chosen, path = part_of == number, parts[number]
         if path:
             first = ends[number - 1] if number else 0
-            records[chosen] = pl.read_ipc(path, columns=["record"])["record"].to_numpy()[at[chosen] - first]
+            records[chosen] = (
+                pl.scan_ipc(path, glob=False).select("record").collect()["record"].to_numpy()[at[chosen] - first]
+            )
     return (
         doubled.with_columns(part=pl.Series(part_of), record=pl.Series(records))
         .sort("part", "record", "row")
@@ -157,7 +162,11 @@ def _completed(
     finishing: Finishing, name: str, complete: Callable[[pl.DataFrame, Rows], pl.DataFrame]
 ) -> list[pl.DataFrame]:
     paths = [(rows, rows.part.path(rows.folder, name)) for rows in finishing.rows]
-    tables = [complete(pl.read_ipc(path), rows) for rows, path in paths if path.name in rows.part.checksums]
+    tables = [
+        complete(pl.scan_ipc(path, glob=False).collect(), rows)
+        for rows, path in paths
+        if path.name in rows.part.checksums
+    ]
     return [table.select(list(load_schema(name).dtypes)) for table in tables]
 
 

@@ -98,7 +98,7 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
 
 
 def _full_quarantine(records: int, files: int, reasons: Counter[str], quarantined: Path) -> str:
-    first = pl.read_parquet(min(quarantined.iterdir())).row(0, named=True)
+    first = pl.read_parquet(min(quarantined.iterdir()), glob=False).row(0, named=True)
     where = "the whole file" if first["record"] is None else f"record {first['record']}"
     return (
         f"raw: not one conversation in {records:,} records of {files:,} files: "

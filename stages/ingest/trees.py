@@ -21,18 +21,43 @@ def convert_tree(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
 
 
 def tree_conversations(name: str, root: object, rules: Rules) -> dict[Places, Conversation | Unusable]:
-    """Conversations by the places of their messages in the tree; the tree itself stands at `name`."""
-    found: dict[Places, Conversation | Unusable] = {}
+    """Conversations and faults by the places of their messages in the tree; the tree itself stands at `name`."""
+    made: dict[Places, Conversation] = {}
+    faults: dict[Places, Unusable] = {}
     for path in _paths_to_leaves(name, root, best_only=rules.tree_paths == "best"):
+        places, conversation, fault = _read(path, rules)
+        if fault:
+            faults[tuple(place for place, _ in path)] = fault
+        if conversation:
+            made.setdefault(places, conversation)
+    inner = {places[:length] for places in made for length in range(1, len(places))}
+    return {places: one for places, one in made.items() if places not in inner} | faults
+
+
+def _read(path: Path, rules: Rules) -> tuple[Places, Conversation | None, Unusable | None]:
+    """The conversation of a path, or the one that ends before its first fault; and that fault, if there is one."""
+    first_fault: Unusable | None = None
+    while path:
         places = tuple(place for place, _ in path)
+        turns: list[Turn] = []
+        looked_at: list[int] = []
+
+        def place_of(number: int, places: Places = places, looked_at: list[int] = looked_at) -> str:
+            looked_at.append(number)
+            return f"{places[number]}.text"
+
         try:
-            turns = [_turn(place, node) for place, node in path]
-            checked, repairs = checked_turns(turns, lambda number, places=places: f"{places[number]}.text", rules)  # type: ignore[misc]
-            found.setdefault(places[: len(checked)], Conversation(checked, repairs=repairs))
-        except Unusable as unusable:
-            found[places] = unusable
-    inner = {places[:length] for places in found for length in range(1, len(places))}
-    return {places: made for places, made in found.items() if places not in inner}
+            for place, node in path:
+                turns.append(_turn(place, node))
+            checked, repairs = checked_turns(turns, place_of, rules)
+            end = max(number for number, turn in enumerate(turns) if turn.role == "assistant") + 1
+            return places[:end], Conversation(checked, repairs=repairs), first_fault
+        except Unusable as fault:
+            first_fault = first_fault or fault
+            if fault.reason == "unanswered_turn":  # the answer before it may not stand alone
+                break
+            path = path[: looked_at[-1] if len(turns) == len(path) else len(turns)]
+    return (), None, first_fault
 
 
 def _paths_to_leaves(name: str, root: object, *, best_only: bool) -> Iterator[Path]:
@@ -52,8 +77,18 @@ def _paths_to_leaves(name: str, root: object, *, best_only: bool) -> Iterator[Pa
 def _rank(path: Path) -> float:
     """Rank of the last message among its siblings, 0 the best; one without a rank, or deleted, comes after all that have one."""
     node = path[-1][1]
-    rank = node.get("rank") if isinstance(node, dict) and not node.get("deleted") else None
-    return rank if isinstance(rank, int | float) and not isnan(rank) else inf
+    rank = node.get("rank") if isinstance(node, dict) and not _is_deleted(node) else None
+    try:
+        number = float(rank) if isinstance(rank, int | float | str) else inf
+    except (ValueError, OverflowError):
+        return inf
+    return inf if isnan(number) else number
+
+
+def _is_deleted(node: Mapping[str, Any]) -> bool:
+    """Tables of text hold the word."""
+    stated = node.get("deleted")
+    return stated.strip().lower() not in ("", "false", "f", "no", "0") if isinstance(stated, str) else bool(stated)
 
 
 def _turn(place: str, node: object) -> Turn:
@@ -62,8 +97,8 @@ def _turn(place: str, node: object) -> Turn:
     role = ROLES.get(str(node.get("role")).lower())
     if role not in ("user", "assistant", "system"):
         raise Unusable("unknown_role", f"{place}.role", node.get("role"))
-    if node.get("deleted"):
-        raise Unusable("deleted_message", f"{place}.deleted", True)
+    if _is_deleted(node):
+        raise Unusable("deleted_message", f"{place}.deleted", node["deleted"])
     return Turn(role, _text(place, node))
 
 

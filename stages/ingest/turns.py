@@ -11,7 +11,7 @@ from stages.ingest.unusable import Unusable
 ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "bard", "bing"), "assistant"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "ai", "model", "bard", "bing"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
@@ -25,7 +25,7 @@ PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """One conversation of any number of turns."""
     field = fields["turns"]
-    given = _parsed(record[field], "no_turns", field)
+    given = _in_rows(_parsed(record[field], "no_turns", field))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = text_of(record, fields.get("system"))
@@ -40,6 +40,15 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     checked, repairs = checked_turns(turns, lambda number: f"{field}[{number - added}]", rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
+
+
+def _in_rows(given: object) -> object:
+    """Turns from a list of roles and a list of texts, as older versions of Hugging Face datasets store them in Parquet."""
+    if not isinstance(given, dict) or not given or not all(isinstance(column, list) for column in given.values()):
+        return given
+    if len(set(map(len, given.values()))) > 1:
+        return given
+    return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -105,7 +114,7 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     calls += _stated_calls(message, where)
     reasoning = reasoning or _stated_reasoning(message, where)
     if role != "assistant":
-        turns.append(Turn(role, content))
+        turns.append(Turn("tool" if _is_tool_result(said) else role, content))
     else:
         turns.append(Turn(role, content, reasoning or None, _dumped(calls) if calls else None))
 
@@ -128,7 +137,7 @@ def _content_of(value: object, where: str) -> tuple[str, str, list[dict[str, Any
     for number, part in enumerate(value):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in TEXT_PARTS:
+        if kind in TEXT_PARTS or _is_bare_text(part):
             text += _part_text(part, place)
         elif kind in REASONING_PARTS:
             reasoning += _part_text(part, place)
@@ -139,8 +148,20 @@ def _content_of(value: object, where: str) -> tuple[str, str, list[dict[str, Any
     return text, reasoning, calls
 
 
+def _is_tool_result(said: object) -> bool:
+    """Anthropic's form: the results of tools stand in a turn of the user's."""
+    return isinstance(said, list) and {isinstance(part, dict) and part.get("type") for part in said} == {"tool_result"}
+
+
+def _is_bare_text(part: object) -> bool:
+    """Amazon's and Google's form: a part that is nothing but a text needs no type."""
+    return isinstance(part, dict) and part.keys() == {"text"}
+
+
 def _part_text(part: Mapping[str, Any], where: str) -> str:
     value = next((part[name] for name in PART_VALUES if part.get(name) is not None), None)
+    if isinstance(value, list) and part.get("type") == "tool_result":
+        return _content_of(value, f"{where}.content")[0]
     if not isinstance(value, str):
         raise Unusable("not_text", where, value)
     return value

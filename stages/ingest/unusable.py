@@ -76,7 +76,7 @@ ADVICE: dict[str, Advice] = {
     "unreadable": Advice("a file that may be read", "give the user of the pipeline the right to read it"),
     "empty_file": Advice("a file with records", "fill the file or take it out of the source"),
     "unsupported_format": Advice(FORMATS, "convert the file, or take it out of the source"),
-    "unsupported_encoding": Advice(UTF8, "convert the file: iconv -t UTF-8"),
+    "unsupported_encoding": Advice(UTF8, "convert the file: iconv -f UTF-16 -t UTF-8"),
     "corrupt_compression": Advice(
         "sound compressed data", "fetch the file again; the records before the fault were read"
     ),

@@ -61,7 +61,7 @@ def random_prompts(tokens: int, count: int, longest: int) -> list[Tensor]:
 def held_out(examples: Path, tokens: int, count: int, longest: int) -> HeldOut:
     """The first `count` examples; DataError when there is none, or one has a token that the model does not have."""
     rows = (
-        pl.scan_parquet(sorted(examples.glob("*.parquet")))
+        pl.scan_parquet(sorted(examples.glob("*.parquet")), glob=False)
         .sort("row_id", "turn")
         .select("split", pl.col("input_ids", "loss_mask").list.head(longest))
         .collect()

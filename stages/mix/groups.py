@@ -1,4 +1,4 @@
-"""Rows that must lie in one split: those of one near-duplicate group, those that open alike, and what these link."""
+"""Rows that must lie in one split: those of one near-duplicate group, those that ask the same, and what these link."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,38 @@ import polars as pl
 from stages.errors import DataError
 
 SHOWN = 3
+MOST_ASKING_LATER = 20  # rows; a later turn of more is a phrase, such as "Can you explain that in simpler words?"
 Ints = npt.NDArray[np.int64]
 
 
-def with_groups(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with `group`: a name that rows share when they share a group_id, an opening, or a row that does either.
+def with_groups(rows: pl.DataFrame, prompts: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with `group`: a name that rows share when they share a group_id, a prompt, or a row that does either.
 
-    The name is the lowest of theirs, so it stays when rows come or go that do not link it with another group.
+    `prompts` are those of `prompts_of`. The name is the lowest of theirs, so it stays when rows come or go that do not
+    link it with another group.
     """
     opening = pl.when(pl.col("opening") != "").then(pl.concat_str(pl.lit("opening "), "opening"))
     named = rows.with_columns(group=pl.coalesce("group_id", opening, "row_id")).with_columns(
-        number=pl.col("group").rank("dense").cast(pl.Int64) - 1, opened=opening
+        number=pl.col("group").rank("dense").cast(pl.Int64) - 1
     )
-    links = [_links(named, column) for column in ("group_id", "opened")]
+    asked = prompts.join(named.select("row_id", "number"), on="row_id")
+    links = [_links(named, "group_id"), _links(asked, "prompt")]
     lowest = _lowest_linked(named["group"].n_unique(), links)
     names = named["group"].unique().sort()
     group = names.gather(lowest[named["number"].to_numpy()]).alias("group")
-    return named.drop("number", "opened").with_columns(group)
+    return named.drop("number").with_columns(group)
+
+
+def prompts_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """row_id and prompt: how each row opens, and the later turns of its user that are no phrase of many rows.
+
+    `rows` has row_id, opening and later, a list; all in words.
+    """
+    opening = rows.select("row_id", prompt="opening", is_later=pl.lit(value=False))
+    later = rows.select("row_id", prompt="later", is_later=pl.lit(value=True)).explode("prompt", empty_as_null=False)
+    asked = pl.concat([opening, later]).filter(pl.col("prompt") != "").unique(maintain_order=True)
+    is_phrase = pl.col("is_later") & (pl.col("is_later").sum().over("prompt") > MOST_ASKING_LATER)
+    return asked.filter(~is_phrase).select("row_id", "prompt").unique(maintain_order=True)
 
 
 def _links(named: pl.DataFrame, column: str) -> tuple[Ints, Ints]:
@@ -50,16 +65,17 @@ def _lowest_linked(count: int, links: Sequence[tuple[Ints, Ints]]) -> Ints:
     return lowest
 
 
-def check_no_leak(rows: pl.DataFrame) -> None:
-    """Raises DataError where two rows of different splits share a near-duplicate group or an opening.
+def check_no_leak(rows: pl.DataFrame, prompts: pl.DataFrame) -> None:
+    """Raises DataError where two rows of different splits share a near-duplicate group or a prompt.
 
-    `rows` has row_id, group_id, opening and split.
+    `rows` has row_id, group_id and split, `prompts` row_id and prompt.
     """
-    for column, named in (("group_id", "near-duplicate group"), ("opening", "opening")):
-        told = rows.filter(pl.col(column).is_not_null(), pl.col(column) != "")
+    asked = prompts.join(rows.select("row_id", "split"), on="row_id")
+    for shared, column, named in ((rows, "group_id", "near-duplicate group"), (asked, "prompt", "prompt")):
+        told = shared.filter(pl.col(column).is_not_null())
         parted = told.filter(pl.col("split").n_unique().over(column) > 1)
         if parted.height:
-            first = ", ".join(parted["row_id"].sort().head(SHOWN))
+            first = ", ".join(parted["row_id"].unique().sort().head(SHOWN))
             raise DataError(
                 f"mix: {parted[column].n_unique():,} of {told[column].n_unique():,} {named}s lie in more than one split "
                 f"(rows {first}), so what is trained on would be measured on; this is a fault of stages/mix/splits.py"

@@ -63,15 +63,16 @@ def allocate(sizes: Mapping[str, int], requested: Mapping[str, float], params: M
     most = np.array([min(params.max_seen.get(p, 10**15), sizes[p] * params.max_repeats) for p in parts], np.float64)
     least = np.minimum([params.min_seen.get(p, 0) for p in parts], most).astype(np.float64)
     share = np.array([requested[part] for part in parts])
-    total = params.epoch_rows or _natural_total(sizes, share, parts, params)
+    there = np.clip([sizes[part] for part in parts], least, most)
+    total = params.epoch_rows or _natural_total(int(there.sum()), sizes, share, parts, params)
     wanted = _filled(share, least, most, float(total))
     return dict(zip(parts, _rounded(wanted, round(wanted.sum())), strict=True))
 
 
-def _natural_total(sizes: Mapping[str, int], share: Floats, parts: list[str], params: MixParams) -> int:
-    """As many rows as there are, or fewer where a part could not keep its share with max_repeats."""
+def _natural_total(there: int, sizes: Mapping[str, int], share: Floats, parts: list[str], params: MixParams) -> int:
+    """As many rows as there are within min_seen and max_seen, or fewer where a part could not keep its share with max_repeats."""
     possible = [int(sizes[part] * params.max_repeats / of) for part, of in zip(parts, share, strict=True) if of]
-    return max(1, min(sum(sizes.values()), *possible))
+    return max(1, min(there, *possible))
 
 
 def _filled(share: Floats, least: Floats, most: Floats, total: float) -> Floats:

@@ -5,16 +5,19 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import conversation_text, normalised, opening_text
+from stages.conversation_text import conversation_text, later_questions, normalised, opening_text, words
 from stages.errors import ConfigError
 from stages.mix.draws import draws
-from stages.mix.groups import check_no_leak, with_groups
+from stages.mix.groups import check_no_leak, prompts_of, with_groups
 from stages.mix.replay import replay
 from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
 from stages.mix.shares import share_out
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
 from stages.mix.summary import summarise
+from stages.selector_honesty import Honesty, honesty_of_choice, honesty_of_score
+
+LEAST_WORDS_OF_LATER_TURN = 8  # fewer, such as "And then?", stand in many conversations that have nothing in common
 
 
 class Mixed(NamedTuple):
@@ -34,13 +37,15 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     and the seed. Raises ConfigError where a parameter names a source, task or column that is not there, DataError
     where rows that belong together came apart.
     """
-    rows = with_groups(_read(clean))
+    read = _read(clean)
+    prompts = prompts_of(read)
+    rows = with_groups(read, prompts).drop("opening", "later")
     capped = _capped(rows, params)
     for name in ("repeats", "loss_weights"):
         _check_sources(rows["source"].unique().to_list(), name, getattr(params, name))
     taken = capped.filter(pl.col("reason").is_null())
     split = taken.join(split_groups(taken, params), on="group")
-    check_no_leak(split)
+    check_no_leak(split, prompts)
     train = split.filter(split="train")
     trained, requested = _train(train, clean, params)
     held_out = split.filter(pl.col("split") != "train").select("row_id", "split", repeats=pl.lit(1, pl.Int32))
@@ -57,7 +62,7 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
             weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64)
         ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
-        mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested),
+        mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested, _choices(trained, clean, params)),
     )
 
 
@@ -69,10 +74,22 @@ def _read(clean: pl.LazyFrame) -> pl.DataFrame:
         "source",
         "task",
         "group_id",
-        opening=normalised(opening_text()),
+        opening=_in_words(opening_text()),
+        later=later_questions().list.eval(_in_words(pl.element())).list.filter(_is_telling(pl.element())),
         is_document=is_document,
         chars=conversation_text().str.len_chars().fill_null(0).cast(pl.Int64),
     ).collect()
+
+
+def _in_words(text: pl.Expr) -> pl.Expr:
+    """The words of a text, by which texts that differ in case and punctuation are the same; the text where it has none."""
+    plain = normalised(text)
+    said = words(plain).list.join(" ")
+    return pl.when(said == "").then(plain).otherwise(said)
+
+
+def _is_telling(said: pl.Expr) -> pl.Expr:
+    return said.str.count_matches(" ") >= LEAST_WORDS_OF_LATER_TURN - 1
 
 
 def _capped(rows: pl.DataFrame, params: MixParams) -> pl.DataFrame:
@@ -117,6 +134,23 @@ def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> pl.
     vectors = model_vectors(ordered) if params.alike_by == "embedding" else text_vectors(ordered["text"])
     chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows)
     return ordered.select(pl.col("row_id").gather(chosen.tolist()))
+
+
+def _choices(trained: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> dict[str, Honesty]:
+    """How much select_rows goes by the length of answers, and how it compares with drawing lots."""
+    if params.select_rows is None:
+        return {}
+    is_chosen = pl.col("reason") != "not_selected"
+    took_part = trained.filter(pl.col("reason") != "over_replay_share").select("row_id", picked=is_chosen)
+    quality = (params.quality or "").removeprefix("-")
+    columns = ["row_id", "picked", "response_words", *([quality] if quality else [])]
+    rows = clean.join(took_part.lazy(), on="row_id").select(pl.col(columns)).collect()
+    choice = honesty_of_choice(rows, "picked", "response_words")
+    if quality:
+        towards = -1 if (params.quality or "").startswith("-") else 1
+        scored = rows.with_columns(score=towards * pl.col(quality).cast(pl.Float64))
+        choice = choice._replace(spearman=honesty_of_score(scored, "score", "response_words").spearman)
+    return {f"select_rows by {params.quality or params.alike_by}": choice}
 
 
 def _shared(rows: pl.DataFrame, params: MixParams) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:

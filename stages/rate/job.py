@@ -43,7 +43,7 @@ def run(
     """Writes the rows of `scored` with a column per rating; returns what was rated, why not, and how it goes by length."""
     parts = sorted(scored.glob("part-*.parquet"))
     with asked_models(base, params, workbench) as asked:
-        ratings = [_rate(pl.read_parquet(part), asked.raters) for part in parts] if asked.raters else []
+        ratings = [_rate(pl.read_parquet(part, glob=False), asked.raters) for part in parts] if asked.raters else []
         facts = dict(asked.facts())
     ranked = _with_ranks(pl.concat(ratings), params) if ratings else None
     rows = sum(_write(part, ranked, rated / part.name) for part in parts)
@@ -137,7 +137,7 @@ def _honesty(ratings: pl.DataFrame) -> dict[str, Honesty]:
 
 
 def _write(part: Path, ratings: pl.DataFrame | None, target: Path) -> int:
-    schema, rows = load_schema("rated"), pl.read_parquet(part)
+    schema, rows = load_schema("rated"), pl.read_parquet(part, glob=False)
     if ratings is not None:
         rows = rows.join(ratings.drop("answer_chars"), on="row_id", how="left", maintain_order="left")
     missing = [column for column in schema.columns if column.name not in rows.columns]

@@ -32,6 +32,7 @@ _DO_SUMS = (
     rf"product|average|mean|median|area|volume|perimeter|total|value|square root|probability|difference|result)|find the (?:sum|product|average|mean|"
     rf"median|area|volume|perimeter|square root|value|probability|greatest common|least common)|percent(?:age)?|equation|add|subtract|multiply|"
     rf"divide|square root|convert){EDGE}|计算|求解|方程"
+    r"|what(?: is|['’]s) \(?-?[0-9][0-9.,]*(?: ?[+*×÷^] ?| [-/x] | (?:plus|minus|times|divided by) )\(?-?[0-9]"
 )
 _EQUATION = r"\d[ \t]*[-+*/×÷^][ \t]*\(?\$?\d[^\n=]{0,60}=|####\s*-?\d|<<[^<>\n]{3,60}=|\\boxed\{|\\frac\{"
 _SIGNS_OF_EQUATION = ["=", "####", "\\boxed{", "\\frac{"]  # one of them is in every _EQUATION

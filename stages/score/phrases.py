@@ -27,7 +27,7 @@ REFUSALS = (
     r"sorry,? (?:but )?(?:as an ai|(?:the|this) (?:task|request|instruction)|this cannot be done)",
     r"I am programmed to",
     r"(?:violates?|against) (?:my|our|openai['’]s) (?:content |usage |safety )?(?:polic(?:y|ies)|guidelines|programming)",
-    r"(?:not |in)appropriate for me to",
+    r"(?:not appropriate|inappropriate|not ethical|unethical|irresponsible|illegal) for me to",
 )
 # What an answer may only begin with: in a letter or a story somebody else says it.
 _REGRET = r"(?:I(?: am|['’]m) )?(?:very |so |really |truly )?(?:sorry|afraid|unfortunately|regrettably|(?:my |I )?apologi(?:es|[sz]e))"
@@ -130,10 +130,13 @@ ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)"  # not at 
 ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
 _NO_INPUT = r"no ?input(?: (?:is )?(?:provided|required|needed|necessary|given))?"
-# A line of its own; or all that stands where the input does, in the last paragraph.
+_ASKED_FOR = r"(?:insert|enter|paste|attach|add|upload) [a-z][a-z ,.'’-]{0,60}"
+_BLANK = rf"(?:input|text|article|passage|document|content|question|context|topic|your (?:input|text)|{_ASKED_FOR})"
+# A line of its own; all that stands where the input does, in the last line or behind its colon; <insert …> anywhere.
 PLACEHOLDER = (
     rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$|\n\n\s*(?:[<\[(]?(?:none|null|nil|nan|undefined|n\.a\.?|"
-    r"not applicable)[>\])]?\.?|[-–—]{1,3}|[<\[({]+(?:input|text|your (?:input|text)|(?:insert|enter|paste) [a-z ]{1,40})[>\])}]+)\s*\z"
+    rf"not applicable)[>\])]?\.?|[-–—]{{1,3}})\s*\z|(?:\n\s*[<\[({{]+|: ?[\[{{]+)\s*{_BLANK}\s*[>\])}}]+\.?\s*\z"
+    r"|[<\[]\s*(?:insert|attach|paste) [a-z][a-z ,.'’/-]{0,60}[>\]]"
 )
 
 # Where English does not end: a comma, a colon, an open bracket, the number of an item, a word that needs another after it.

@@ -33,9 +33,9 @@ class Count:
 
 def count_examples(parts: list[Path]) -> Count:
     """The count over all parts; one part is in memory at a time. Raises DataError when a position 0 is supervised."""
-    count = Count(rows=pl.scan_parquet(parts).select(pl.col("row_id").n_unique()).collect().item())
+    count = Count(rows=pl.scan_parquet(parts, glob=False).select(pl.col("row_id").n_unique()).collect().item())
     for part in parts:
-        examples = pl.read_parquet(part)
+        examples = pl.read_parquet(part, glob=False)
         count.answers_dropped += int(examples["answers_dropped"].sum())
         told = examples["prompt_settings"].fill_null("{}").value_counts()
         count.settings.update(dict(told.iter_rows()))
@@ -71,7 +71,7 @@ def count_refused(parts: Iterable[Path]) -> dict[str, dict[str, int]]:
     answers = pl.col("messages").list.eval(pl.element().struct.field("role").is_in(["assistant", "text"])).list.sum()
     counted = {reason: {"rows": 0, "answers": 0} for reason in REASONS}
     for part in parts:
-        refused = pl.read_parquet(part, columns=["messages", "reason"])
+        refused = pl.read_parquet(part, columns=["messages", "reason"], glob=False)
         totals = refused.group_by("reason").agg(rows=pl.len(), answers=answers.sum())
         for row in totals.iter_rows(named=True):
             counted[row["reason"]] = {"rows": row["rows"] + counted[row["reason"]]["rows"],
@@ -93,7 +93,7 @@ def refuse_unended(ends: Counter[int], chat: ChatTokenizer) -> dict[str, int]:
 
 def show_masks(parts: Sequence[Path], chat: ChatTokenizer) -> list[dict[str, Any]]:
     """The first examples as runs of text, each with whether it counts."""
-    examples = pl.concat([pl.read_parquet(part, n_rows=SHOWN) for part in parts]).head(SHOWN)
+    examples = pl.concat([pl.read_parquet(part, n_rows=SHOWN, glob=False) for part in parts]).head(SHOWN)
     shown = examples.select("row_id", "turn", "input_ids", "loss_mask").iter_rows()
     return [{"row_id": row_id, "turn": turn, "text": _runs(ids, mask, chat)} for row_id, turn, ids, mask in shown]
 

@@ -14,7 +14,7 @@ def truncation_ledger(examples: list[Path], refused: list[Path]) -> dict[str, di
     `rows_shortened` lost whole exchanges from their end, `rows_lost` are refused as too_long; `answers` and `tokens`
     went with them, and with each answer its end token.
     """
-    shortened = pl.scan_parquet(examples).select(
+    shortened = pl.scan_parquet(examples, glob=False).select(
         "source",
         rows_shortened=(pl.col("answers_dropped") > 0).cast(pl.Int64),
         rows_lost=pl.lit(0, pl.Int64),
@@ -22,7 +22,7 @@ def truncation_ledger(examples: list[Path], refused: list[Path]) -> dict[str, di
         tokens=pl.col("tokens_dropped").cast(pl.Int64),
     )
     is_lost = pl.col("reason") == "too_long"
-    lost = pl.scan_parquet(refused).select(
+    lost = pl.scan_parquet(refused, glob=False).select(
         "source",
         rows_shortened=pl.lit(0, pl.Int64),
         rows_lost=is_lost.cast(pl.Int64),

@@ -43,7 +43,7 @@ class Examples:
 def read_examples(folder: Path, objective: str, split: str) -> Examples:
     """The examples of one split that have something to learn, in key order; may be none. Weight 0 is nothing to learn."""
     parts = sorted(folder.glob("*.parquet"))
-    rows = pl.scan_parquet(parts).filter(pl.col("split") == split).sort("row_id", "turn").collect()
+    rows = pl.scan_parquet(parts, glob=False).filter(pl.col("split") == split).sort("row_id", "turn").collect()
     mask = pl.col("loss_mask") if objective == "sft" else pl.col("input_ids").list.eval(pl.lit(1, pl.Int8))
     rows = rows.with_columns(loss_mask=mask, weight=pl.col("weight") if "weight" in rows.columns else pl.lit(1.0))
     odd = rows.filter(~pl.col("weight").is_between(0, float("inf"), closed="left"))["row_id"].unique(
