@@ -110,7 +110,9 @@ def _rows(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
         return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
     except (ValueError, OverflowError):  # a time that Python cannot hold: of nanoseconds, or after the year 9999
         plain = pa.schema([field.with_type(_without_times(field.type)) for field in batch.schema])
-        return list(batch.cast(plain).to_pylist(maps_as_pydicts=maps))
+        if plain.equals(batch.schema):
+            raise
+        return _rows(batch.cast(plain), max_record_bytes)
 
 
 def _fault_of_row(error: UnicodeDecodeError | KeyError) -> Damage:

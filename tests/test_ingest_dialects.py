@@ -186,6 +186,37 @@ def test_anthropic_s_results_of_tools_are_turns_of_the_tool(tmp_path: Path) -> N
     ]
 
 
+def test_each_of_anthropic_s_results_is_a_turn_and_what_the_user_says_behind_them_too(tmp_path: Path) -> None:
+    use = [{"type": "tool_use", "id": f"t{n}", "name": "add", "input": {"a": n}} for n in (1, 2)]
+    results = [
+        {"type": "tool_result", "tool_use_id": "t1", "content": "3"},
+        {"type": "tool_result", "tool_use_id": "t2"},
+    ]
+    text = {"type": "text", "text": "And?"}
+    made = ingest_records(
+        [
+            chat(("user", "1 + 2?"), ("assistant", use), ("user", [*results, text]), ("assistant", "It is 3.")),
+            chat(("user", "1 + 2?"), ("assistant", use), ("user", [text, *results]), ("assistant", "It is 3.")),
+            chat(("user", "1 + 2?"), ("assistant", use), ("user", results), ("assistant", " ")),
+        ],
+        tmp_path,
+    )
+    assert made.turns == [
+        [
+            ("user", "1 + 2?"),
+            ("assistant", ""),
+            ("tool", "3"),
+            ("tool", ""),
+            ("user", "And?"),
+            ("assistant", "It is 3."),
+        ]
+    ]
+    assert made.faults == [
+        (2, "unknown_content_part", "messages[2].content[1]"),
+        (3, "empty_answer", "messages[3]"),
+    ]
+
+
 def test_a_part_that_is_a_text_and_nothing_else_needs_no_type(tmp_path: Path) -> None:
     made = ingest_records([chat(("User", [{"text": "Why?"}]), ("Chatbot", [{"text": "Because."}]))], tmp_path)
     assert made.turns == [EXCHANGE]

@@ -50,6 +50,15 @@ def test_times_that_python_cannot_hold_cost_no_row(tmp_path: Path) -> None:
     assert values(records)[1] == {"text": "b", "late": 2**62, "turns": [{"said": 3}], "day": 2**31 - 1}
 
 
+def test_a_row_at_fault_beside_times_that_python_cannot_hold_costs_itself_alone(tmp_path: Path) -> None:
+    named = pa.array([[("a", "b")], [("a", "b"), ("a", "c")]], pa.map_(pa.string(), pa.string()))
+    table = pa.table({"late": pa.array([2**62, 2**62], pa.timestamp("us")), "named": named})
+    pq.write_table(table, tmp_path / "made.parquet", version="2.6")
+    records = read(tmp_path, (tmp_path / "made.parquet").read_bytes())
+    assert values(records) == [{"late": 2**62, "named": {"a": "b"}}]
+    assert faults(records) == [(1, "duplicate_key")]
+
+
 def test_maps_are_objects_where_their_keys_are_texts(tmp_path: Path) -> None:
     turns = pa.list_(pa.map_(pa.string(), pa.string()))
     said = [[("role", "user"), ("content", "q")], [("role", "assistant"), ("content", "a")]]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
@@ -15,7 +16,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
-TEXT_PARTS = {"text", "input_text", "output_text", "tool_result"}
+TEXT_PARTS = {"text", "input_text", "output_text"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
 MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
@@ -30,14 +31,15 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
         raise Unusable("no_turns", field, given)
     system = text_of(record, fields.get("system"))
     turns = [Turn("system", system)] if system and not _starts_with(given, system) else []
+    places = [field] * len(turns)
     learnt: dict[int, bool] = {}  # place of each answer
     for number, message in enumerate(given):
         _append(turns, message, f"{field}[{number}]")
+        places += [f"{field}[{number}]"] * (len(turns) - len(places))
         place = len(turns) - 1
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
             learnt[place] = learnt.get(place, True) and _is_learnt(message)
-    added = len(turns) - len(given)
-    checked, repairs = checked_turns(turns, lambda number: f"{field}[{number - added}]", rules)
+    checked, repairs = checked_turns(turns, lambda number: places[number] if places else field, rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
 
@@ -99,7 +101,10 @@ def _role_name(message: object) -> str | None:
 
 
 def _append(turns: list[Turn], message: object, where: str) -> None:
-    """Adds one message to `turns`; a call that stands by itself joins the assistant turn before it."""
+    """Adds one message to `turns`; a call that stands by itself joins the assistant turn before it.
+
+    Anthropic's form: a turn of the user's begins with the results of tools, which are turns of the tool's.
+    """
     if not isinstance(message, dict):
         raise Unusable("not_a_turn", where, message)
     role = _role_name(message)
@@ -110,11 +115,16 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     if role == "call":
         _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))
         return
-    content, reasoning, calls = _content_of(said, f"{where}.{field}")
+    results = list(takewhile(_is_tool_result, said)) if role != "assistant" and isinstance(said, list) else []
+    for number, part in enumerate(results):
+        turns.append(Turn("tool", _content_of(part.get("content"), f"{where}.{field}[{number}].content")[0]))
+    if results and len(said) == len(results):
+        return
+    content, reasoning, calls = _content_of(said, f"{where}.{field}", len(results))
     calls += _stated_calls(message, where)
     reasoning = reasoning or _stated_reasoning(message, where)
     if role != "assistant":
-        turns.append(Turn("tool" if _is_tool_result(said) else role, content))
+        turns.append(Turn(role, content))
     else:
         turns.append(Turn(role, content, reasoning or None, _dumped(calls) if calls else None))
 
@@ -127,14 +137,14 @@ def _append_calls(turns: list[Turn], calls: list[dict[str, Any]]) -> None:
         turns.append(Turn("assistant", "", None, _dumped(calls)))
 
 
-def _content_of(value: object, where: str) -> tuple[str, str, list[dict[str, Any]]]:
-    """Text, reasoning and tool calls of a message's content, which is a text or a list of typed parts."""
+def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, list[dict[str, Any]]]:
+    """Text, reasoning and tool calls of a message's content, which is a text or a list of typed parts, from part `first` on."""
     if value is None or isinstance(value, str):
         return value or "", "", []
     if not isinstance(value, list):
         raise Unusable("not_text", where, value)
     text, reasoning, calls = "", "", list[dict[str, Any]]()
-    for number, part in enumerate(value):
+    for number, part in enumerate(value[first:], first):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in TEXT_PARTS or _is_bare_text(part):
@@ -148,9 +158,8 @@ def _content_of(value: object, where: str) -> tuple[str, str, list[dict[str, Any
     return text, reasoning, calls
 
 
-def _is_tool_result(said: object) -> bool:
-    """Anthropic's form: the results of tools stand in a turn of the user's."""
-    return isinstance(said, list) and {isinstance(part, dict) and part.get("type") for part in said} == {"tool_result"}
+def _is_tool_result(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "tool_result"
 
 
 def _is_bare_text(part: object) -> bool:
@@ -160,8 +169,6 @@ def _is_bare_text(part: object) -> bool:
 
 def _part_text(part: Mapping[str, Any], where: str) -> str:
     value = next((part[name] for name in PART_VALUES if part.get(name) is not None), None)
-    if isinstance(value, list) and part.get("type") == "tool_result":
-        return _content_of(value, f"{where}.content")[0]
     if not isinstance(value, str):
         raise Unusable("not_text", where, value)
     return value
