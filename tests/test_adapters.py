@@ -142,10 +142,13 @@ def test_adapters_with_tokens_of_their_own_or_a_base_in_four_bits_take_turns_wit
     assert switch.model.config.vocab_size == plain.shape[-1] == 400
 
 
-def test_an_adapter_of_another_base_is_refused_and_the_base_is_what_it_was(tmp_path: Path, tokenizer: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_an_adapter_of_another_base_is_refused_and_the_base_is_what_it_was(
+    tmp_path: Path, tokenizer: Path, method: str
+) -> None:
     base = make_model(tmp_path / "base", tokenizer)
     wider = make_model(tmp_path / "wider", tokenizer, hidden=64)
-    folder = train(tmp_path / "run", wider, ROWS, method="lora", max_steps=1).adapter
+    folder = train(tmp_path / "run", wider, ROWS, method=method, max_steps=1).adapter
     switch, ids = AdapterSwitch(load_model(base), {"other": folder}), torch.arange(10, 30)[None]
     with torch.no_grad(), repeatable(1):
         plain = switch.use(None)(input_ids=ids).logits

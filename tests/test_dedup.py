@@ -256,6 +256,17 @@ def test_an_answer_that_loses_one_question_still_answers_another() -> None:
     assert told == (kept, "exact_duplicate", 1.0)
 
 
+def test_a_copy_of_an_answer_stays_where_the_better_copy_went_for_its_question() -> None:
+    answer = "Nine goats crossed the sound at dawn."
+    rows = [
+        row("best", "Who was it?", "Two priests with lemons crossed the sound, and nobody else.", source="first"),
+        row("worse", "Who was it?", answer, source="second"),
+        row("other", "What crossed?", answer),
+    ]
+    found = verdicts(rows, key="response", conflicting_answers="keep_best", prefer_sources=["first", "second"])
+    assert {gone: told[:2] for gone, told in found.items()} == {"worse": ("best", "conflicting_answer")}
+
+
 @pytest.mark.parametrize("answer", ["?!", "so, so, so"])
 def test_the_same_answer_to_two_questions_goes_once_whatever_the_policy(answer: str) -> None:
     rows = [row("a", "Who?", answer), row("b", "Why?", answer)]

@@ -244,6 +244,13 @@ def test_an_answer_stays_though_what_follows_it_is_at_fault(tmp_path: Path) -> N
     ]
 
 
+def test_the_answer_before_an_unanswered_turn_stays_only_where_that_repair_is_allowed(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q", tree("assistant", "a", tree("prompter", "and?")))
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path, repairs=[])
+    assert made.turns == []
+    assert made.faults == [(1, "unanswered_turn", "prompt.replies[0].replies[0].text")]
+
+
 def test_no_branch_of_a_tree_is_lost_where_its_questions_are_merged(tmp_path: Path) -> None:
     prompt = tree("prompter", "q", tree("prompter", "please", tree("assistant", "a1"), tree("assistant", "a2")))
     made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path, repairs=["user_turns_merged"])
