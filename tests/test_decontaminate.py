@@ -91,6 +91,12 @@ def test_an_everyday_question_inside_other_text_proves_nothing(tmp_path: Path) -
     assert flagged(rows, eval_files(tmp_path, {"question": item})) == {}
 
 
+def test_an_everyday_question_that_many_ask_proves_nothing_though_it_is_a_whole_turn(tmp_path: Path) -> None:
+    item = "What do you think about it?"
+    rows = [row(f"{n}", item, f"I have {n} goats.") for n in range(6)]
+    assert flagged(rows, eval_files(tmp_path, {"question": item}), max_false_positive_rate=None) == {}
+
+
 @pytest.mark.parametrize("item", [SHORT, MIDDLE, LONG])
 def test_an_item_of_five_words_or_more_is_found_anywhere_word_by_word(tmp_path: Path, item: str) -> None:
     rows = [
