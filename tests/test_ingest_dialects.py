@@ -132,37 +132,6 @@ def test_self_instruct_seeds_give_a_conversation_for_each_instance(tmp_path: Pat
     assert made.faults == [(1, "empty_answer", "instances[1].output")]
 
 
-def tree(role: str, text: str, *replies: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"role": role, "text": text, "replies": list(replies), **more}
-
-
-def test_a_tree_gives_a_conversation_for_each_last_answer(tmp_path: Path) -> None:
-    prompt = tree("prompter", "q",
-                  tree("assistant", "a1"),
-                  tree("assistant", "a2", tree("prompter", "thanks")),
-                  tree("assistant", "a3", tree("prompter", "and?", tree("assistant", "b")), tree("prompter", "unanswered")))  # fmt: skip
-    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
-    first = ("user", "q")
-    assert made.turns == [
-        [first, ("assistant", "a1")],
-        [first, ("assistant", "a2")],
-        [first, ("assistant", "a3"), ("user", "and?"), ("assistant", "b")],
-    ]
-    assert made.conversations["repairs"].to_list() == [None, ["trailing_turns_removed"], None]
-    assert made.conversations["record"].to_list() == [1, 1, 1]
-
-
-def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path) -> None:
-    deleted = tree("assistant", "", tree("prompter", "x", tree("assistant", "y"), tree("assistant", "z")), deleted=True)
-    prompt = tree("prompter", "q", tree("assistant", "a"), deleted, tree("assistant", "bad \0"))
-    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
-    assert made.turns == [[("user", "q"), ("assistant", "a")]]
-    assert sorted(made.faults, key=str) == [
-        (1, "deleted_message", "prompt.replies[1].deleted"),
-        (1, "nul_character", "prompt.replies[2].text"),
-    ]
-
-
 def test_turns_may_stand_in_columns(tmp_path: Path) -> None:
     made = ingest_records(
         [
@@ -229,33 +198,6 @@ def test_an_answer_that_was_not_desired_is_no_example(label: object, is_used: bo
     made = ingest_records([{"prompt": "Why?", "completion": "Because.", "label": label}], tmp_path)
     assert made.turns == [EXCHANGE] * is_used
     assert made.faults == [(1, "undesired_answer", "label")] * (not is_used)
-
-
-def test_an_answer_stays_though_what_follows_it_is_at_fault(tmp_path: Path) -> None:
-    prompt = tree("prompter", "q",
-                  tree("assistant", "a1", tree("prompter", "gone", tree("assistant", "b"), deleted=True)),
-                  tree("assistant", "a2", tree("prompter", "and?", tree("assistant", " "))))  # fmt: skip
-    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path)
-    assert made.turns == [[("user", "q"), ("assistant", "a1")], [("user", "q"), ("assistant", "a2")]]
-    assert made.conversations["repairs"].to_list() == [None, ["trailing_turns_removed"]]
-    assert made.faults == [
-        (1, "deleted_message", "prompt.replies[0].replies[0].deleted"),
-        (1, "empty_answer", "prompt.replies[1].replies[0].replies[0].text"),
-    ]
-
-
-def test_the_answer_before_an_unanswered_turn_stays_only_where_that_repair_is_allowed(tmp_path: Path) -> None:
-    prompt = tree("prompter", "q", tree("assistant", "a", tree("prompter", "and?")))
-    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path, repairs=[])
-    assert made.turns == []
-    assert made.faults == [(1, "unanswered_turn", "prompt.replies[0].replies[0].text")]
-
-
-def test_no_branch_of_a_tree_is_lost_where_its_questions_are_merged(tmp_path: Path) -> None:
-    prompt = tree("prompter", "q", tree("prompter", "please", tree("assistant", "a1"), tree("assistant", "a2")))
-    made = ingest_records([{"message_tree_id": "t", "prompt": prompt}], tmp_path, repairs=["user_turns_merged"])
-    question = ("user", "q\n\nplease")
-    assert made.turns == [[question, ("assistant", "a1")], [question, ("assistant", "a2")]]
 
 
 CALL = {"name": "add", "arguments": {"a": 1, "b": [2]}}

@@ -1,4 +1,4 @@
-"""Exports that take more than one record at a time -> conversations: flat trees, wrapped lists, books, patterns of files."""
+"""Exports that take more than one record at a time -> conversations: wrapped lists, books, patterns of files."""
 
 import gzip
 import io
@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,89 +21,6 @@ from stages.errors import UsageError
 from stages.source_files import is_source, list_source_files
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def message(name: str, parent: str | None, role: str, text: str, **more: Any) -> dict[str, Any]:
-    return {"message_id": name, "parent_id": parent, "role": role, "text": text, **more}
-
-
-FLAT = [
-    message("c", "b", "prompter", "and?"),
-    message("a", None, "prompter", "q"),
-    message("b", "a", "assistant", "a1", rank=1),
-    message("b2", "a", "assistant", "a2", rank=0),
-    message("d", "c", "assistant", "more"),
-    message("u", "b2", "prompter", "unanswered"),
-    message("x", "nowhere", "assistant", "lost"),
-    message("b", "a", "assistant", "twice"),
-    message("e", "d", "assistant", "two in a row"),
-]
-LONG = [("user", "q"), ("assistant", "a1"), ("user", "and?"), ("assistant", "more")]
-SHORT = [("user", "q"), ("assistant", "a2")]
-
-
-def test_a_flat_export_becomes_the_conversations_of_its_trees(tmp_path: Path) -> None:
-    made = ingest_records(FLAT[:-1], tmp_path)
-    assert made.turns == [SHORT, LONG]
-    assert made.conversations["record"].to_list() == [4, 5]  # where the last message of each stands
-    assert made.conversations["repairs"].to_list() == [["trailing_turns_removed"], None]
-    assert made.faults == [(7, "missing_parent", "parent_id"), (8, "duplicate_message", "message_id")]
-    assert made.facts["dialects"] == {"oasst_flat": 6, "alpaca": 1}
-    offsets = [len(json.dumps({"instruction": "Say a.", "output": "a"})) + 1]
-    offsets += [len(json.dumps(row)) + 1 for row in FLAT]
-    assert made.quarantined["byte_offset"].to_list() == [sum(offsets[:7]), sum(offsets[:8])]
-
-
-def test_a_fault_in_a_flat_tree_is_told_of_its_message(tmp_path: Path) -> None:
-    made = ingest_records([row for row in FLAT if row["message_id"] != "x"], tmp_path)
-    assert made.turns == [SHORT, LONG]
-    assert (8, "two_assistant_turns", "text") in made.faults
-
-
-def test_the_best_path_follows_the_ranks(tmp_path: Path) -> None:
-    nested = {"role": "prompter", "text": "q", "replies": [
-        {"role": "assistant", "text": "a1", "rank": 1, "replies": []}, {"role": "assistant", "text": "a2", "rank": 0},
-        {"role": "assistant", "text": "a3", "rank": None}, {"role": "assistant", "text": "a4", "rank": -1, "deleted": True}]}  # fmt: skip
-    made = ingest_records([*FLAT[:6], {"message_tree_id": "t", "prompt": nested}], tmp_path, tree_paths="best")
-    assert made.turns == [SHORT, SHORT]
-
-
-def test_a_flat_export_and_a_nested_one_hold_the_same_conversations(tmp_path: Path) -> None:
-    trees = [json.loads(line) for line in shared_data("oasst/en_100_tree.jsonl").read_text().splitlines()]
-    flat: list[dict[str, Any]] = []
-    for tree in trees:
-        waiting = [(tree["prompt"], None)]
-        while waiting:
-            node, parent = waiting.pop()
-            flat.append(
-                {"message_id": f"m{len(flat)}", "parent_id": parent, "role": node["role"], "text": node["text"]}
-            )
-            waiting += [(reply, flat[-1]["message_id"]) for reply in node["replies"]]
-    (tmp_path / "flat").mkdir()
-    (tmp_path / "nested").mkdir()
-    made = ingest_text("".join(json.dumps(row) + "\n" for row in reversed(flat)), tmp_path / "flat")
-    nested = ingest(shared_data("oasst/en_100_tree.jsonl"), folder=tmp_path / "nested")
-    assert sorted(made.conversations["content_id"]) == sorted(nested.conversations["content_id"])
-
-
-def test_flat_trees_in_parquet_are_put_together_too(tmp_path: Path) -> None:
-    pl.DataFrame(FLAT[:6]).write_parquet(tmp_path / "flat.parquet")
-    assert ingest(tmp_path / "flat.parquet", folder=tmp_path).turns == [SHORT, LONG]
-
-
-def test_flat_trees_in_csv_say_deleted_and_rank_in_words(tmp_path: Path) -> None:
-    lines = ["message_id,parent_id,role,text,rank,deleted", "a,,prompter,q,,False", "b,a,assistant,a1,1.0,False",
-             "b2,a,assistant,a2,0.0,False", "b3,a,assistant,a3,0.0,True"]  # fmt: skip
-    for paths in ("all", "best"):
-        (tmp_path / paths).mkdir()
-    every, best = (
-        ingest_text("\n".join(lines), tmp_path / paths, "flat.csv", tree_paths=paths) for paths in ("all", "best")
-    )
-    assert every.turns == [[*SHORT[:1], ("assistant", "a1")], SHORT]
-    assert every.faults == [(3, "deleted_message", "deleted")]
-    assert best.turns == [SHORT]
-
-
 RECORDS = [{"instruction": f"q{n}", "output": "a"} for n in range(3)]
 
 
