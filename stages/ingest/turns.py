@@ -115,10 +115,11 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     if role == "call":
         _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))
         return
-    results = list(takewhile(_is_tool_result, said)) if role != "assistant" and isinstance(said, list) else []
+    parts = said if isinstance(said, list) and role != "assistant" else []
+    results = list(takewhile(_is_tool_result, parts))
     for number, part in enumerate(results):
         turns.append(Turn("tool", _content_of(part.get("content"), f"{where}.{field}[{number}].content")[0]))
-    if results and len(said) == len(results):
+    if results and len(results) == len(parts):
         return
     content, reasoning, calls = _content_of(said, f"{where}.{field}", len(results))
     calls += _stated_calls(message, where)
