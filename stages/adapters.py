@@ -201,7 +201,7 @@ class AdapterSwitch:
         fitted = _Fitted(self.model, folder)
         try:
             self._attached = [fitted, attach(self.model, folder)]
-        except (ConfigError, DataError):
+        except BaseException:  # whatever it was, the base is as it was
             fitted.remove()
             raise
 
