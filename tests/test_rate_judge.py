@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from judge_server import SCORE_FOUR, Handler, completion, drip, half_a_body, hang_up, judge_server, send
 from rows import conversation, row_id, sealed
-from stages.errors import ConfigError, ServiceUnavailable
+from stages.errors import ConfigError, DataError, ServiceUnavailable
 from stages.pipeline import STAGES
 from stages.rate.stage import RateParams
 from stages.runner import Outcome, Request, run_stage
@@ -211,11 +211,24 @@ def test_requests_that_the_server_refuses_cost_no_token(tmp_path: Path) -> None:
 
 def test_a_reply_without_a_grade_is_counted_and_not_asked_for_again(tmp_path: Path) -> None:
     with judge_server(lambda *_: "I would rather not say.") as server:
-        outcome = judge(tmp_path, server.address)
-        again = judge(tmp_path, server.address, out="again", judge_max_rows=4)
+        outcome = judge(tmp_path, server.address, judge_max_failed_share=1)
+        again = judge(tmp_path, server.address, out="again", judge_max_rows=4, judge_max_failed_share=1)
     assert set(grades(outcome).values()) == {None}
     assert told(outcome)["unparseable"] == told(again)["unparseable"] == 4
     assert len(server.bodies) == 4
+
+
+def test_too_many_replies_without_a_grade_fail_the_stage_and_are_kept(tmp_path: Path) -> None:
+    def no_grade_for_b(_: Handler, body: dict[str, Any], __: int) -> str:
+        return "Out of ten? Fine." if "Answer b." in body["messages"][1]["content"] else SCORE_FOUR
+
+    with judge_server(no_grade_for_b) as server:
+        with pytest.raises(DataError, match=r'1 replies of judge judge-1 .* of 3 that do; the last one: "Out of ten'):
+            judge(tmp_path, server.address)
+        assert not (tmp_path / "out").exists()
+        outcome = judge(tmp_path, server.address, judge_max_failed_share=0.25)
+    assert grades(outcome) == {"a": 4, "b": None, "c": 4, "d": 4}
+    assert len(server.bodies) == 4, "all replies were kept"
 
 
 def test_no_more_requests_than_allowed_are_under_way_at_once(tmp_path: Path) -> None:
