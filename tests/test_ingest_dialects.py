@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingest_run import EXCHANGE, Turns, chat, ingest_records
+from ingest_run import EXCHANGE, Turns, chat, ingest_records, ingest_text
 
 DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
     "Alpaca": ({"instruction": "Why?", "input": "", "output": "Because."}, EXCHANGE),
@@ -72,6 +72,19 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
         {"system": "Be brief.", "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
         [("system", "Be brief."), *EXCHANGE],
     ),
+    "Gemini": (
+        {"systemInstruction": {"role": "system", "parts": [{"text": "Be brief."}]},
+         "contents": [{"role": "user", "parts": [{"text": "Wh"}, {"text": "y?"}]}, {"role": "model", "parts": ["Because."]}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+    "contents beside a pair": ({"prompt": "Why?", "response": "Because.", "contents": "a page"}, EXCHANGE),
+    "XTuner": (
+        {"conversation": [{"system": "Be brief.", "input": "Why?", "output": "Because."}, {"input": "Why?", "output": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE, *EXCHANGE],
+    ),
+    "exchanges": ({"conversation": [{"human": "Why?", "assistant": "Because."}] * 2}, EXCHANGE * 2),
+    "exchanges in pairs": ({"conversations": [["Why?", "Because."], ["Why?", "Because."]]}, EXCHANGE * 2),
+    "turns in pairs": ({"messages": [["user", "Why?"], ["assistant", "Because."]]}, EXCHANGE),
     "document": ({"text": "Once upon a time.", "url": "here"}, [("text", "Once upon a time.")]),
     "a table of two dialects": ({"messages": None, "prompt": "Why?", "response": "Because.", "text": None}, EXCHANGE),
 }  # fmt: skip
@@ -118,6 +131,67 @@ def test_of_turns_in_prompt_and_completion_only_the_completion_is_learnt(tmp_pat
 def test_a_bare_list_of_messages_is_a_conversation(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
     assert ingest_records([messages], tmp_path).turns == [EXCHANGE]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ([["Why?", "Because."], ["Why?", "Because."]], EXCHANGE * 2),
+        (["Why?", "Because."], EXCHANGE),
+        ([["human", "Why?"], ["gpt", "Because."]], EXCHANGE),
+    ],
+)
+def test_a_bare_list_of_pairs_is_a_conversation(record: list[Any], expected: Turns, tmp_path: Path) -> None:
+    made = ingest_records([record], tmp_path)
+    assert (made.turns, made.faults) == ([expected], [])
+
+
+def test_a_file_that_is_a_list_of_pairs_holds_an_exchange_in_each(tmp_path: Path) -> None:
+    made = ingest_text('[["Why?", "Because."],\n ["Why?", " "]]', tmp_path, "pairs.json")
+    assert made.turns == [EXCHANGE]
+    assert made.faults == [(1, "empty_answer", "messages[0][1]")]
+
+
+def test_what_is_at_fault_in_an_exchange_is_told_where_it_stands(tmp_path: Path) -> None:
+    exchange = {"input": "Why?", "output": "Because."}
+    off = exchange | {"output_with_loss": False}
+    made = ingest_records(
+        [{"conversation": [exchange, exchange | {"output": ""}]}, {"conversation": [off, exchange]}], tmp_path
+    )
+    assert made.faults == [(1, "empty_answer", "conversation[1].output")]
+    assert made.conversations["supervised"].to_list() == [[False, True]]
+
+
+COLUMNS = {"instruction": ["Why?", "Why?", "Why?"], "output": ["Because.", "", "So."], "category": ["qa", "qa", None]}
+
+
+@pytest.mark.parametrize("form", ["lists", "pandas"])
+def test_a_table_that_is_one_object_gives_a_conversation_for_each_row(form: str, tmp_path: Path) -> None:
+    numbered = {name: {str(n): cell for n, cell in enumerate(cells)} for name, cells in COLUMNS.items()}
+    made = ingest_records([COLUMNS if form == "lists" else numbered], tmp_path)
+    assert made.turns == [EXCHANGE, [("user", "Why?"), ("assistant", "So.")]]
+    assert made.conversations["task"].to_list() == ["qa", None]
+    assert made.faults == [(1, "empty_answer", "output[1]")]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"instruction": ["Why?", "Why?"], "output": ["Because."]},
+        {"instruction": {"0": "Why?", "1": "How?"}, "output": {"0": "Because.", "2": "So."}},
+        {"instruction": ["Why?"], "input": "It rains.", "output": ["Because."]},
+        {"questions": ["Why?", "And then?"], "answers": ["Because.", "Nothing."]},  # perhaps one chat
+    ],
+)
+def test_lists_that_may_be_no_columns_are_set_aside(columns: dict[str, Any], tmp_path: Path) -> None:
+    made = ingest_records([columns], tmp_path)
+    assert made.turns == []
+    assert [reason for _, reason, _ in made.faults] == ["not_text"]
+
+
+def test_columns_without_answers_are_set_aside(tmp_path: Path) -> None:
+    made = ingest_records([{"instruction": ["Why?"], "output": None}], tmp_path)
+    assert made.facts["reasons"] == {"not_text": 1}
 
 
 def test_labels_of_the_source_become_the_task(tmp_path: Path) -> None:

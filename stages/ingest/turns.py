@@ -1,8 +1,8 @@
 """Dialects with a list of turns: ShareGPT and OpenAI messages, with reasoning, tool calls and tool results."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
 from stages.ingest.flat import task_of
@@ -15,6 +15,14 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
+# What question and answer are called where one object holds both.
+EXCHANGES = (
+    ("input", "output"),
+    ("human", "assistant"),
+    ("user", "assistant"),
+    ("question", "answer"),
+    ("prompt", "response"),
+)
 TEXT_PARTS = {"text", "input_text", "output_text", "tool_result"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
@@ -28,16 +36,18 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     given = _in_rows(_parsed(record[field], "no_turns", field))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
-    system = text_of(record, fields.get("system"))
+    system = _system_of(record, fields.get("system"))
     turns = [Turn("system", system)] if system and not _starts_with(given, system) else []
+    places = [fields.get("system", field)] * len(turns)
     learnt: dict[int, bool] = {}  # place of each answer
-    for number, message in enumerate(given):
-        _append(turns, message, f"{field}[{number}]")
+    messages = [one for number, message in enumerate(given) for one in _messages_in(message, f"{field}[{number}]")]
+    for where, message in messages:
+        _append(turns, message, where)
         place = len(turns) - 1
+        places += [where] * (len(turns) - len(places))
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
             learnt[place] = learnt.get(place, True) and _is_learnt(message)
-    added = len(turns) - len(given)
-    checked, repairs = checked_turns(turns, lambda number: f"{field}[{number - added}]", rules)
+    checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
 
@@ -49,6 +59,39 @@ def _in_rows(given: object) -> object:
     if len(set(map(len, given.values()))) > 1:
         return given
     return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
+
+
+def _system_of(record: Record, field: str | None) -> str:
+    """The system prompt beside the turns: a text, or Gemini's object with parts."""
+    value = record.get(field) if field else None
+    return _content_of(value["parts"], f"{field}.parts")[0] if _has_parts(value) else text_of(record, field)
+
+
+def _has_parts(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and "parts" in value
+
+
+def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
+    """The message with its place; of an exchange both of its sides, and a system prompt before them."""
+    match message:
+        case [str() as role, str() as said] if role.strip().lower() in ROLES:
+            yield where, {"role": role, "content": said}
+        case [str() as asked, str() as answered]:
+            yield f"{where}[0]", {"role": "user", "content": asked}
+            yield f"{where}[1]", {"role": "assistant", "content": answered}
+        case {**fields} if names := _sides_of(fields):
+            is_learnt = _is_learnt(fields) and fields.get("output_with_loss") is not False
+            for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
+                if role != "system" or fields.get(name):
+                    yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
+        case _:
+            yield where, message
+
+
+def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
+    """The names of question and answer in one exchange, as XTuner and others write chats."""
+    is_turn = "role" in message or "from" in message
+    return None if is_turn else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -67,11 +110,11 @@ def _starts_with(given: Sequence[object], system: str) -> bool:
 
 def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     """The field with what is said, and that."""
-    name = next((name for name in ("content", "value", "text") if name in message), "content")
+    name = next((name for name in ("content", "value", "text", "parts") if name in message), "content")
     return name, message.get(name)
 
 
-def _is_learnt(message: Mapping[str, Any]) -> bool:
+def _is_learnt(message: Any) -> bool:
     """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
     loss: false."""
     return message.get("weight") != 0 and message.get("train") is not False and message.get("loss") is not False
@@ -155,10 +198,12 @@ def _is_tool_result(said: object) -> bool:
 
 def _is_bare_text(part: object) -> bool:
     """Amazon's and Google's form: a part that is nothing but a text needs no type."""
-    return isinstance(part, dict) and part.keys() == {"text"}
+    return isinstance(part, str) or (isinstance(part, dict) and part.keys() == {"text"})
 
 
-def _part_text(part: Mapping[str, Any], where: str) -> str:
+def _part_text(part: Mapping[str, Any] | str, where: str) -> str:
+    if isinstance(part, str):
+        return part
     value = next((part[name] for name in PART_VALUES if part.get(name) is not None), None)
     if isinstance(value, list) and part.get("type") == "tool_result":
         return _content_of(value, f"{where}.content")[0]
@@ -206,6 +251,7 @@ def tools_text(value: object, where: str) -> str | None:
         return None
     if not isinstance(given, list) or not all(isinstance(tool, dict) for tool in given):
         raise Unusable("invalid_tools", where, given)
+    given = [one for tool in given for one in tool.get("functionDeclarations", [tool])]  # Gemini's
     return _dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
 
 
