@@ -338,6 +338,18 @@ def test_tool_calls_come_out_in_one_form(dialect: str, tmp_path: Path) -> None:
     assert [turn["tool_calls"] for turn in row["messages"] if turn["role"] != "assistant"] == [None, None]
 
 
+def test_tools_that_are_declared_together_are_tools_each(tmp_path: Path) -> None:
+    record = {**chat(("user", "1 + 2?"), ("assistant", "3")), "tools": [{"functionDeclarations": [TOOL, TOOL]}]}
+    made = ingest_records([record], tmp_path)
+    assert json.loads(made.conversations["tools"][0]) == [{"type": "function", "function": TOOL}] * 2
+
+
+def test_a_fault_behind_joined_calls_is_told_where_it_stands(tmp_path: Path) -> None:
+    calls = [("function_call", json.dumps({"name": name, "arguments": {}})) for name in "ab"]
+    made = ingest_records([chat(("user", "q"), *calls, ("tool", "1"), ("assistant", " "))], tmp_path)
+    assert made.faults == [(1, "empty_answer", "messages[4]")]
+
+
 def test_calls_in_a_row_are_one_turn_with_the_text_before_them(tmp_path: Path) -> None:
     turns = [("human", "Do."), ("gpt", "I shall."), *[("function_call", json.dumps({"name": n, "arguments": {}})) for n in "ab"],
              ("observation", "1"), ("observation", "2"), ("gpt", "Done.")]  # fmt: skip

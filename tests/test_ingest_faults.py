@@ -71,6 +71,8 @@ PREAMBLE = (
         (chat(("user", 5), ("assistant", "a")), "not_text", "messages[0].content"),
         (chat(("user", [{"type": "image_url", "image_url": {}}]), ("assistant", "a")), "image_content", "messages[0].content[0]"),
         (chat(("user", [{"type": "dance"}]), ("assistant", "a")), "unknown_content_part", "messages[0].content[0]"),
+        (chat(("user", ["one", "two"]), ("assistant", "a")), "unknown_content_part", "messages[0].content[0]"),
+        ({**chat(("user", "q"), ("assistant", "a")), "tools": [{"functionDeclarations": ["add"]}]}, "invalid_tools", "tools"),
         (chat(("user", "q"), ("function_call", "add(1)")), "invalid_tool_call", "messages[1].content"),
         ({**chat(("user", "q"), ("assistant", "a")), "tools": "add"}, "invalid_tools", "tools"),
         ({"instruction": "q", "output": "\u200b\ufeff "}, "empty_answer", "output"),

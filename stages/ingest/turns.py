@@ -180,7 +180,7 @@ def _content_of(value: object, where: str) -> tuple[str, str, list[dict[str, Any
     for number, part in enumerate(value):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in TEXT_PARTS or _is_bare_text(part):
+        if kind in TEXT_PARTS or _is_bare_text(part) or (isinstance(part, str) and len(value) == 1):
             text += _part_text(part, place)
         elif kind in REASONING_PARTS:
             reasoning += _part_text(part, place)
@@ -198,7 +198,7 @@ def _is_tool_result(said: object) -> bool:
 
 def _is_bare_text(part: object) -> bool:
     """Amazon's and Google's form: a part that is nothing but a text needs no type."""
-    return isinstance(part, str) or (isinstance(part, dict) and part.keys() == {"text"})
+    return isinstance(part, dict) and part.keys() == {"text"}
 
 
 def _part_text(part: Mapping[str, Any] | str, where: str) -> str:
@@ -249,10 +249,18 @@ def tools_text(value: object, where: str) -> str | None:
     given = _parsed(value, "invalid_tools", where)
     if given is None or given == []:
         return None
-    if not isinstance(given, list) or not all(isinstance(tool, dict) for tool in given):
+    if not isinstance(given, list):
         raise Unusable("invalid_tools", where, given)
-    given = [one for tool in given for one in tool.get("functionDeclarations", [tool])]  # Gemini's
+    given = [one for tool in given for one in _declared(tool)]
+    if not all(isinstance(tool, dict) for tool in given):
+        raise Unusable("invalid_tools", where, given)
     return _dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
+
+
+def _declared(tool: object) -> list[Any]:
+    """The tools of one entry: Gemini's form declares several in each."""
+    declared = tool.get("functionDeclarations") if isinstance(tool, dict) else None
+    return declared if isinstance(declared, list) else [tool]
 
 
 def _dumped(value: object) -> str:
