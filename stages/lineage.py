@@ -52,7 +52,11 @@ def _ledger_line(stage: Stage, receipt: Mapping[str, Any], *, hit: bool) -> Ledg
 def ledger_text(run: Run) -> str:
     """The ledger for people."""
     lines = [f"run {run.name}: pipeline {run.pipeline.name}, profile {run.profile}", ""]
-    for line in ledger(run):
+    if not (done := ledger(run)):
+        lines.append(
+            f"no stage is done yet; next: python -m stages run {run.pipeline.stages[0].name} --run {run.folder}"
+        )
+    for line in done:
         mark = {True: "balances", False: "DOES NOT BALANCE", None: ""}[line.balances]
         made = ", ".join(f"{name} {rows:,}" for name, rows in line.rows_out.items() if rows is not None)
         came = "" if line.rows_in is None else f"{line.rows_in:,} rows -> "

@@ -99,13 +99,22 @@ def may_hold_key(text: pl.Expr) -> pl.Expr:
 
 
 _FOREIGN = r"passwort|kennwort|mot de passe|contraseña|contrasinal|senha|wachtwoord|hasło|пароль|密码|密碼|口令|パスワード|비밀번호"
-_NAME = rf"(?:{_FOREIGN}|passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret)"
+_NAME = rf"(?:{_FOREIGN}|passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|api[_-]?key|(?:access|auth|api|bearer|refresh)[_-]?token|client[_-]?secret|(?:db|database|mysql|postgres|redis|smtp|e?mail|ftp|ssh|admin|root|user|login)_pass)"
+# A name that ends in one of these, perhaps with more behind an underscore, has a key as its value where that looks drawn by lot.
+_ENDS_OF_NAME = r"(?:token|secret|(?:api|app|application|secret|private|signing|encryption|account|storage|global|master|service|access|auth|admin|client)[_-]?key)"
+_NAMES_KEY = rf"{_ENDS_OF_NAME}(?:[_-][A-Za-z0-9_-]{{1,40}})?[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*[\\\"']{{0,2}}"
+_LETTERS_OF_KEY = "[A-Za-z0-9+/_.=-]"
+_DRAWN = (
+    rf"(?:(?=(?:[A-Za-z+/_.=-]*[0-9]){{3}})(?={_LETTERS_OF_KEY}*[A-Z])(?={_LETTERS_OF_KEY}*[a-z]){_LETTERS_OF_KEY}{{19,400}}[A-Za-z0-9=]"
+    r"|(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{32,128})(?![A-Za-z0-9+/_=(\[-]|\.[A-Za-z0-9])"
+)
 # name = "value", "name": "value", name=value without blanks, Authorization: Bearer value, scheme://user:value@host
 PASSWORD = re.compile(
     rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
-    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,79}}[^\s\"'<>(){{}}\[\],;.?，。；])"
+    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,199}}[^\s\"'<>(){{}}\[\],;.?，。；])(?![\w(\[])"
     r"|(?i:authorization)[\"']{0,3}\s*[:=]\s*[\"']{0,2}(?i:bearer|basic|token)\s+"
     r"(?P<header>(?=[^\s\"']{0,80}[0-9])[A-Za-z0-9+/._~=-]{16,500})"
+    rf"|(?i:{_NAMES_KEY})(?P<drawn>{_DRAWN})"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
 _SIGNS_OF_PASSWORD = [
@@ -118,15 +127,19 @@ _SIGNS_OF_PASSWORD = [
     "api-key",
     "apikey",
     "token",
+    "_key",
+    "-key",
+    "_pass",
 ]
 
 
 def may_hold_password(text: pl.Expr) -> pl.Expr:
     """True for every text with a password, and for few others."""
     named = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
+    drawn = named.str.contains(rf"(?i){_NAMES_KEY}{_LETTERS_OF_KEY}{{20}}")
     given = named.str.contains(rf"(?i)(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)")
     header = text.str.contains(r"(?i)authorization[\"']{0,3}\s*[:=]")
-    return given | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
+    return given | drawn | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
 
 
 # What stands for a password without being one.

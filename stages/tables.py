@@ -22,8 +22,11 @@ PART_BYTES = 1 << 25  # the same where rows are long, and their length is known
 
 
 def read_table(folder: Path) -> pl.LazyFrame:
-    """All parts of a sealed table, lazily, in key order."""
-    return pl.scan_parquet(sorted(folder.glob("part-*.parquet")), glob=False)
+    """All parts of a sealed table, lazily, in key order. Raises DataError where none is there."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:  # an empty table has one too; a run may outlive its results
+        raise DataError(f"{folder} holds no part of a table; run the stage that made it again")
+    return pl.scan_parquet(parts, glob=False)
 
 
 def write_table(spool: pl.LazyFrame, schema: Schema, folder: Path) -> dict[str, int]:

@@ -41,6 +41,15 @@ def test_a_wrong_command_says_what_is_wrong_and_leaves_nothing(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_the_ledger_of_a_run_that_only_started_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_text('{"instruction": "Why?", "output": "Because."}')
+    source = f"raw={tmp_path / 'raw.jsonl'}"
+    started = run_stages("start", "curate", "--store", tmp_path / "store", "--source", source)
+    told = run_stages("ledger", "--store", tmp_path / "store")
+    folder = started.stdout.strip().splitlines()[-1]
+    assert f"no stage is done yet; next: python -m stages run ingest --run {folder}" in told.stdout
+
+
 def test_both_faults_of_a_parameter_list_are_told_at_once(tmp_path: Path) -> None:
     done = run_stages("run", "dedup", "--output", tmp_path / "out", "--set", "min_similarity=7", "--set", "sed=3")
     assert "dedup.min_similarity = 7" in done.stderr

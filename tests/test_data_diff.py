@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from stages.data_shift import population_stability_index, shift_between
 from stages.diff_page import diff_page
 from stages.diff_quotes import quoted_classes
 from stages.diff_text import diff_text
-from stages.errors import ConfigError, UsageError
+from stages.errors import ConfigError, DataError, UsageError
 from stages.runs import curated_datasets, load_run
 from stages.snapshots import find_snapshot
 from stages.storage import LocalStore, digest_of
@@ -144,6 +145,12 @@ def test_what_is_no_snapshot_is_refused_with_what_is_one(store: LocalStore) -> N
         find_snapshot(store, "nothing")
     with pytest.raises(UsageError, match="holds no conversations"):
         find_snapshot(store, str(store.root / "results/ingest/new/quarantined"))
+
+
+def test_a_run_whose_result_is_gone_is_refused(store: LocalStore) -> None:
+    shutil.rmtree(store.root / "results/mix/new/mixture")
+    with pytest.raises(DataError, match=r"new/mixture holds no part of a table; run the stage that made it again"):
+        find_snapshot(store, "new")
 
 
 def test_examples_tell_value_and_threshold_and_no_more_are_quoted_than_asked_for(store: LocalStore) -> None:

@@ -72,6 +72,19 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
         {"system": "Be brief.", "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
         [("system", "Be brief."), *EXCHANGE],
     ),
+    "Gemini": (
+        {"systemInstruction": {"role": "system", "parts": [{"text": "Be brief."}]},
+         "contents": [{"role": "user", "parts": [{"text": "Wh"}, {"text": "y?"}]}, {"role": "model", "parts": ["Because."]}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+    "contents beside a pair": ({"prompt": "Why?", "response": "Because.", "contents": "a page"}, EXCHANGE),
+    "XTuner": (
+        {"conversation": [{"system": "Be brief.", "input": "Why?", "output": "Because."}, {"input": "Why?", "output": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE, *EXCHANGE],
+    ),
+    "exchanges": ({"conversation": [{"human": "Why?", "assistant": "Because."}] * 2}, EXCHANGE * 2),
+    "exchanges in pairs": ({"conversations": [["Why?", "Because."], ["Why?", "Because."]]}, EXCHANGE * 2),
+    "turns in pairs": ({"messages": [["user", "Why?"], ["assistant", "Because."]]}, EXCHANGE),
     "document": ({"text": "Once upon a time.", "url": "here"}, [("text", "Once upon a time.")]),
     "a table of two dialects": ({"messages": None, "prompt": "Why?", "response": "Because.", "text": None}, EXCHANGE),
 }  # fmt: skip
@@ -130,18 +143,6 @@ def test_self_instruct_seeds_give_a_conversation_for_each_instance(tmp_path: Pat
     made = ingest_records([{"id": "s", "instruction": "Spell.", "instances": instances}], tmp_path)
     assert made.turns == [[("user", "Spell.\n\n1"), ("assistant", "one")], [("user", "Spell."), ("assistant", "none")]]
     assert made.faults == [(1, "empty_answer", "instances[1].output")]
-
-
-def test_turns_may_stand_in_columns(tmp_path: Path) -> None:
-    made = ingest_records(
-        [
-            {"conversations": {"from": ["human", "gpt"], "value": ["Why?", "Because."]}},
-            {"conversations": {"from": ["human", "gpt"], "value": ["Why?"]}},
-        ],
-        tmp_path,
-    )
-    assert made.turns == [EXCHANGE]
-    assert made.faults == [(2, "no_turns", "conversations")]
 
 
 def test_anthropic_s_results_of_tools_are_turns_of_the_tool(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from stages.score.transform import transform as score
 
 KEEP_ALL = dict.fromkeys(POLICY_OF.values(), "keep")
 KEY = "sk-" + "a1B2" * 8
+DRAWN = "aB3dE5fG7hJ9kL1mN3pQ5rS7"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEAx7" * 4 + "\n-----END RSA PRIVATE KEY-----"
 
 
@@ -76,6 +77,15 @@ def found(text: str) -> dict[str, int]:
         ('password = "hunter2x"', "password"),
         ("Password: Tr0ub4dor.", "password"),
         ("postgres://bell:s3cret9@db/orders", "password"),
+        (f"discord_token={DRAWN}.Gx2a.{DRAWN}", "password"),
+        (f"TF_TOKEN_app_terraform_io={DRAWN}", "password"),
+        (f"const jwtSecret = '{DRAWN}';", "password"),
+        (f"SECRET_KEY_BASE={DRAWN}", "password"),
+        (f"export DATADOG_APP_KEY='{DRAWN}'", "password"),
+        (f'"encryption_key": "{DRAWN}"', "password"),
+        (f"AZURE_STORAGE_KEY={DRAWN}==", "password"),
+        ("app-key: " + "0a1b" * 8, "password"),
+        ("DB_PASS=Tr0ub4dor9x", "password"),
     ],
 )
 def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) -> None:
@@ -93,6 +103,8 @@ def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) 
         "DE89 3704 0044 0532 0130 01", "GB82 WEST", "sk-learn-is-a-library-for-python", "password = input()",
         'password = "your_password"', "password: must be long", "api_key = os.environ['KEY']", "AKIA", "ghp_short",
         "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----", "https://a.example:8080/b@c", "call 3 times",
+        "next_token=probs.argmax1(dim=-1)", "primary_key=aB3dE5fG7hJ9kL1mN3pQ5", "token_type=bearer_token_type_2", "token: the_next_word_in_the_text_12345",
+        "tokenizer=AutoTokenizer123FromPretrained456", "secret = load_secret_from_vault_V123(name)", "app_key=00000000000000000000000000000000",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_it_is_left_alone(text: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from judge_server import SCORE_FOUR, Handler, completion, drip, half_a_body, hang_up, judge_server, send
 from rows import conversation, row_id, sealed
-from stages.errors import ConfigError, ServiceUnavailable
+from stages.errors import ConfigError, DataError, ServiceUnavailable
 from stages.pipeline import STAGES
 from stages.rate.stage import RateParams
 from stages.runner import Outcome, Request, run_stage
@@ -123,9 +123,8 @@ def test_a_wrong_setting_stops_the_stage_at_once_and_never_shows_the_key(tmp_pat
     def refuse(handler: Handler, *_: Any) -> None:
         send(handler, f"Incorrect key provided: {KEY}".encode(), status, Location="http://127.0.0.1:9/else")
 
-    rows = {name: FOUR_ROWS[name] for name in "abcd"}
     with judge_server(refuse) as server, pytest.raises(ConfigError) as caught:
-        judge(tmp_path, server.address, rows, judge_concurrency=1)
+        judge(tmp_path, server.address, judge_concurrency=1)
     assert f"answers {status} to model judge-1: Incorrect key provided: ***; mend judge_endpoint" in str(caught.value)
     assert len(server.bodies) <= 2, "no other row is tried once the answer is known"
 
@@ -211,11 +210,19 @@ def test_requests_that_the_server_refuses_cost_no_token(tmp_path: Path) -> None:
 
 def test_a_reply_without_a_grade_is_counted_and_not_asked_for_again(tmp_path: Path) -> None:
     with judge_server(lambda *_: "I would rather not say.") as server:
-        outcome = judge(tmp_path, server.address)
-        again = judge(tmp_path, server.address, out="again", judge_max_rows=4)
+        outcome = judge(tmp_path, server.address, judge_max_failed_share=1)
+        again = judge(tmp_path, server.address, out="again", judge_max_rows=4, judge_max_failed_share=1)
     assert set(grades(outcome).values()) == {None}
     assert told(outcome)["unparseable"] == told(again)["unparseable"] == 4
     assert len(server.bodies) == 4
+
+
+def test_too_many_replies_without_a_grade_fail_the_stage_and_are_kept(tmp_path: Path) -> None:
+    with judge_server(lambda _, __, before: SCORE_FOUR if before else "Out of ten? Fine.") as server:
+        with pytest.raises(DataError, match=r'4 replies of judge judge-1 .* of 0 that do; the last one: "Out of ten'):
+            judge(tmp_path, server.address)
+        judge(tmp_path, server.address, judge_max_failed_share=1)
+    assert len(server.bodies) == 4, "all replies were kept"
 
 
 def test_no_more_requests_than_allowed_are_under_way_at_once(tmp_path: Path) -> None:

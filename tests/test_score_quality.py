@@ -167,6 +167,7 @@ def test_items_that_a_list_lacks() -> None:
     ("prompt", "answer", "found"),
     [
         ("Is it?", "Yes, it is. No, it is not.", "no,"),
+        ("Is it?", "No, it isn't. Actually, yes, it is.", "actually, yes,"),
         ("Is it?", "Yes, it is. There is no doubt.", None),
         ("How many?", "The answer is 12, so the final answer is 13.", "final answer is 13"),
         ("How many?", "The answer is 1,200.\n#### 1200", None),

@@ -25,7 +25,7 @@ def content_digests(turns: pl.DataFrame, ends: npt.NDArray[np.int64], tools: pl.
     `turns` are those of all conversations together; conversation n has rows ends[n] to ends[n + 1].
     """
     texts = [_one_line(turns[name]) for name in ("content", "reasoning_content", "tool_calls")]
-    lines = [turns["role"], *(text.fill_null("") for text in texts), pl.lit("")]  # each line with its end
+    lines = [turns["role"], *(pl.lit(text).fill_null("") for text in texts), pl.lit("")]  # each line with its end
     stated, starts = _bytes_of(pl.select(pl.concat_str(lines, separator="\n")).to_series())
     bounds = starts[ends].tolist()
     digests = _digests(stated, bounds, _one_line(tools).to_list() if tools.null_count() < len(tools) else None)
@@ -57,13 +57,15 @@ def _one_line(texts: pl.Series) -> pl.Series:
     """Each run of white space as one space, none at the ends. Few texts need more than a look, which is much cheaper."""
     if texts.null_count() == len(texts):
         return texts
-    stripped = texts.str.strip_chars(WHITE_CHARS)
+    text = pl.col("stripped")
     may_differ = (
-        stripped.str.contains(ASCII_WHITE)
-        | stripped.str.contains("  ", literal=True)
-        | (stripped.str.len_bytes() != stripped.str.len_chars())
+        text.str.contains(ASCII_WHITE)
+        | text.str.contains("  ", literal=True)
+        | (text.str.len_bytes() != text.str.len_chars())
     )
-    at = may_differ.fill_null(value=False).arg_true()
+    looked = texts.to_frame().lazy().select(stripped=pl.first().str.strip_chars(WHITE_CHARS))
+    stripped, differs = looked.with_columns(differs=may_differ.fill_null(value=False)).collect()
+    at = differs.arg_true()
     return stripped.scatter(at, stripped.gather(at).str.replace_all(WHITE_RUN, " ")) if len(at) else stripped
 
 

@@ -1,6 +1,7 @@
 """Tables of conversations and of what was set aside, built by columns, which is much cheaper than by rows."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,7 +96,14 @@ class Quarantined:
 
     def table(self) -> pl.DataFrame:
         """All columns of `quarantined` but those that name the file."""
-        schema = load_schema("quarantined").dtypes
-        names = ("record", "byte_offset", "reason", "field", "found", "expected", "fix")
+        if not self._rows:
+            return _none_quarantined()
         rows = [(*row, *ADVICE[row[2]]) for row in self._rows.values()]
-        return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")
+        return pl.DataFrame(rows, schema=_none_quarantined().schema, orient="row")
+
+
+@cache
+def _none_quarantined() -> pl.DataFrame:
+    schema = load_schema("quarantined").dtypes
+    names = ("record", "byte_offset", "reason", "field", "found", "expected", "fix")
+    return pl.DataFrame(schema={name: schema[name] for name in names})

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from stages.ingest.conversation import Conversation, Converter, Record, Rules
-from stages.ingest.flat import convert_benchmark, convert_choice, convert_document, convert_pair, convert_seed
+from stages.ingest.flat import (
+    convert_benchmark,
+    convert_choice,
+    convert_document,
+    convert_pair,
+    convert_seed,
+    rows_of_columns,
+)
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
 from stages.ingest.turns import convert_split_turns, convert_turns
@@ -14,7 +21,7 @@ from stages.ingest.unusable import Unusable
 ANSWERS = ("response", "answer", "completion", "output")  # of which preference data numbers two
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS = {
-    "turns": ("messages", "conversations", "conversation"),
+    "turns": ("messages", "conversations", "conversation", "contents"),
     "prompt": (
         *(
             "instruction",
@@ -46,7 +53,7 @@ SPELLINGS = {
     ),
     "context": ("input", "context"),
     "more_context": ("context",),
-    "system": ("system", "system_prompt", "system_message"),
+    "system": ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
     "task": ("category", "task", "task_type"),
     "tools": ("tools", "functions"),
     "asked": ("turns",),
@@ -166,9 +173,18 @@ class Dialect(NamedTuple):
                 raise Unusable("image_content", name, record[name])
         if "desired" in self.fields and _is_false(record[self.fields["desired"]]):
             raise Unusable("undesired_answer", self.fields["desired"], record[self.fields["desired"]])
-        if self.convert is convert_pair and self._is_split(record):
-            return convert_split_turns(record, self.fields, rules)
+        if self.convert is convert_pair and isinstance(record[self.fields["prompt"]], list | dict):
+            if self._is_split(record):
+                return convert_split_turns(record, self.fields, rules)
+            if rows := rows_of_columns(record, self.fields):
+                return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
         return self.convert(record, self.fields, rules)
+
+    def _read_row(self, row: Record, rules: Rules) -> list[Conversation | Unusable]:
+        try:
+            return self._replace(media_fields=()).read(row, rules)
+        except Unusable as unusable:
+            return [unusable]
 
     def _is_split(self, record: Record) -> bool:
         parts = (record.get(self.fields[name]) for name in ("prompt", "response"))
@@ -206,16 +222,7 @@ class Dialects:
             fields = {meaning: names[name] for meaning, name in self._columns.items()}
             main, convert = ("prompt", convert_pair) if "prompt" in fields else ("text", convert_document)
             return Dialect("columns", fields[main], fields, media, convert)
-        spelt = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}
-        for meaning, other in (("prompt", "response"), ("response", "prompt")):
-            if spelt[meaning] in ONLY_TOGETHER and not spelt[other]:
-                spelt[meaning] = None
-        if spelt["chosen"] == spelt["rejected"]:
-            spelt["chosen"] = None
-        if spelt["context"] == spelt["prompt"]:
-            spelt["context"] = None
-        if spelt["more_context"] in (spelt["context"], spelt["prompt"]):
-            spelt["more_context"] = None
+        spelt = _spelt(names)
         fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}
         for rule in RULES:
             if fields.keys() >= set(rule.needed) and not fields.keys() & set(rule.without):
@@ -238,6 +245,23 @@ class Dialects:
         if task := next((names[name] for name in SPELLINGS["task"] if name in names), None):
             fields["task"] = task
         return Dialect("question_answer", fields["prompt"], fields, media, convert_pair)
+
+
+def _spelt(names: Mapping[str, str]) -> dict[str, str | None]:
+    """Which spelling each meaning has among the names; a name that may mean two things means one of them."""
+    spelt = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}
+    for meaning, other in (("prompt", "response"), ("response", "prompt")):
+        if spelt[meaning] in ONLY_TOGETHER and not spelt[other]:
+            spelt[meaning] = None
+    if spelt["turns"] == "contents" and spelt["prompt"] and spelt["response"]:
+        spelt["turns"] = None
+    if spelt["chosen"] == spelt["rejected"]:
+        spelt["chosen"] = None
+    if spelt["context"] == spelt["prompt"]:
+        spelt["context"] = None
+    if spelt["more_context"] in (spelt["context"], spelt["prompt"]):
+        spelt["more_context"] = None
+    return spelt
 
 
 def _is_false(value: object) -> bool:

@@ -90,6 +90,32 @@ def task_of(record: Record, fields: Mapping[str, str]) -> str | None:
     return task.encode("utf-8", "backslashreplace").decode() if isinstance(task, str) and task else None
 
 
+def rows_of_columns(record: Record, fields: Mapping[str, str]) -> list[tuple[Record, Mapping[str, str]]]:
+    """The rows of a table that is written as one object, a list for each column, and the names of each row's fields.
+
+    As pandas writes it, a column may also be an object with the numbers of the rows. Nothing where the columns do not
+    have the same rows, or may be the exchanges of one chat: their names stand in the plural (CoQA).
+    """
+    columns = {field: record[field] for field in fields.values() if record[field] is not None}
+    main = [fields[name] for name in ("prompt", "response")]
+    if len({_rows_of(column) for column in columns.values()} | {_rows_of(record[field]) for field in main}) > 1:
+        return []
+    if any(field.strip().lower().endswith("s") for field in main):
+        return []
+    rows: list[tuple[Record, Mapping[str, str]]] = []
+    for number, row in enumerate(_rows_of(record[main[0]]) or ()):
+        names = {meaning: f"{field}[{number}]" for meaning, field in fields.items() if field in columns}
+        rows.append(({f"{field}[{number}]": column[row] for field, column in columns.items()}, names))
+    return rows
+
+
+def _rows_of(column: object) -> tuple[int | str, ...] | None:
+    """What the rows of a column are called; None for what is no column."""
+    if isinstance(column, dict) and all(name.isdecimal() for name in column):
+        return tuple(column)
+    return tuple(range(len(column))) if isinstance(column, list) else None
+
+
 def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """Self-instruct's seed tasks: one conversation for each instance of the instruction."""
     instances = record[fields["instances"]]

@@ -66,10 +66,8 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
             f"nor in quarantined; this is a fault of ingest: report it with the file"
         )
     tables = {"conversations": made.conversations, "quarantined": made.quarantined}
-    repairs, reasons = (
-        Counter(dict(names.value_counts().rows()))
-        for names in (made.conversations["repairs"].explode().drop_nulls(), made.quarantined["reason"])
-    )
+    repairs = Counter(made.conversations["repairs"].drop_nulls().explode().to_list())
+    reasons = Counter(made.quarantined["reason"].to_list())
     counts = {"dialects": dict(made.dialects), "repairs": dict(repairs), "reasons": dict(reasons)}
     part = Part(number, made.records, made.conversations.height, **counts, checksums={}, fragments=len(made.fragments))
     if made.fragments:

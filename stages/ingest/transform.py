@@ -195,13 +195,16 @@ def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:
 
 
 def as_object(value: object) -> dict[str, Any]:
-    """A record as fields: a plain document is a field `text`, a list of messages is a field `messages`."""
+    """A record as fields: a plain document is a field `text`, a list of messages or of [question, answer] is a field
+    `messages`, and so is one such pair."""
     match value:
         case dict():
             return value
         case str():
             return {"text": value}
-        case [dict(), *_]:
+        case [dict(), *_] | [[str(), str()], *_]:
             return {"messages": value}
+        case [str(), str()]:
+            return {"messages": [value]}
         case _:
             raise Unusable("not_an_object", None, value)

@@ -1,9 +1,9 @@
 """Dialects with a list of turns: ShareGPT and OpenAI messages, with reasoning, tool calls and tool results."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeGuard
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
 from stages.ingest.flat import task_of
@@ -16,6 +16,14 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
+# What question and answer are called where one object holds both.
+EXCHANGES = (
+    ("input", "output"),
+    ("human", "assistant"),
+    ("user", "assistant"),
+    ("question", "answer"),
+    ("prompt", "response"),
+)
 TEXT_PARTS = {"text", "input_text", "output_text"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
@@ -29,17 +37,18 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     given = _in_rows(_parsed(record[field], "no_turns", field))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
-    system = text_of(record, fields.get("system"))
+    system = _system_of(record, fields.get("system"))
     turns = [Turn("system", system)] if system and not _starts_with(given, system) else []
-    places = [field] * len(turns)
+    places = [fields.get("system", field)] * len(turns)
     learnt: dict[int, bool] = {}  # place of each answer
-    for number, message in enumerate(given):
-        _append(turns, message, f"{field}[{number}]")
-        places += [f"{field}[{number}]"] * (len(turns) - len(places))
+    messages = [one for number, message in enumerate(given) for one in _messages_in(message, f"{field}[{number}]")]
+    for where, message in messages:
+        _append(turns, message, where)
         place = len(turns) - 1
+        places += [where] * (len(turns) - len(places))
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
             learnt[place] = learnt.get(place, True) and _is_learnt(message)
-    checked, repairs = checked_turns(turns, lambda number: places[number] if places else field, rules)
+    checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
 
@@ -51,6 +60,39 @@ def _in_rows(given: object) -> object:
     if len(set(map(len, given.values()))) > 1:
         return given
     return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
+
+
+def _system_of(record: Record, field: str | None) -> str:
+    """The system prompt beside the turns: a text, or Gemini's object with parts."""
+    value = record.get(field) if field else None
+    return _content_of(value["parts"], f"{field}.parts")[0] if _has_parts(value) else text_of(record, field)
+
+
+def _has_parts(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and "parts" in value
+
+
+def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
+    """The message with its place; of an exchange both of its sides, and a system prompt before them."""
+    match message:
+        case [str() as role, str() as said] if role.strip().lower() in ROLES:
+            yield where, {"role": role, "content": said}
+        case [str() as asked, str() as answered]:
+            yield f"{where}[0]", {"role": "user", "content": asked}
+            yield f"{where}[1]", {"role": "assistant", "content": answered}
+        case {**fields} if names := _sides_of(fields):
+            is_learnt = _is_learnt(fields) and fields.get("output_with_loss") is not False
+            for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
+                if role != "system" or fields.get(name):
+                    yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
+        case _:
+            yield where, message
+
+
+def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
+    """The names of question and answer in one exchange, as XTuner and others write chats."""
+    is_turn = "role" in message or "from" in message
+    return None if is_turn else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -69,11 +111,11 @@ def _starts_with(given: Sequence[object], system: str) -> bool:
 
 def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     """The field with what is said, and that."""
-    name = next((name for name in ("content", "value", "text") if name in message), "content")
+    name = next((name for name in ("content", "value", "text", "parts") if name in message), "content")
     return name, message.get(name)
 
 
-def _is_learnt(message: Mapping[str, Any]) -> bool:
+def _is_learnt(message: Any) -> bool:
     """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
     loss: false."""
     return message.get("weight") != 0 and message.get("train") is not False and message.get("loss") is not False
@@ -148,7 +190,7 @@ def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, li
     for number, part in enumerate(value[first:], first):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in TEXT_PARTS or _is_bare_text(part):
+        if kind in TEXT_PARTS or _is_bare_text(part) or (isinstance(part, str) and len(value) == 1):
             text += _part_text(part, place)
         elif kind in REASONING_PARTS:
             reasoning += _part_text(part, place)
@@ -168,7 +210,9 @@ def _is_bare_text(part: object) -> bool:
     return isinstance(part, dict) and part.keys() == {"text"}
 
 
-def _part_text(part: Mapping[str, Any], where: str) -> str:
+def _part_text(part: Mapping[str, Any] | str, where: str) -> str:
+    if isinstance(part, str):
+        return part
     value = next((part[name] for name in PART_VALUES if part.get(name) is not None), None)
     if not isinstance(value, str):
         raise Unusable("not_text", where, value)
@@ -212,9 +256,18 @@ def tools_text(value: object, where: str) -> str | None:
     given = _parsed(value, "invalid_tools", where)
     if given is None or given == []:
         return None
-    if not isinstance(given, list) or not all(isinstance(tool, dict) for tool in given):
+    if not isinstance(given, list):
+        raise Unusable("invalid_tools", where, given)
+    given = [one for tool in given for one in _declared(tool)]
+    if not all(isinstance(tool, dict) for tool in given):
         raise Unusable("invalid_tools", where, given)
     return _dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
+
+
+def _declared(tool: object) -> list[Any]:
+    """The tools of one entry: Gemini's form declares several in each."""
+    declared = tool.get("functionDeclarations") if isinstance(tool, dict) else None
+    return declared if isinstance(declared, list) else [tool]
 
 
 def _dumped(value: object) -> str:

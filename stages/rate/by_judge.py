@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from stages.contract import Workbench
-from stages.errors import ServiceUnavailable
+from stages.errors import DataError, ServiceUnavailable
 from stages.rate.chat_endpoint import ChatEndpoint, Reply, RequestFailed
 from stages.rate.judge_prompt import Grade, expected_grade, load_template, question, read_grade
 from stages.rate.kept_answers import KeptAnswers
@@ -17,6 +17,7 @@ from stages.rate.texts import answers_in_context
 from stages.storage import digest_of
 
 GIVE_UP_AFTER = 20  # rows in a row on which the judge failed, each after all its repeats: it is down
+SHOWN_CHARS = 200
 TOP_TOKENS = 20  # as many first tokens as the protocol gives probabilities of
 RATINGS: dict[str, pl.DataType] = {"judge_score": pl.Float64(), "judge_comment": pl.String()}
 
@@ -32,6 +33,7 @@ class Judge:
         self._template = load_template(params.judge_prompt) if params.judge_prompt else None
         self._rows_left = params.judge_max_rows
         self._failures_in_a_row, self._last_failure = 0, ""
+        self._last_gradeless = ""
 
     def rate(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`row_id`, `answer_chars` and the columns of RATINGS, row by row. Raises ServiceUnavailable, ConfigError."""
@@ -79,6 +81,8 @@ class Judge:
         else:
             grade = read_grade(reply.text, self.params)
         self.counts["graded" if grade else "unparseable"] += 1
+        if grade is None:
+            self._last_gradeless = reply.text
         return grade
 
     def _asked(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
@@ -126,12 +130,25 @@ class Judge:
         return reply
 
     def finish(self) -> dict[str, int]:
-        """What a receipt keeps. Raises ServiceUnavailable when the judge failed on too many rows."""
-        asked = self.counts["answered"] + self.counts["failed"] + self.counts["found_in_cache"]
-        if self.counts["failed"] > self.params.judge_max_failed_share * asked:
+        """What a receipt keeps. Raises ServiceUnavailable when the judge failed on too many rows, DataError when it replied
+        to too many without a grade."""
+        asked = self.counts["graded"] + self.counts["unparseable"] + self.counts["failed"]
+        most = self.params.judge_max_failed_share * asked
+        if self.counts["failed"] > most:
             raise self._unavailable()
+        if self.counts["failed"] + self.counts["unparseable"] > most:
+            raise self._gradeless()
         spent = {"requests": self.endpoint.budget.requests, "tokens": self.endpoint.budget.tokens}
         return {name: count for name, count in sorted((self.counts + Counter(spent)).items())}
+
+    def _gradeless(self) -> DataError:
+        """Asking again would find the same replies, which are kept."""
+        return DataError(
+            f"rate: {self.counts['unparseable']:,} replies of judge {self.params.judge_model} hold no grade from "
+            f"{self.params.judge_lowest} to {self.params.judge_highest}, of {self.counts['graded']:,} that do; the last one: "
+            f'"{self._last_gradeless[:SHOWN_CHARS]}"; mend judge_prompt, raise judge_max_answer_tokens if replies are cut off, '
+            f"or raise judge_max_failed_share: replies are kept, and only what changed is asked again"
+        )
 
     def _unavailable(self) -> ServiceUnavailable:
         return ServiceUnavailable(

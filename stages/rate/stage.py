@@ -65,7 +65,10 @@ class RateParams(Params):
     judge_max_requests: int | None = setting(10_000, "Requests of one run, retries included; None = any", ge=0)
     judge_max_tokens: int | None = setting(None, "Tokens of one run, questions and replies; None = any", ge=0)
     judge_max_failed_share: float = setting(
-        0.01, "More rows than this on which the judge fails, and the stage fails; what it got is kept", ge=0, le=1
+        0.01,
+        "More rows than this without a grade, as the judge fails or replies none, and the stage fails; replies are kept",
+        ge=0,
+        le=1,
     )
     judge_concurrency: int = setting(8, "Requests under way at once", ge=1, le=256, execution_only=True)
     judge_timeout_seconds: float = setting(60.0, "Longest wait for a reply", unit="seconds", gt=0, execution_only=True)

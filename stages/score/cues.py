@@ -26,6 +26,7 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
             "not able", "sorry", "afraid", "apologize", "apologise", "apologies", "will not", "must decline", "must refuse",
             "must respectfully", "refuse to", "t feel", "not feel", "programmed to", "my content", "our content", "my usage",
             "our usage", "my safety", "our safety", "my policy", "our policy", "my policies", "our policies", "openai s",
+            "rather not", "prefer not", "not something", "must politely", "t think", "not think",
             "my guidelines", "our guidelines", "my programming", "our programming", "for me",
         ],
         "cutoff": [

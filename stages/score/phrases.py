@@ -36,9 +36,14 @@ _SERVE = (
     r"(?:assist|help (?:you|with)|provide|fulfill?|comply|generate|create|write (?:that|this|such|content)|answer|engage in|"
     rf"respond to|discuss|share (?:that|this|such)|do (?:that|this){EDGE}|support (?:that|this)|participate)"
 )
+_SORRY_FOR_YOU = r"(?: to hear)?(?: that)? you(?:['’]re| are)[^.\n]{0,40}"
+_COURTESY = r"(?:(?:thank you|thanks)[^.!?\n]{0,60}[.!] |I (?:understand|appreciate)[^.!?\n]{0,80}[,.] )"
 OPENING_REFUSAL = (
-    rf"(?:{_REGRET},?(?: but)?(?: that)?,? )?I ?{_WILL_NOT} {_SERVE}"
+    rf"{_COURTESY}?(?:but |however,? )?(?:{_REGRET}(?:{_SORRY_FOR_YOU})?,?(?: but)?(?: that)?,? )?I ?{_WILL_NOT}(?: in good conscience)? {_SERVE}"
     r"|I (?:do not|don['’]t) feel comfortable (?:answering|providing|discussing|writing|sharing|helping)"
+    r"|I (?:do not|don['’]t) think I (?:should|can) (?:help with|assist with|answer|provide) (?:this|that)"
+    rf"|I(?:['’]d| would) (?:rather|prefer) not (?:to )?{_SERVE}|I must (?:respectfully |politely )?decline[.!,]"
+    rf"|{_COURTESY}?(?:but )?(?:that|this)(?:['’]s| is) not something (?:that )?I (?:can|am able to|will) (?:help|assist|do{EDGE}|provide)"
 )
 ANYWHERE_REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
 REFUSAL = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(REFUSALS)})"
@@ -46,6 +51,12 @@ ASKS_TO_DECLINE = (
     r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|cannot do|can['’]t do|impossible for (?:me|us)"
 )
 
+_FOREIGN_OPENING = (
+    r"no puedo (?:ayudar(?:te|le|los)? con es|proporcionar(?:te|le)? es|responder a es|cumplir con es)|je ne peux pas (?:vous aider|répondre à (?:cette|votre))"
+    r"|ich kann (?:ihnen|dir|euch) (?:bei [^.,\n]{3,30} |dabei |damit )(?:leider )?nicht (?:weiter)?helfen|não posso (?:ajudar|responder) (?:com|a) (?:iss|ess)"
+    r"|non posso (?:aiutarti|aiutarla|rispondere a quest)|я не могу (?:помочь (?:с этим|вам с)|ответить на (?:этот|ваш))"
+    r"|(?:sorry,? (?:maar )?)?ik kan je (?:daar|hier) niet (?:mee|bij) helpen|我(?:无法|不能)(?:回答|提供|协助|满足)(?:这|该|此|您|你)"
+)
 # The same in other languages: only the formulas that assistants use about themselves.
 FOREIGN_REFUSAL = (
     r"(?i)作为一[个個名](?:AI|人工智能|大型?语言|大?語言|语言)[^，,。]{0,8}|我(?:只)?是一[个個](?:AI|人工智能)[^，,。]{0,8}"
@@ -59,6 +70,8 @@ FOREIGN_REFUSAL = (
     rf"|als (?:ki|künstliche intelligenz|(?:ki-)?sprachmodell){EDGE}|come (?:modello linguistico|modello di linguaggio)"
     r"|как (?:языковая модель|(?:модель )?искусственн\w+ интеллект\w*)|(?:人工知能|AI|言語モデル)として[、,]"
     r"|als (?:een )?(?:ai-)?taalmodel|jako model językowy"
+    r"|(?:przepraszam|przykro mi),? ale nie mogę (?:w tym |ci )?(?:pomóc|odpowiedzieć)|죄송(?:하지만|합니다)[^.\n]{0,30}(?:도와드릴|답변드릴|제공할|답변할) 수 없"
+    rf"|\A\W*(?:{_FOREIGN_OPENING})"
 )
 
 # Boilerplate about what a model knows and when it learned it.
@@ -100,9 +113,9 @@ _VERB = (
 # One sentence that ends without a colon, a quotation or a number, so that nothing in it can be the text.
 _NOTHING_BEHIND = r"[^:\n\"“”'‘`(<\[{0-9?!.—–]*[.?!:]?\s*\z"
 MISSING_TEXT = (
-    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} below)(?: below)?{EDGE}{_NOTHING_BEHIND}"
-    rf"|^(?:{_VERB}|read) ((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
-    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| in [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z"
+    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} (?:below|above))(?: below)?{EDGE}{_NOTHING_BEHIND}"
+    rf"|^(?:{_VERB}|read) (?:(?:any|the|all) (?:bugs?|errors?|mistakes?) in )?((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
+    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| (?:in|for) [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z"
     r"|^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
     r"[。？！]?\s*\z"
 )

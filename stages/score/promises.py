@@ -20,8 +20,8 @@ _ITEMS = (
 )
 _NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.):])[ \t]*\S"
 _CHANGES_MIND = (
-    r"(?s)^\W*(?:yes|true|correct|right)[,.!:;].*?[.!?\n]\s*((?i:no|false|incorrect|wrong)[,.!] )"
-    r"|(?s)^\W*(?:no|false|incorrect)[,.!:;].*?[.!?\n]\s*((?i:yes|true|correct)[,.!] )"
+    r"(?s)^\W*(?:yes|true|correct|right)[,.!:;].*?[.!?\n]\s*((?i:(?:actually|wait)[,.]? )?(?i:no|false|incorrect|wrong)[,.!] )"
+    r"|(?s)^\W*(?:no|false|incorrect)[,.!:;].*?[.!?\n]\s*((?i:(?:actually|wait)[,.]? )?(?i:yes|true|correct)[,.!] )"
 )
 _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 

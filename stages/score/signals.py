@@ -11,7 +11,9 @@ from stages.score import formats, phrases, promises
 from stages.score.cues import read_by
 
 ENOUGH_WORDS = 5  # below it an answer such as "working on" or "the" is a phrase that was asked for
-NOT_ASCII_OR_FOREIGN = r"(?i)[^\x00-\x7F]|modell?o|als |jako |lo siento|tut mir leid|dispiace"
+NOT_ASCII_OR_FOREIGN = (
+    r"(?i)[^\x00-\x7F]|modell?o|als |jako |lo siento|tut mir leid|dispiace|no puedo|non posso|ich kann |ik kan |przykro"
+)
 
 _prompt, _answers, _ending = pl.col("prompt"), pl.col("answers"), pl.col("ending")
 
