@@ -1,11 +1,13 @@
 """Templates whose prompt opens a thought that history no longer shows, as those of DeepSeek-R1 and QwQ do."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from served_oracle import assert_served
+from stages.tokenize.opened_thought import without_closed_thought
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import chat_of, learned, reasons, row, talk, tokenize
 
@@ -130,6 +132,13 @@ def test_a_prompt_that_differs_in_more_than_an_empty_thought_is_refused(
 ) -> None:
     made = tokenize(tokenizer, talk("plain", "One?", "Uno."), template=jinja(template))
     assert reasons(made) == {"plain": "prompt_not_a_prefix"}
+
+
+@pytest.mark.parametrize(
+    ("content", "before"), [("Uno.", "Q<a>"), ("<think>Hm.</think>Uno.", None), ("Hm.</think>Uno.", None)]
+)
+def test_a_thought_of_the_row_s_own_does_not_stand_behind_one_that_is_closed(content: str, before: str | None) -> None:
+    assert without_closed_thought("Q<a><think>\n\n</think>\n", re.compile("</?think>"), content) == before
 
 
 def test_reasoning_that_the_template_leaves_out_is_refused(jinja: Jinja, tokenizer: Path) -> None:
