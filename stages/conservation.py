@@ -18,6 +18,8 @@ def check_conservation(stage: Stage, decided: Path, outputs: Mapping[str, Path])
         return
     before = _ids(decided)
     kept, aside = _ids(outputs[stage.keeps]), _ids(outputs[stage.sets_aside])
+    if kept.merge_sorted(aside, "row_id").equals(before):
+        return  # a million ids are compared in a tenth of the time that tells what is wrong with them
     decided_rows = pl.concat([kept, aside])
     faults = {
         "lost": before.join(decided_rows, on="row_id", how="anti"),
@@ -33,7 +35,9 @@ def check_conservation(stage: Stage, decided: Path, outputs: Mapping[str, Path])
 
 
 def _ids(folder: Path) -> pl.DataFrame:
-    return read_table(folder).select("row_id").unique().collect()
+    """Each id once, rising; several rows of one id lie side by side."""
+    row_id = pl.col("row_id")
+    return read_table(folder).select("row_id").filter(row_id.ne_missing(row_id.shift())).collect()
 
 
 def _named(ids: pl.DataFrame) -> str:

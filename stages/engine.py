@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from stages.contract import Params, Progress, Stage
 from stages.errors import TryAgain
-from stages.schema import load_schema
+from stages.schema import Schema, load_schema
 
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
 BATCHES_PER_WORKER = 6
@@ -221,15 +221,21 @@ def _rows_of(batch: Batch) -> pl.DataFrame:
 
 
 def write_spool(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], spool: Path, number: int = 0) -> None:
-    """Leaves each table as an Arrow file that `write_table` can scan."""
+    """Leaves each table in a folder of its name."""
     for name, table in tables.items():
-        folder = spool / name
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"spool-{number:06d}.arrow"
-        frame = table.collect() if isinstance(table, pl.LazyFrame) else table
-        frame.write_ipc(path, compression="lz4")
+        leave(table.collect() if isinstance(table, pl.LazyFrame) else table, spool / name, number)
 
 
-def scan_spool(folder: Path) -> pl.LazyFrame:
-    """All rows that were left for one output."""
-    return pl.scan_ipc(sorted(folder.glob("spool-*.arrow")), glob=False)
+def leave(table: pl.DataFrame, folder: Path, number: int) -> None:
+    """Leaves rows where `scan_spool` finds them. Whoever numbers them in the order of their keys spares a sort."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # As it lies in memory: to pack it takes four times as long as to write it.
+    table.write_ipc(folder / f"spool-{number:06d}.arrow", compression="uncompressed")
+
+
+def scan_spool(folder: Path, schema: Schema) -> pl.LazyFrame:
+    """All rows that were left for one output, by `leave` or as Parquet files."""
+    if spooled := sorted(folder.glob("spool-*.arrow")):
+        return pl.scan_ipc(spooled, glob=False)
+    files = sorted(folder.glob("*.parquet"))
+    return pl.scan_parquet(files, glob=False) if files else schema.empty().lazy()

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from stages.conservation import check_conservation
 from stages.contract import Params, Stage, Workbench
 from stages.engine import (
@@ -31,7 +29,7 @@ from stages.piles import piles_in, take
 from stages.pipeline import STAGES
 from stages.progress import ProgressLine
 from stages.receipt import Meter, most_frequent_first, write_down
-from stages.schema import Schema, load_schema
+from stages.schema import load_schema
 from stages.stage_cache import open_cache
 from stages.storage import (
     MANIFEST,
@@ -242,7 +240,7 @@ def _produce_job(request: Request, values: Mapping[str, Any], staged: Path, benc
     facts = job_of(stage.name)(
         **_with_absent(stage, values), **folders, **absent, params=request.params, workbench=bench
     )
-    _write_tables(tables, staged / "spool", staged, made_by_job=True)
+    _write_tables(tables, staged / "spool", staged)
     return facts or {}
 
 
@@ -255,23 +253,16 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _write_tables(names: Sequence[str], spool: Path, staged: Path, *, made_by_job: bool = False) -> dict[str, Path]:
+def _write_tables(names: Sequence[str], spool: Path, staged: Path) -> dict[str, Path]:
     for name in names:
         schema, folder = load_schema(name), _fresh(staged / name)
         if piles_in(spool / name):
             counts = write_parts(take(spool / name), schema, folder, at_once=PARTS_AT_ONCE)
         else:
-            counts = write_table(
-                _made_by_job(spool / name, schema) if made_by_job else scan_spool(spool / name), schema, folder
-            )
+            counts = write_table(scan_spool(spool / name, schema), schema, folder)
         write_manifest(folder, name, schema.kind, schema.digest, counts)
     shutil.rmtree(spool, ignore_errors=True)
     return {name: staged / name for name in names}
-
-
-def _made_by_job(folder: Path, schema: Schema) -> pl.LazyFrame:
-    files = sorted(folder.glob("*.parquet"))
-    return pl.scan_parquet(files, glob=False) if files else schema.empty().lazy()
 
 
 def _seal(folder: Path) -> tuple[Path, Manifest]:

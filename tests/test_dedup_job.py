@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from dedup_rows import STORY, planted, random_text, row, with_changed_words
 from rows import table
-from stages.dedup import job, sketch_book, update
+from stages.dedup import job, sketch_book, templates, update
 from stages.dedup.comparison import Comparison
 from stages.dedup.stage import DedupParams
-from stages.piles import take
+from stages.engine import scan_spool
+from stages.schema import load_schema
 from workbench import lend
 
 
@@ -30,8 +31,7 @@ def run(
         conversations.slice(first, part_rows).write_parquet(folders["conversations"] / f"part-{number:05d}.parquet")
     facts = job.run(**folders, params=DedupParams(**params), workbench=lend(folder.parent / "bench"))
     made = {
-        name: pl.concat([table(name, []), *take(folders[name])], how="diagonal_relaxed").sort("row_id")
-        for name in ("unique", "duplicates")
+        name: scan_spool(folders[name], load_schema(name)).collect().sort("row_id") for name in ("unique", "duplicates")
     }
     return made, facts
 
@@ -78,7 +78,11 @@ def test_only_rows_that_are_new_are_sketched(tmp_path: Path, monkeypatch: pytest
 
 sketch_book_sketch = job.sketch
 
-MANY = with_content(planted(45, seed=8)[0])
+
+PREAMBLE = random_text(0, 20)
+MANY = with_content(
+    planted(35, seed=8)[0] + [row(f"p{i}", f"{PREAMBLE} {random_text(i + 1, 40)}", "So.") for i in range(12)]
+)
 
 
 @settings(
@@ -92,6 +96,7 @@ def test_whatever_came_and_went_before_the_result_is_that_of_a_full_rebuild(
     order: random.Random,
 ) -> None:
     monkeypatch.setattr(update, "MOST_NEW", 1.0)
+    monkeypatch.setattr(templates, "LEAST_ROWS", 4)  # so that what is template comes and goes
     kept = tmp_path_factory.mktemp("kept")
     for number, arrived in enumerate(arrivals):
         rows = [MANY[i] for i in order.sample(sorted(arrived), len(arrived))]
@@ -141,18 +146,22 @@ def test_what_was_found_with_other_values_is_not_carried_over(tmp_path: Path) ->
     assert all(tables[name].equals(expected[name]) for name in expected)
 
 
-def test_nothing_is_carried_over_when_what_is_template_has_changed(
+def test_rows_are_compared_again_when_what_they_share_becomes_a_template_or_stops_being_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(update, "MOST_NEW", 1.0)
-    preamble = random_text(0, 60)
-    alike = [row(f"r{i}", f"{preamble} {random_text(i + 1, 4)}", random_text(-i - 1, 3)) for i in range(70)]
-    rows = with_content(alike)
-    some, facts = run(tmp_path / "first", rows[:20])
-    assert some["duplicates"].height > 10
-    tables, facts = run(tmp_path / "second", rows)
-    assert not facts["carried_over"]
-    assert tables["duplicates"].is_empty()
+    own = random_text(1, 30)
+    two = [
+        row(name, f"{PREAMBLE} {text}", "So.") for name, text in (("a", own), ("b", with_changed_words(own, *range(5))))
+    ]
+    others = with_content(two + planted(80, seed=6)[0])
+    of_template = with_content([row(f"p{i}", f"{PREAMBLE} {random_text(i + 2, 200)}", "So.") for i in range(60)])
+    for number, (rows, gone) in enumerate([(others, 1), (others + of_template, 0), (others, 1)]):
+        tables, facts = run(tmp_path / f"run-{number}", rows, shingle_words=1, group_similarity=None)
+        assert facts["carried_over"] == (number > 0)
+        assert tables["duplicates"].filter(pl.col("file").is_in(["a", "b"])).height == gone
+        expected, _ = run(tmp_path / "fresh" / f"run-{number}", rows, shingle_words=1, group_similarity=None)
+        assert all(tables[name].equals(expected[name]) for name in expected)
 
 
 def test_rows_without_content_id_are_never_taken_for_known_ones(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ def test_equal_rows_give_equal_bytes_in_any_order_and_any_pieces(
     rows = [conversation(f"row {i}", f"question {i}", f"answer {i}") for i in range(150)]
     expected = write(tmp_path / "sorted", rows)
     assert len(expected) == 4
+    in_order = sorted(rows, key=lambda row: row["row_id"])
+    for spools in (1, 4, 7):
+        assert write(tmp_path / f"in-order-{spools}", in_order, spools) == expected
     for seed, spools in ((1, 1), (2, 3), (3, 8)):
         random.Random(seed).shuffle(rows)
         assert write(tmp_path / f"shuffled-{seed}", rows, spools) == expected

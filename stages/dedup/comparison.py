@@ -61,6 +61,13 @@ class Comparison:
             likely[place[numbers]] = likely_rows(shingles, others, times, least)
         return likely
 
+    def holding(self, shingles: Hashes) -> Booleans:
+        """Rows that have one of some shingles, and all that are compared turn by turn, of which the turns are not asked."""
+        place, holding = self._places(self.with_words), self.by_turns
+        for numbers, runs in self.corpus.shingles.of(place >= 0):
+            holding[place[numbers[np.unique(runs.owners[np.isin(runs.hashes, shingles)])]]] = True
+        return holding
+
     def match_among(self, rows: Booleans) -> Matches:
         """Who of some rows goes for whom. See `matching`."""
         chosen = np.flatnonzero(rows)

@@ -14,7 +14,6 @@ import polars as pl
 from stages.contract import Workbench
 from stages.dedup.corpus import Corpus, Rows, corpus_of
 from stages.dedup.decisions import comparison_of, decide, matches_of
-from stages.dedup.differing_words import compared_text, first_differing_words
 from stages.dedup.minhash import slices_of
 from stages.dedup.probes import certify
 from stages.dedup.settled import keep, settled_of
@@ -23,11 +22,10 @@ from stages.dedup.sketches import sketch
 from stages.dedup.stage import DedupParams
 from stages.dedup.update import updated
 from stages.dedup.verdicts import Verdicts, light_rows, verdicts
+from stages.dedup.writing import write
 from stages.engine import worker_pool
-from stages.locks import lock
-from stages.piles import Piles
+from stages.locks import lock, private_folder
 from stages.storage import digest_of
-from stages.tables import cuts_of
 from stages.word_bytes import Booleans, Hashes, Ints
 
 NUMBER = ".number"
@@ -57,7 +55,8 @@ def run(
     """`unique` and `duplicates` from the sketches of all rows; returns what was new and how sure candidates are found."""
     paths = sorted(conversations.glob("part-*.parquet"))
     made, facts = divide(paths, params, workbench)
-    _write(paths, made, params, unique, duplicates)
+    with private_folder(workbench.scratch) as waiting:
+        write(paths, made, params.key, unique, duplicates, waiting)
     return facts
 
 
@@ -144,20 +143,3 @@ def _corpus(parts: Sequence[Part], book: Book, numbers: Ints, params: DedupParam
     columns = zip(*(part.rows for part in parts), strict=True)
     rows = Rows(*(pl.concat(list(column)) for column in columns))
     return corpus_of(rows, numbers, book.sketched, params)
-
-
-def _write(paths: Sequence[Path], made: Verdicts, params: DedupParams, unique: Path, duplicates: Path) -> None:
-    survivors = _texts(paths, made.go["survivor_id"].unique(), params)
-    kept, gone = Piles.make(unique, cuts_of(made.stay["row_id"])), Piles.make(duplicates, cuts_of(made.go["row_id"]))
-    for path in paths:
-        table = pl.read_parquet(path, glob=False)
-        kept.add(table.join(made.stay, on="row_id"), path.stem)
-        go = table.join(made.go, on="row_id").join(survivors, on="survivor_id", how="left", maintain_order="left")
-        shown = first_differing_words(go.select("survivor_text", text=compared_text(params.key)))
-        gone.add(go.drop("survivor_text").hstack(shown), path.stem)
-
-
-def _texts(paths: Sequence[Path], row_ids: pl.Series, params: DedupParams) -> pl.DataFrame:
-    """The compared texts of rows that stay for others."""
-    table = pl.scan_parquet(list(paths), glob=False).filter(pl.col("row_id").is_in(row_ids.implode()))
-    return table.select(survivor_id="row_id", survivor_text=compared_text(params.key)).collect()

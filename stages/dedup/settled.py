@@ -49,10 +49,13 @@ def settled_of(folder: Path, pages: Sequence[Page], comparison: Comparison) -> S
     if not is_whole(folder / NAME):
         return None
     with np.load(folder / NAME / "fields.npz") as kept:
-        if str(kept["values"]) != _values(comparison) or not np.array_equal(kept["templates"], comparison.templates):
+        if str(kept["values"]) != _values(comparison):
             return None
         row = _rows_of(kept["identity"], _numbers_now(kept["pages"].tolist(), kept["page_rows"], pages), comparison)
+        changed = np.setxor1d(kept["templates"], comparison.templates)
         found = Matches(*(kept[name] for name in Matches._fields))
+    if len(changed):  # rows that hold one are alike in another way now
+        row[np.isin(row, np.flatnonzero(comparison.holding(changed)))] = -1
     return Settled.carried(found, row, comparison.corpus.rows)
 
 

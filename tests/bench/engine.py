@@ -106,7 +106,7 @@ def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, o
                 cpu_seconds.append(timed(STAGES["score"], batches, spool))
                 clock.stop()
             seconds.append(clock.seconds)
-    parts = write_table(scan_spool(spool / "scored"), made, folder / "scored")
+    parts = write_table(scan_spool(spool / "scored", made), made, folder / "scored")
     digest = write_manifest(folder / "scored", "scored", "table", made.digest, parts).digest
     return {"start": start.seconds, "seconds": min(seconds), "cpu": min(cpu_seconds), "rows": rows, "digest": digest}
 
