@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,11 +52,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("work/bench/dedup"))
     parser.add_argument("--growth", action="store_true")
     asked = parser.parse_args()
-    pairs = list(_read(asked.source))
     grown: list[Grown] = []
     for rows in asked.rows:
         corpus = asked.folder / str(rows)
-        truth = _corpus(pairs, rows, corpus)
+        truth = _corpus(asked.source, rows, corpus)
         if not asked.growth:
             _print_comparison(corpus, truth, asked.peers, asked.folder)
             continue
@@ -69,15 +70,21 @@ def _read(source: Path) -> Iterator[tuple[str, str]]:
             yield prompt, record["output"]
 
 
-def _corpus(pairs: list[tuple[str, str]], rows: int, folder: Path) -> list[Planted]:
-    """Makes a corpus once: conversations, the same without their last 1 %, and what was planted."""
+def _corpus(source: Path, rows: int, folder: Path) -> list[Planted]:
+    """A corpus and what was planted, made once, by a process of its own: what is measured starts with its parent's peak."""
     if not (folder / "truth.json").exists():
-        texts, truth = plant(list(texts_of(pairs, rows)))
-        write_conversations(texts, folder / "conversations")
-        few = max(len(texts) // 100, 1)
-        write_conversations(texts[:-few], folder / "before")
-        (folder / "truth.json").write_text(json.dumps(truth))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            process.submit(_make_corpus, source, rows, folder).result()
     return [Planted(*planted) for planted in json.loads((folder / "truth.json").read_text())]
+
+
+def _make_corpus(source: Path, rows: int, folder: Path) -> None:
+    """Conversations, the same without their last 1 %, and what was planted."""
+    texts, truth = plant(list(texts_of(list(_read(source)), rows)))
+    write_conversations(texts, folder / "conversations")
+    few = max(len(texts) // 100, 1)
+    write_conversations(texts[:-few], folder / "before")
+    (folder / "truth.json").write_text(json.dumps(truth))
 
 
 def _rows_for_peers(corpus: Path) -> Path:
