@@ -136,10 +136,12 @@ _SIGNS_OF_PASSWORD = [
 def may_hold_password(text: pl.Expr) -> pl.Expr:
     """True for every text with a password, and for few others."""
     named = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
-    drawn = named.str.contains(rf"(?i){_NAMES_KEY}{_LETTERS_OF_KEY}{{20}}")
-    given = named.str.contains(rf"(?i)(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)")
+    # One pattern, as `named` is made anew for each that reads it.
+    given = named.str.contains(
+        rf"(?i){_NAMES_KEY}{_LETTERS_OF_KEY}{{20}}|(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)"
+    )
     header = text.str.contains(r"(?i)authorization[\"']{0,3}\s*[:=]")
-    return given | drawn | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
+    return given | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
 
 
 # What stands for a password without being one.

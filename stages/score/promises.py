@@ -8,6 +8,7 @@ import polars as pl
 from stages.conversation_text import read_where
 from stages.score.cues import read_by
 from stages.score.phrases import EDGE
+from stages.score.texts import first_group
 
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 WORD_LIMIT = (
@@ -25,13 +26,11 @@ _CHANGES_MIND = (
 )
 _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 
-_RESULT_WORDS = ["answer", "result", "####", "boxed", "答案"]  # one of them is in every _RESULT
-
 
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
-    limit = pl.coalesce([prompt.str.extract(WORD_LIMIT, group) for group in (1, 2, 3)]).cast(pl.Int64)
+    limit = first_group(WORD_LIMIT, prompt, 3).cast(pl.Int64)
     at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
@@ -39,7 +38,7 @@ def words_over_limit() -> pl.Expr:
 
 def missing_items() -> pl.Expr:
     """Items that the question asks for by number and the answer's list lacks; null without a number or a list."""
-    asked = pl.col("prompt").str.extract(_ITEMS, 1).str.to_lowercase()
+    asked = read_by("items", "prompt").str.extract(_ITEMS, 1).str.to_lowercase()
     number = asked.replace(_COUNTS).cast(pl.Int64, strict=False)
     listed = read_where(asked.is_not_null(), pl.col("ending")).str.count_matches(_NUMBERED).cast(pl.Int64)
     return pl.when(pl.col("is_single") & (listed >= 2)).then((number - listed).clip(0))
@@ -51,7 +50,7 @@ def contradiction() -> pl.Expr:
     opens = ending.str.contains(r"(?i)^\W*(?:yes|no|true|false|correct|incorrect|right)[,.!:;]")
     verdict = read_where(opens, ending).str.to_lowercase()
     taken_back = pl.coalesce([verdict.str.extract(_CHANGES_MIND, group) for group in (1, 2)]).str.strip_chars()
-    told = read_where(ending.str.contains_any(_RESULT_WORDS, ascii_case_insensitive=True), ending)
+    told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
     results = told.str.extract_all(_RESULT)
     numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))
     differ = numbers.list.n_unique() > 1

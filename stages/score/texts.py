@@ -28,6 +28,17 @@ def texts_of(conversations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def first_group(pattern: str, text: pl.Expr, groups: int) -> pl.Expr:
+    """What the first group of `pattern` that matched found; null without a match. Each text is looked through once."""
+    found = text.str.extract(f"({pattern})", 1)
+    return pl.coalesce(
+        [
+            pl.when(found.is_not_null()).then(read_where(found.is_not_null(), text)).str.extract(pattern, group)
+            for group in range(1, groups + 1)
+        ]
+    )
+
+
 def pieces(texts: pl.DataFrame, separator: str) -> Runs:
     """Hashes of the parts of each answer between separators that say something, white space at their ends removed."""
     part = pl.element().str.strip_chars()
