@@ -30,7 +30,7 @@ _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
-    limit = first_group(WORD_LIMIT, prompt, 3).cast(pl.Int64)
+    limit = first_group(WORD_LIMIT, prompt).cast(pl.Int64)
     at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
@@ -49,7 +49,7 @@ def contradiction() -> pl.Expr:
     ending = pl.col("ending")
     opens = ending.str.contains(r"(?i)^\W*(?:yes|no|true|false|correct|incorrect|right)[,.!:;]")
     verdict = read_where(opens, ending).str.to_lowercase()
-    taken_back = pl.coalesce([verdict.str.extract(_CHANGES_MIND, group) for group in (1, 2)]).str.strip_chars()
+    taken_back = first_group(_CHANGES_MIND, verdict).str.strip_chars()
     told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
     results = told.str.extract_all(_RESULT)
     numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))

@@ -45,13 +45,13 @@ def _template_leak() -> pl.Expr:
 def _merged_instruction() -> pl.Expr:
     expected = read_where("may_have_labels", _prompt).str.contains(phrases.EXPECTS_LABELS)
     read = read_where(pl.col("may_have_labels") & ~expected, _answers)
-    return first_group(phrases.MERGED, read, 2)
+    return first_group(phrases.MERGED, read)
 
 
 def _missing_text() -> pl.Expr:
     single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
     read = read_where(single, read_by("missing_text", "prompt"))
-    return first_group(phrases.MISSING_TEXT, read, 3)
+    return first_group(phrases.MISSING_TEXT, read)
 
 
 def _unhelpful() -> pl.Expr:

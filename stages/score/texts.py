@@ -28,15 +28,16 @@ def texts_of(conversations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def first_group(pattern: str, text: pl.Expr, groups: int) -> pl.Expr:
+def first_group(pattern: str, text: pl.Expr) -> pl.Expr:
     """What the first group of `pattern` that matched found; null without a match. Each text is looked through once."""
-    found = text.str.extract(f"({pattern})", 1)
-    return pl.coalesce(
-        [
-            pl.when(found.is_not_null()).then(read_where(found.is_not_null(), text)).str.extract(pattern, group)
-            for group in range(1, groups + 1)
-        ]
-    )
+
+    def found(texts: pl.Series) -> pl.Series:
+        matched = texts.str.contains(pattern)
+        groups = texts.filter(matched).str.extract_groups(pattern).struct.unnest()
+        none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+        return none.scatter(matched.arg_true(), groups.select(pl.coalesce(pl.all())).to_series())
+
+    return text.map_batches(found, return_dtype=pl.String)
 
 
 def pieces(texts: pl.DataFrame, separator: str) -> Runs:
