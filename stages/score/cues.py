@@ -40,7 +40,7 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         ],
         "foreign_refusal": [
             "modelo", "modello", "als", "jako", "lo siento", "tut mir", "dispiace", "no puedo", "non posso", "ich kann", "ik kan",
-            "przykro",
+            "przykro", "una ia", "un ia", "um ia", "una inteligencia", "assistant ia", "qu ia", "qu intelligence", "je ne",
         ],
         "result": ["answer", "result", "boxed"],
         "role_label": ["human", "user", "assistant"],
@@ -60,6 +60,11 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "word_limit": ["word", "words"],
         "items": ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", *map(str, range(2, 21))],
         "missing_text": ["following", "below", "above", "given", "provided", "attached", "this"],
+        "missing_file": [
+            "attached", "uploaded", "enclosed",
+            "accompanying", "attachment", "attachments", "beiliegende", "beiliegenden", "adjunto", "adjunta", "joint", "jointe",
+            "allegato", "allegata", "anexo", "anexa",
+        ],
     },
 }  # fmt: skip
 

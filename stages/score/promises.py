@@ -15,15 +15,21 @@ WORD_LIMIT = (
     rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:no more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|not exceed(?:ing)?|within) "
     rf"([0-9]{{1,4}}) words{EDGE}|{EDGE}([0-9]{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}([0-9]{{1,4}})[- ]word limit"
 )
-_ITEMS = (
+ITEMS = (
     rf"(?i)^(?:please )?(?:list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
     rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1[0-9]|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
 )
 _NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.):])[ \t]*\S"
+_AGREES = r"yes|true|correct|right|ja|sí|oui|sim|да"
+_DENIES = r"no|false|incorrect|wrong|nein|nee|non|não|нет"
+_OPENS = rf"(?i)^\W*(?:{_AGREES}|{_DENIES})[,.!:;]"
+_AGAIN = r"(?i:(?:actually|wait)[,.]? )?"
 _CHANGES_MIND = (
-    r"(?s)^\W*(?:yes|true|correct|right)[,.!:;].*?[.!?\n]\s*((?i:(?:actually|wait)[,.]? )?(?i:no|false|incorrect|wrong)[,.!] )"
-    r"|(?s)^\W*(?:no|false|incorrect)[,.!:;].*?[.!?\n]\s*((?i:(?:actually|wait)[,.]? )?(?i:yes|true|correct)[,.!] )"
+    rf"(?s)^\W*(?:{_AGREES})[,.!:;].*?[.!?\n]\s*({_AGAIN}(?:{_DENIES})[,.!] \S+)"
+    rf"|(?s)^\W*(?:{_DENIES})[,.!:;].*?[.!?\n]\s*({_AGAIN}(?:{_AGREES})[,.!] \S+)"
 )
+# Another verdict of somebody else, or for another case, takes nothing back.
+_OTHER_CASE = r"[,.!] (?:says?|said|some|others?|many|according|argue|if|when|unless|where|on|in|at|for|during|with|without|not|wenn|falls|si|se|si|sagen|disent|dicen|если)$"
 _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 
 
@@ -38,7 +44,7 @@ def words_over_limit() -> pl.Expr:
 
 def missing_items() -> pl.Expr:
     """Items that the question asks for by number and the answer's list lacks; null without a number or a list."""
-    asked = read_by("items", "prompt").str.extract(_ITEMS, 1).str.to_lowercase()
+    asked = read_by("items", "prompt").str.extract(ITEMS, 1).str.to_lowercase()
     number = asked.replace(_COUNTS).cast(pl.Int64, strict=False)
     listed = read_where(asked.is_not_null(), pl.col("ending")).str.count_matches(_NUMBERED).cast(pl.Int64)
     return pl.when(pl.col("is_single") & (listed >= 2)).then((number - listed).clip(0))
@@ -47,9 +53,9 @@ def missing_items() -> pl.Expr:
 def contradiction() -> pl.Expr:
     """The words with which the last answer takes back what it said: another verdict, or another final result."""
     ending = pl.col("ending")
-    opens = ending.str.contains(r"(?i)^\W*(?:yes|no|true|false|correct|incorrect|right)[,.!:;]")
-    verdict = read_where(opens, ending).str.to_lowercase()
-    taken_back = first_group(_CHANGES_MIND, verdict).str.strip_chars()
+    verdict = read_where(ending.str.contains(_OPENS), ending).str.to_lowercase()
+    again = first_group(_CHANGES_MIND, verdict)
+    taken_back = pl.when(~again.str.contains(_OTHER_CASE)).then(again.str.extract(r"^(.*[,.!]) ", 1))
     told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
     results = told.str.extract_all(_RESULT)
     numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))

@@ -11,6 +11,7 @@ from stages.score import formats, phrases, promises
 from stages.score.cues import read_by
 from stages.score.texts import first_group
 
+LAST_CHARS = 200  # of an answer, in which its end is told
 ENOUGH_WORDS = 5  # below it an answer such as "working on" or "the" is a phrase that was asked for
 
 _prompt, _answers, _ending = pl.col("prompt"), pl.col("answers"), pl.col("ending")
@@ -50,8 +51,10 @@ def _merged_instruction() -> pl.Expr:
 
 def _missing_text() -> pl.Expr:
     single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
-    read = read_where(single, read_by("missing_text", "prompt"))
-    return first_group(phrases.MISSING_TEXT, read)
+    patterns = {"missing_text": phrases.MISSING_TEXT, "missing_file": phrases.MISSING_FILE}
+    return pl.coalesce(
+        first_group(pattern, read_where(single, read_by(name, "prompt"))) for name, pattern in patterns.items()
+    )
 
 
 def _unhelpful() -> pl.Expr:
@@ -63,8 +66,19 @@ def _open_fence() -> pl.Expr:
 
 
 def _ends_unfinished() -> pl.Expr:
-    open_word = _ending.str.contains(phrases.OPEN_WORD) & (pl.col("word_count") >= ENOUGH_WORDS)
-    return _ending.str.contains(phrases.OPEN_END) | open_word | _open_fence()
+    last = pl.col("last_words")
+    in_a_word = last.str.contains(r"\p{Latin}\s*\z") & (pl.col("word_count") >= ENOUGH_WORDS)
+    unclosed = read_where(in_a_word, last)
+    in_english = unclosed.str.contains(phrases.OPEN_WORD) & ~unclosed.str.contains(phrases.CLOSED_WORD)
+    language = pl.col("response_language")
+    in_others = [
+        read_where(language == code, unclosed).str.contains(rf"(?i)\s(?:{words})\s*\z")
+        for code, words in phrases.OPEN_WORDS_OF.items()
+    ]
+    open_word = (
+        pl.when(language.is_in(list(phrases.OPEN_WORDS_OF))).then(pl.any_horizontal(in_others)).otherwise(in_english)
+    )
+    return last.str.contains(phrases.OPEN_END) | open_word | _open_fence()
 
 
 def _links(text: pl.Expr) -> pl.Expr:
@@ -80,6 +94,7 @@ BEFORE: tuple[dict[str, pl.Expr], ...] = (
         "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
         "refused": _found(phrases.REFUSAL, read_by("refusal", "answers")),
         "ended": formats.ended(),
+        "last_words": _ending.str.tail(LAST_CHARS),
     },
     {"ended_lines": formats.ended_lines()},
     {"items": formats.items()},
