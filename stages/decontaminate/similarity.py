@@ -52,7 +52,10 @@ class Texts(NamedTuple):
 
 
 def score_pairs(asked: Texts, known: Texts, apart: tuple[Ints, Ints] | None = None) -> Pairs:
-    """The nearest items of each text with their scores, those from LEAST_SCORE on among others; `apart` numbers texts and items that are never compared."""
+    """The nearest items of each text with their scores: all from LEAST_SCORE on, and some below.
+
+    `apart` numbers texts and items that are never compared.
+    """
     texts, items = asked.features, known.features
     left, right, nearness = _candidates(texts.words, items.words)
     if apart is not None:

@@ -19,7 +19,8 @@ COPIED_WORDS = 3  # a run that grammar alone does not make
 
 def counts_in_slices(texts: pl.DataFrame) -> pl.DataFrame:
     """The counts and shares of the texts of `texts_of`, with `word_count` (of `answers`), `has_numbers` (both
-    prompt and answers) and the bits of their cues."""
+    prompt and answers) and the bits of their cues.
+    """
     starts = range(0, max(texts.height, 1), SLICE_ROWS)
     return pl.concat([_counts(texts.slice(start, SLICE_ROWS)) for start in starts])
 
