@@ -226,9 +226,13 @@ def _suffix(name: str) -> str:
 
 
 def _is_list_in_a_line(start: bytes) -> bool:
-    """Whether the first line ends a list and the next one starts a value, which in an array would take a comma."""
+    """Whether the first line ends a list and the next one starts a value, which in an array would take a comma.
+
+    Where the next line is broken, a list that is whole and any later line tell the same.
+    """
     first, *others = [line.strip() for line in start.splitlines() if line.strip()]
-    return first.endswith(b"]") and bool(others) and others[0].startswith((b"{", b"["))
+    starts = [line.startswith((b"{", b"[")) for line in others]
+    return first.endswith(b"]") and any(starts) and (starts[0] or _is_value(first))
 
 
 def _json_form(start: bytes, first_lines: list[bytes]) -> Form:

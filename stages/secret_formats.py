@@ -117,8 +117,8 @@ PASSWORD = re.compile(
     rf"|(?i:{_NAMES_KEY})(?P<drawn>{_DRAWN})"
     r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
-_SIGNS_OF_PASSWORD = [
-    *_FOREIGN.split("|"),
+_SIGNS_OF_PASSWORD = [  # in any case of ASCII; other letters as a text writes them
+    *(word for name in _FOREIGN.split("|") for word in dict.fromkeys((name, name.capitalize(), name.upper()))),
     "passw",
     "pwd",
     "passphrase",
@@ -135,11 +135,13 @@ _SIGNS_OF_PASSWORD = [
 
 def may_hold_password(text: pl.Expr) -> pl.Expr:
     """True for every text with a password, and for few others."""
-    named = read_where(text.str.to_lowercase().str.contains_any(_SIGNS_OF_PASSWORD), text)
-    drawn = named.str.contains(rf"(?i){_NAMES_KEY}{_LETTERS_OF_KEY}{{20}}")
-    given = named.str.contains(rf"(?i)(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)")
+    named = read_where(text.str.contains_any(_SIGNS_OF_PASSWORD, ascii_case_insensitive=True), text)
+    # One pattern, as `named` is made anew for each that reads it.
+    given = named.str.contains(
+        rf"(?i){_NAMES_KEY}{_LETTERS_OF_KEY}{{20}}|(?:{_NAME})[\\\"']{{0,3}}\s*(?:[=:：]|is|是|为|は)"
+    )
     header = text.str.contains(r"(?i)authorization[\"']{0,3}\s*[:=]")
-    return given | drawn | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
+    return given | header | (text.str.contains("://", literal=True) & text.str.contains("@", literal=True))
 
 
 # What stands for a password without being one.

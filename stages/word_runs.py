@@ -57,6 +57,18 @@ def run_hashes(text_words: Runs, length: int, *, short_texts: bool = False) -> R
     return Runs(scattered(hashes), counts)
 
 
+def run_hashes_at(text_words: Runs, length: int, places: Ints) -> tuple[Hashes, Ints]:
+    """The runs of `length` words that begin at some `places` among all words, with their texts; none beyond a text."""
+    ends = np.cumsum(text_words.counts)
+    owners = np.searchsorted(ends, places, side="right")
+    whole = places + length <= ends[owners]
+    places, owners = places[whole], owners[whole]
+    total = np.zeros(len(places), dtype=np.uint64)
+    for place in range(length):
+        total = (total + text_words.hashes[places + place]) * BASE
+    return scattered(total), owners
+
+
 def _rolled(hashes: Hashes, length: int) -> Hashes:
     """Of `length` neighbours from each place on, their sum weighted by rising powers of BASE."""
     size = max(len(hashes) - length + 1, 0)

@@ -85,6 +85,16 @@ def test_an_item_of_fewer_than_five_words_inside_other_text_proves_nothing(tmp_p
     assert flagged(rows, eval_files(tmp_path, {"question": item})) == {}
 
 
+def test_an_item_that_one_row_begins_and_the_next_one_ends_is_in_neither(tmp_path: Path) -> None:
+    evals = eval_files(tmp_path, {"question": MIDDLE})
+    rows = [
+        row("begins", "Hi", "Name the three rivers that meet"),
+        row("ends", "below the old bridge.", "Where?"),
+        row("last", "Hi", f"So: {MIDDLE}"),
+    ]
+    assert list(runs_flagged(rows, evals)) == ["last"]
+
+
 def test_an_everyday_question_inside_other_text_proves_nothing(tmp_path: Path) -> None:
     item = "What do you think about it?"
     rows = [row(f"{n}", f"I have {n} goats. {item} I like them.", "So do I.") for n in range(6)]

@@ -12,9 +12,9 @@ import pytest
 from rows import conversation, table, write_jsonl
 from shared_data import shared_data
 from stages.decontaminate.lexicon import concept_of
+from stages.decontaminate.similarity import LEAST_SCORE
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.transform import Decontaminated, transform
-from stages.errors import ConfigError
 from stages.source_files import list_source_files
 
 # item, the same in other words, another question about the same things
@@ -78,7 +78,7 @@ def test_evidence_says_the_item_and_what_is_shared(tmp_path: Path) -> None:
     shared = made["evidence"].split("(shared: ")[1]
     assert "212" in shared
     assert "lighthou" in shared
-    assert 0.28 <= made["overlap"] < 1
+    assert LEAST_SCORE <= made["overlap"] < 1
 
 
 @pytest.mark.parametrize("turns", [
@@ -123,20 +123,6 @@ def test_what_all_items_of_a_file_say_makes_no_row_like_them_and_hides_none(tmp_
     assert rephrased(run(tmp_path, rows, items)) == {"the same": 0}
 
 
-def test_a_question_that_a_file_asks_twice_is_no_mistake(tmp_path: Path) -> None:
-    twice = [
-        {"question": item, "answer": f"It is {word}."}
-        for (item, other, _), word in zip(PROBLEMS, ["iron", "wood", "clay", "salt", "wool", "tin"], strict=True)
-        for item in (item, other)
-    ]
-    others = [{"question": text, "answer": f"{i} and {i + 7}."} for i, (_, _, text) in enumerate(PROBLEMS)]
-    tasks = [{"question": task, "answer": "An essay."} for task, _ in TASKS]
-    alike = run(tmp_path / "alike", [], [*twice, *others, *tasks]).decontamination
-    differing = [{**record, "answer": f"{record['answer']} {i * 11}"} for i, record in enumerate(twice)]
-    unlike = run(tmp_path / "unlike", [], [*differing, *others, *tasks]).decontamination
-    assert alike["least_score"][0] < unlike["least_score"][0]
-
-
 def test_none_looks_for_no_item_in_other_words(tmp_path: Path) -> None:
     made = run(tmp_path, [row("a", PROBLEMS[1][1], "2968")], ITEMS, max_false_positive_rate=None)
     assert made.clean.collect().height == 1
@@ -149,6 +135,29 @@ def test_the_same_final_number_is_evidence_and_another_one_speaks_against(tmp_pa
     made = run(tmp_path, rows, items).contaminated.collect()
     score = dict(made.select("file", "overlap").rows())
     assert score["same"] > score["none"] > score["other"]
+
+
+def test_another_short_answer_speaks_against_and_the_same_one_for_it(tmp_path: Path) -> None:
+    items = [
+        {"question": task, "answer": answer}
+        for (task, _), answer in zip(TASKS, ["Springs", "Antibodies", "Distance"], strict=True)
+    ]
+    rows = [
+        row(name, TASKS[1][1], answer)
+        for name, answer in [("same", "By antibodies."), ("none", "Well."), ("other", "By luck.")]
+    ]
+    made = run(tmp_path, rows, items).contaminated.collect()
+    score = dict(made.select("file", "overlap").rows())
+    assert score["same"] > score["none"] > score["other"]
+
+
+def test_the_choices_of_a_question_make_no_other_question_like_it(tmp_path: Path) -> None:
+    organs = ["the spleen of a badger", "the gizzard of a heron", "the antenna of a moth", "the gill of a trout"]
+    asked = {"question": "Which organ lets an animal smell a mate far away?", "choices": organs, "gold": 2}
+    other = "\n".join(["What grinds hard seeds after a long meal?", *organs])
+    same = "\n".join(["An animal can smell a mate that is far away with which organ?", *organs])
+    rows = [row("other", other, "The gizzard."), row("same", same, "The antenna.")]
+    assert rephrased(run(tmp_path, rows, [*ITEMS, asked])) == {"same": len(ITEMS)}
 
 
 def test_the_description_of_a_function_is_an_item_without_its_code(tmp_path: Path) -> None:
@@ -174,48 +183,6 @@ def test_the_description_of_a_function_is_an_item_without_its_code(tmp_path: Pat
 )
 def test_words_and_numbers_of_the_same_meaning_are_one(one: str, other: str) -> None:
     assert concept_of(one) == concept_of(other)
-
-
-def test_sources_known_clean_are_measured_and_raise_the_score_that_is_needed(tmp_path: Path) -> None:
-    rows = [row(f"r{i}", text, "Well.", source="clean") for i, (_, text, _) in enumerate(PROBLEMS)]
-    made = run(tmp_path, [*rows, row("x", "Hi", "Hello", source="other")], ITEMS, known_clean=["clean"])
-    assert made.contaminated.collect().is_empty()
-    measured = made.decontamination.select("known_clean_rows", "known_clean_flagged").row(0)
-    assert measured == (len(PROBLEMS), 0)
-    with pytest.raises(ConfigError, match="known_clean names nowhere, and no row is from there; the sources are clean"):
-        run(tmp_path / "again", rows, ITEMS, known_clean=["nowhere"])
-
-
-def test_a_set_made_from_one_template_does_not_flag_every_row_of_that_kind(tmp_path: Path) -> None:
-    towns = [
-        "Ulm",
-        "Bern",
-        "Graz",
-        "Metz",
-        "Cork",
-        "Nara",
-        "Lodz",
-        "Pune",
-        "Oslo",
-        "Suva",
-        "Riga",
-        "Baku",
-        "Hue",
-        "Agra",
-    ]
-    asked = [
-        f"Which old market square of {town} {rest}?"
-        for town in towns
-        for rest in ("has a fountain", "is paved", "lies low")
-    ]
-    rows = [
-        row(f"r{i}", f"Tell me which old market square of {name} has a well.", "Ours.")
-        for i, name in enumerate("ABCDEF")
-    ]
-    made = run(tmp_path, rows, [{"question": text} for text in asked])
-    assert made.contaminated.collect().is_empty()
-    [rate] = made.decontamination["false_positive_rate"].to_list()
-    assert rate <= 0.1
 
 
 SYNONYMS = {"how many": "what number of", "bought": "purchased", "buys": "purchases", "total": "overall sum"}
@@ -266,4 +233,4 @@ def test_recall_on_rephrased_test_questions_and_false_positives_on_training_ques
     assert found.filter(source="train").height <= 0.01 * len(clean)
     assert found.filter(source="planted", reason="eval_rephrased").height >= 0.8 * 165  # runs of words find few of them
     [rate] = made.decontamination["false_positive_rate"].to_list()
-    assert 0 < rate <= 0.015
+    assert 0 < rate <= 0.01

@@ -29,6 +29,11 @@ def test_the_first_line_may_be_a_list_and_the_others_objects(long: int, tmp_path
     assert values(read(tmp_path, content)) == [first, OBJECT, MESSAGES]
 
 
+def test_a_broken_second_line_behind_a_list_costs_itself_alone(tmp_path: Path) -> None:
+    records = read(tmp_path, f'{json.dumps(MESSAGES)}\n"output": "x"}}\n{json.dumps(OBJECT)}\n')
+    assert (values(records), [place for place, _ in faults(records)]) == ([MESSAGES, OBJECT], [1])
+
+
 def test_a_broken_list_in_the_first_line_costs_itself_alone(tmp_path: Path) -> None:
     for broken, reason in (("[" * 2000 + "]" * 2000, "nested_too_deep"), ('[{"role": user}]', "invalid_json")):
         records = read(tmp_path, f"{broken}\n{json.dumps(OBJECT)}\n{json.dumps(OBJECT)}\n")

@@ -81,6 +81,23 @@ def test_symbols_and_digits_are_shares_of_the_characters(answer: str, symbols: f
         ("Use `print(`:\n```python\nprint(1)\n", True),  # the code block is still open
         ("```\nprint(1)\n```", False),
         ("1. Red\n2. Green", False),
+        ("The best way to learn to sail is to hire a", True),
+        ("When the tide comes in, you", True),
+        ("He went home because he", True),
+        ("The bridge was built so that it", True),
+        ("It is important for every", True),
+        ("Sales rose again. In the next year they will then be", True),
+        ("Es gibt viele Gründe, warum ich nicht komme, und die", True),
+        ("La ciudad tiene un puerto grande y una", True),
+        ("Le port est situé au bord de la mer dans la", True),
+        ("It was all thanks to you", False),
+        ("I do not know what to do", False),
+        ("She asked who we are", False),
+        ("Nobody knows where it is", False),
+        ("Most of the doctors say vitamin a", False),
+        ("def swap(a, b):\n    return b, a", False),
+        ("1. Rake\n2. Hose\n3. Shears\n4. Watering can", False),
+        ("Die Stadt am Fluss ist sehr alt", False),
         ("opt for", False),  # a short phrase that may have been asked for
         ("It ends here.", False),
         ("Paris", False),
@@ -230,4 +247,4 @@ def test_the_findings_in_the_answers_of_alpaca_stay_what_they_were_when_each_was
         pl.col("refusal_phrase", "template_leak").count(), pl.col("ends_unfinished", "placeholder_input").sum(),
         empty=(pl.col("response_chars") == 0).sum(), loops=(pl.col("repeated_trigram_share") > 0.8).sum(),
     )  # fmt: skip
-    assert counts.row(0) == (34, 113, 46, 669, 28, 1)
+    assert counts.row(0) == (34, 113, 47, 669, 28, 1)

@@ -27,6 +27,9 @@ READERS = {
     "code": ("prompt", formats.ASKS_FOR_CODE),
     "word_limit": ("prompt", promises.WORD_LIMIT),
     "missing_text": ("prompt", phrases.MISSING_TEXT),
+    "missing_file": ("prompt", phrases.MISSING_FILE),
+    "items": ("prompt", promises.ITEMS),
+    "foreign_refusal": ("answers", phrases.FOREIGN_REFUSAL),
     **{name: ("prompt", pattern) for name, pattern in formats.ASKED.items()},
 }
 
@@ -68,6 +71,8 @@ REFUSED = [
     "Ich kann Ihnen bei dieser Anfrage leider nicht helfen.",
     "Não posso ajudar com isso.",
     "Non posso aiutarti con questa richiesta.",
+    "Como una IA, no tengo opiniones.",
+    "En tant qu'intelligence artificielle, je n'ai pas d'avis.",
     "Я не могу помочь с этим.",
     "Ik kan je daar niet mee helpen.",
     "我无法回答这个问题。",

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from stages.decontaminate.features import Floats
+from stages.decontaminate.similarity import LEAST_SCORE
 
-LEAST_SCORE = 0.28  # what is less alike is no rephrasing, whatever the set
 LEAST_ITEMS = 15  # fewer say nothing of the rate
 MOST_ALIKE = 0.2  # a set of which more items are surely alike is made from a template, which any row may share
 
@@ -38,7 +38,7 @@ def calibrate(
         least = _least_score(scores, max_rate, sure_score)
         if len(clean.get(file, ())):
             least = max(least, _above(clean[file], max_rate))
-        rate = _cross_fitted_rate(scores, max_rate, sure_score) if len(scores) >= 2 * LEAST_ITEMS else None
+        rate = _rate_left_out(scores, max_rate, sure_score) if len(scores) >= LEAST_ITEMS else None
         found[file] = Calibration(least, rate)
     return found
 
@@ -52,17 +52,21 @@ def _least_score(scores: Floats, max_rate: float, sure_score: float) -> float:
 
 
 def _above(scores: Floats, max_rate: float) -> float:
-    """The lowest score that at most `max_rate` of `scores` reach."""
-    allowed = int(max_rate * len(scores))
+    """The lowest score that so few of `scores` reach that one more of their kind does with a chance of `max_rate`.
+
+    Where there are too few scores to be so sure, none of them reaches it. Split conformal prediction: Angelopoulos and
+    Bates 2021, arXiv 2107.07511, equation 1.
+    """
+    allowed = max(int(max_rate * (len(scores) + 1)) - 1, 0)
     highest = np.sort(scores)[::-1]
     return float(np.nextafter(highest[allowed], 2.0)) if allowed < len(highest) else 0.0
 
 
-def _cross_fitted_rate(scores: Floats, max_rate: float, sure_score: float) -> float:
-    """The share flagged of each half of the items by the score that the other half gives."""
-    halves = [scores[0::2], scores[1::2]]
-    flagged = [int((one >= _least_score(other, max_rate, sure_score)).sum()) for one, other in (halves, halves[::-1])]
-    return sum(flagged) / len(scores)
+def _rate_left_out(scores: Floats, max_rate: float, sure_score: float) -> float:
+    """The share of the items that are flagged by the score that the other items give."""
+    alike = np.flatnonzero(scores >= LEAST_SCORE)
+    flagged = sum(scores[i] >= _least_score(np.delete(scores, i), max_rate, sure_score) for i in alike)
+    return float(flagged / len(scores))
 
 
 def least_scores(calibrations: Mapping[str, Calibration]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Makes evaluation texts ready to be looked up by their runs of words."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -19,16 +19,28 @@ SIEVE_BITS = 22  # 4 MB of booleans; with 100,000 runs it lets 2 % of others thr
 RUNS = {"length": pl.Int64, "run": pl.UInt64, "text": pl.UInt32, "position": pl.Int64}
 
 
+class Sieve(NamedTuple):
+    """Tells of most runs of words that they are none of some runs."""
+
+    bits: Booleans  # by the first bits of a hash, whether any of the runs has them
+
+    @classmethod
+    def of(cls, hashes: Hashes) -> Self:
+        bits = np.zeros(1 << SIEVE_BITS, dtype=np.bool_)
+        bits[_first_bits(hashes)] = True
+        return cls(bits)
+
+    def passed(self, hashes: Hashes) -> Ints:
+        """Where in `hashes` those stand that can be among the runs."""
+        return np.flatnonzero(self.bits[_first_bits(hashes)])
+
+
 class RunsOfLength(NamedTuple):
     """The runs of one number of words."""
 
     length: int
     runs: pl.DataFrame  # run: hash, text, position: of the run's first word, runs: how many the text has
-    sieve: Booleans  # by the first bits of a hash, whether any run has them
-
-    def may_hold(self, hashes: Hashes) -> Ints:
-        """Where in `hashes` those stand that can be among the runs."""
-        return np.flatnonzero(self.sieve[_first_bits(hashes)])
+    sieve: Sieve | None  # None where each is a whole text, which is looked for where one begins
 
 
 class EvalIndex(NamedTuple):
@@ -39,6 +51,7 @@ class EvalIndex(NamedTuple):
     )  # text: number, file, item, role, words: list, phrase: the words as one string, answer: likewise
     short: pl.DataFrame  # of these, the ones that are found only as a whole turn
     lengths: list[RunsOfLength]
+    beginnings: Sieve  # of the first SHORT_WORDS words of the texts that are one run
 
 
 def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
@@ -62,8 +75,12 @@ def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
         .with_row_index("text")
     )
     runs = _runs(texts.filter(count >= SHORT_WORDS), ngram_words)
-    lengths = [_of_length(length, runs.filter(length=length)) for length in sorted(runs["length"].unique())]
-    return EvalIndex(texts, texts.filter(count < SHORT_WORDS), lengths)
+    lengths = [
+        _of_length(length, runs.filter(length=length), ngram_words) for length in sorted(runs["length"].unique())
+    ]
+    whole = texts.filter(pl.col("text").is_in(runs.filter(pl.col("length") != ngram_words)["text"].implode()))
+    beginnings = run_hashes(word_hashes(whole["words"].list.head(SHORT_WORDS).list.join(" ")), SHORT_WORDS)
+    return EvalIndex(texts, texts.filter(count < SHORT_WORDS), lengths, Sieve.of(beginnings.hashes))
 
 
 def _answers(texts: pl.DataFrame) -> pl.DataFrame:
@@ -101,10 +118,10 @@ def _cut(texts: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(tables)
 
 
-def _of_length(length: int, runs: pl.DataFrame) -> RunsOfLength:
-    sieve = np.zeros(1 << SIEVE_BITS, dtype=np.bool_)
-    sieve[_first_bits(runs["run"].to_numpy())] = True
-    return RunsOfLength(length, runs.drop("length"), sieve)
+def _of_length(length: int, runs: pl.DataFrame, ngram_words: int) -> RunsOfLength:
+    return RunsOfLength(
+        length, runs.drop("length"), Sieve.of(runs["run"].to_numpy()) if length == ngram_words else None
+    )
 
 
 def _first_bits(hashes: Hashes) -> Hashes:

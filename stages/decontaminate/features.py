@@ -63,7 +63,7 @@ class Features(NamedTuple):
     words: Sparse  # length 1; what is not a number
     numbers: Sparse  # the square of a value is the number's weight
     grams: Sparse  # length 1
-    meanings: Sparse  # 1 for every word and number
+    meanings: Sparse  # of every word and number; the square of a value is its weight
 
     def of_texts(self, chosen: Ints) -> "Features":
         """The texts of these numbers, each once and rising, numbered anew."""
@@ -137,7 +137,7 @@ def features_of(texts: pl.Series, weights: Weights) -> Features:
         words=_sparse(words, len(texts)).scaled(),
         numbers=_sparse(rooted.filter(is_number), len(texts)),
         grams=gram_features(texts, weights),
-        meanings=_sparse(rooted.with_columns(value=pl.lit(1.0)), len(texts)),
+        meanings=_sparse(rooted, len(texts)),
     )
 
 
@@ -168,6 +168,20 @@ def content_words(texts: pl.Series) -> Ints:
     """How many different words and numbers each text has, function words left out."""
     content = concept_counts(texts).filter(~pl.col("concept").is_in(sorted(FUNCTION_WORDS)))
     return np.bincount(content["owner"].to_numpy(), minlength=len(texts))
+
+
+def content_concepts(texts: pl.Series) -> pl.Series:
+    """What each text says but for function words, as a list; empty for a null."""
+    said = concept_counts(texts.fill_null("")).filter(~pl.col("concept").is_in(sorted(FUNCTION_WORDS)))
+    listed = said.sort("owner", "concept").group_by("owner", maintain_order=True).agg("concept")
+    owners = pl.DataFrame({"owner": pl.int_range(len(texts), eager=True)})
+    none = pl.lit([], pl.List(pl.String))
+    return (
+        owners.join(listed, on="owner", how="left", maintain_order="left")["concept"]
+        .to_frame()
+        .select(pl.col("concept").fill_null(none))
+        .to_series()
+    )
 
 
 def gram_features(texts: pl.Series, weights: Weights) -> Sparse:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import polars as pl
 
 from stages.conversation_text import words
-from stages.decontaminate.eval_index import TURN_WORDS, EvalIndex, RunsOfLength
+from stages.decontaminate.eval_index import SHORT_WORDS, TURN_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
-from stages.word_runs import Runs, run_hashes, word_hashes
+from stages.word_bytes import Ints
+from stages.word_runs import Runs, ranges, run_hashes, run_hashes_at, starts_of, word_hashes
 
 MOST_ROWS = 5  # at least so many rows, and at least one in a thousand, may hold a text that is no everyday phrase
 LONG_WORDS = 20  # a text of so many words is no phrase, however many rows hold it
@@ -124,17 +125,28 @@ def _equal_questions(rows: pl.DataFrame, index: EvalIndex) -> pl.DataFrame:
 def _overlapping(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
     """The rows and texts that share enough: row_id, and PAIRS but the row's number."""
     row_words = word_hashes(rows["conversation"])
-    pairs = pl.concat([pl.DataFrame(schema=PAIRS), *(_shared(row_words, runs) for runs in index.lengths)])
+    begins = _beginnings(row_words, index)
+    pairs = pl.concat([pl.DataFrame(schema=PAIRS), *(_shared(row_words, runs, begins) for runs in index.lengths)])
     enough = pairs.filter(pl.col("overlap") >= min_overlap)
     numbered = rows.select("row_id", row=pl.int_range(pl.len()))
     return enough.join(numbered, on="row").select("row_id", *list(PAIRS)[1:])
 
 
-def _shared(row_words: Runs, of_length: RunsOfLength) -> pl.DataFrame:
+def _beginnings(row_words: Runs, index: EvalIndex) -> Ints:
+    """At which words of the rows a text that is one run may begin."""
+    runs = run_hashes(row_words, SHORT_WORDS)
+    return ranges(starts_of(row_words.counts), runs.counts)[index.beginnings.passed(runs.hashes)]
+
+
+def _shared(row_words: Runs, of_length: RunsOfLength, begins: Ints) -> pl.DataFrame:
     """Which texts share runs of this length with which rows: the columns PAIRS."""
-    row_runs = run_hashes(row_words, of_length.length)
-    likely = of_length.may_hold(row_runs.hashes)
-    found = pl.DataFrame({"run": row_runs.hashes[likely], "row": row_runs.owners[likely]}).unique()
+    if of_length.sieve:
+        every = run_hashes(row_words, of_length.length)
+        likely = of_length.sieve.passed(every.hashes)
+        hashes, owners = every.hashes[likely], every.owners[likely]
+    else:
+        hashes, owners = run_hashes_at(row_words, of_length.length, begins)
+    found = pl.DataFrame({"run": hashes, "row": owners}).unique()
     position = pl.col("position").sort()
     leading = (position - pl.int_range(pl.len()) == position.first()).sum()  # runs that follow one another at the start
     return (

@@ -46,9 +46,10 @@ def find_rephrasings(
     if rate is None or items.is_empty():
         return Rephrased(pl.DataFrame(schema=FOUND), {})
     weights = weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
-    known = _texts(items, weights)._replace(own=features_of(own_words(items), weights))
+    own_texts = own_words(items)
+    known = _texts(items, weights)._replace(own=features_of(own_texts, weights))
     best = pl.concat([pl.DataFrame(schema=BEST), *(_best(asked_turns(part), known, items, weights) for part in parts)])
-    own = own_scores(items, known)
+    own = own_scores(items, known, own_texts, params)
     clean = best.filter(pl.col("row_id").is_in(clean_rows.implode()))
     clean_scores = {file: _scores_of(clean, file, len(clean_rows)) for file in own}
     calibrations = calibrate(own, clean_scores, rate, params.sure_score)
@@ -86,7 +87,14 @@ def _items(texts: Sequence[EvalText]) -> pl.DataFrame:
         .join(answers, on=["file", "item"], how="left", maintain_order="left")
         .select("file", "item", "text", answer=answer_words(pl.col("answer")), number=final_number(pl.col("answer")))
     )
-    return prompts.filter(pl.Series(content_words(prompts["text"]) >= LEAST_CONTENT_WORDS))
+    telling = prompts.filter(pl.Series(content_words(prompts["text"]) >= LEAST_CONTENT_WORDS))
+    return telling.filter(~_begins_like_another())
+
+
+def _begins_like_another() -> pl.Expr:
+    """Whether a text is another of its item with more behind it: with its choices, questions are alike that are not."""
+    shortest = pl.col("text").sort_by(pl.col("text").str.len_chars()).first().over("file", "item")
+    return (pl.col("text") != shortest) & pl.col("text").str.starts_with(shortest)
 
 
 def _texts(table: pl.DataFrame, weights: Weights) -> Texts:

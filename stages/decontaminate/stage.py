@@ -29,7 +29,7 @@ class DecontaminateParams(Params):
         lt=0.5,
     )
     sure_score: float = setting(
-        0.36,
+        0.45,
         "a row this like an item goes even where the set's items are so alike that more of them would be flagged",
         unit="score, 1 = the same",
         ge=0.3,

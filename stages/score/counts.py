@@ -18,7 +18,9 @@ COPIED_WORDS = 3  # a run that grammar alone does not make
 
 
 def counts_in_slices(texts: pl.DataFrame) -> pl.DataFrame:
-    """The counts and shares of the texts of `texts_of`, with `word_count` (of `answers`) and the bits of their cues."""
+    """The counts and shares of the texts of `texts_of`, with `word_count` (of `answers`), `has_numbers` (both
+    prompt and answers) and the bits of their cues.
+    """
     starts = range(0, max(texts.height, 1), SLICE_ROWS)
     return pl.concat([_counts(texts.slice(start, SLICE_ROWS)) for start in starts])
 
@@ -30,6 +32,7 @@ def _counts(texts: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "word_count": pl.Series(words[1].counts),
+            "has_numbers": np.logical_and(*(text.of(characters.DIGIT) > 0 for text in written)),
             **cue_columns(texts, *words, runs[2]),
             **_words(texts, words, runs, written),
             **_shares(written[1]),

@@ -38,6 +38,11 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
             "worthless", "shut up", "not my", "care about", "care what", "wasting my", "stop asking", "should i", "would i",
             "be bothered", "not going", "kill yourself", "hope you",
         ],
+        "foreign_refusal": [
+            "modelo", "modello", "als", "jako", "lo siento", "tut mir", "dispiace", "no puedo", "non posso", "ich kann", "ik kan",
+            "przykro", "una ia", "un ia", "um ia", "una inteligencia", "assistant ia", "qu ia", "qu intelligence", "je ne",
+        ],
+        "result": ["answer", "result", "boxed"],
         "role_label": ["human", "user", "assistant"],
         "markup": ["instruction"],
     },
@@ -53,7 +58,13 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "one_word": ["word"],
         "number": ["number", "numeral", "integer"],
         "word_limit": ["word", "words"],
+        "items": ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", *map(str, range(2, 21))],
         "missing_text": ["following", "below", "above", "given", "provided", "attached", "this"],
+        "missing_file": [
+            "attached", "uploaded", "enclosed",
+            "accompanying", "attachment", "attachments", "beiliegende", "beiliegenden", "adjunto", "adjunta", "joint", "jointe",
+            "allegato", "allegata", "anexo", "anexa",
+        ],
     },
 }  # fmt: skip
 

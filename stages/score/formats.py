@@ -1,7 +1,7 @@
 """What form an answer has, what form its question asks for, and which kind of task the two are (expressions).
 
 Columns they read: `prompt`, `answers`, `ending`, `task`, `is_document`, `is_call` (the last answer only calls a tool),
-`is_single`, `asks_for_code` and `has_code`.
+`is_single`, `has_numbers` (question and answer), `asks_for_code`, `has_code`, `ended`, `ended_lines` and `items`.
 """
 
 import polars as pl
@@ -80,14 +80,27 @@ def has_code() -> pl.Expr:
     return pl.col("answers").str.contains(rf"{_FENCE}|{CODE_LINE}")
 
 
+def ended() -> pl.Expr:
+    """The last answer without white space at its ends."""
+    return pl.col("ending").str.strip_chars()
+
+
+def ended_lines() -> pl.Expr:
+    """The same where it has several lines, else empty."""
+    return read_where(pl.col("ended").str.contains("\n", literal=True), pl.col("ended"))
+
+
+def items() -> pl.Expr:
+    """How many of its lines begin like an item of a list."""
+    return pl.col("ended_lines").str.count_matches(_ITEM)
+
+
 def answer_format() -> pl.Expr:
     """Name of the form of the last answer; null for a document and for a call of a tool."""
-    text = pl.col("ending").str.strip_chars()
+    text, several, items = pl.col("ended"), pl.col("ended_lines"), pl.col("items")
     fenced = read_where(text.str.starts_with(_FENCE), text).str.extract(r"^```\w*\n([\s\S]*)\n```$", 1)
     bare = pl.coalesce(fenced, read_where(text.str.contains(r"^[\[{]"), text))
     code = read_where("has_code", text)  # an expensive pattern reads no more texts than it must
-    several = read_where(text.str.contains("\n", literal=True), text)
-    items = several.str.count_matches(_ITEM)
     lines = read_where(items >= 2, several).str.count_matches(_LINE)
     forms = {
         "empty": text == "",
@@ -128,9 +141,8 @@ def task_type() -> pl.Expr:
     """One of TASKS: by the source's own label where it is telling, else by the words of question and answer."""
     prompt, answers, task = pl.col("prompt"), pl.col("answers"), pl.col("task")
     labelled = [pl.when(task.str.contains(pattern)).then(pl.lit(name)) for name, pattern in LABELS.items()]
-    counts = prompt.str.contains(r"\d") & answers.str.contains(r"\d")
     worked_out = read_where(answers.str.contains_any(_SIGNS_OF_EQUATION), answers).str.contains(_EQUATION)
-    math = worked_out | read_where(counts, prompt).str.contains(_DO_SUMS)
+    math = worked_out | read_where("has_numbers", prompt).str.contains(_DO_SUMS)
     extraction = read_where(prompt.str.contains(_HAS_TEXT), prompt).str.contains(_TAKES_FROM_TEXT)
     return (
         pl.when(pl.col("is_document") | pl.col("is_call")).then(pl.lit("other"))

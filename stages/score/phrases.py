@@ -66,7 +66,7 @@ FOREIGN_REFUSAL = (
     r"|desculpe,? (?:mas )?não posso (?:ajudar|fornecer|responder)|mi dispiace,? (?:ma )?non posso (?:aiutar|fornire|rispondere)"
     r"|извините,? (?:но )?я не могу (?:помочь|предоставить|ответить)|申し訳(?:ありません|ございません)[^。\n]{0,12}(?:お答え|お手伝い|提供)[^。\n]{0,6}できません"
     rf"|como (?:um )?modelo de (?:lenguaje|linguagem)|como (?:una?|um) (?:ia|inteligencia artificial|inteligência artificial){EDGE}"
-    r"|en tant que (?:modèle de langage|modèle linguistique|assistant ia|qu['’]ia|qu['’]intelligence artificielle)"
+    r"|en tant (?:que (?:modèle de langage|modèle linguistique|assistant ia)|qu['’](?:ia|intelligence artificielle))"
     rf"|als (?:ki|künstliche intelligenz|(?:ki-)?sprachmodell){EDGE}|come (?:modello linguistico|modello di linguaggio)"
     r"|как (?:языковая модель|(?:модель )?искусственн\w+ интеллект\w*)|(?:人工知能|AI|言語モデル)として[、,]"
     r"|als (?:een )?(?:ai-)?taalmodel|jako model językowy"
@@ -104,7 +104,8 @@ EXPECTS_LABELS = r"(?i)instruction|task|prompt|template|exercise|self-instruct"
 _TEXT = (
     r"(?:sentence|text|paragraph|passage|article|essay|poem|haiku|story|list|code|snippet|email|letter|data|table|dialogue|"
     r"conversation|quote|quotation|statement|phrase|review|document|excerpt|input|equation|words?|numbers?|tweet|message|"
-    r"abstract|speech|report|transcript|dataset|question|lyrics|题目|句子|文章|段落|文本)s?"
+    r"abstract|speech|report|transcript|dataset|question|lyrics|image|picture|photo(?:graph)?|figure|diagram|chart|graph|file|pdf|"
+    r"spreadsheet|screenshot|题目|句子|文章|段落|文本)s?"
 )
 _VERB = (
     r"(?:summari[sz]e|translate|proofread|edit|rewrite|rephrase|paraphrase|correct|classify|shorten|condense|analy[sz]e|"
@@ -119,6 +120,20 @@ MISSING_TEXT = (
     r"|^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
     r"[。？！]?\s*\z"
 )
+
+_GIVEN = r"(?:attached|uploaded|enclosed|accompanying)"
+# What came with the question, unless a letter is to be written that something comes with.
+_CAME_WITH_IT = (
+    rf"(?:the|this|these|my) {_GIVEN} (?:[a-z]+ )?{_TEXT}{EDGE}|(?:the|this|these|my) {_TEXT} (?:(?:that )?(?:i|we) (?:have |['’]ve )?(?:just )?)?{_GIVEN}{EDGE}"
+    rf"|(?:in|from|of|on|using) (?:the|this|my) attachments?{EDGE}|(?:angehängte|beigefügte|beiliegende)[nrs]? [a-zäöü]+|(?:documento|archivo|texto|informe|imagen|foto) adjunt[oa]"
+    r"|(?:document|fichier|texte|rapport|image|photo) (?:ci-)?jointe?|(?:documento|testo|file|immagine) allegat[oa]|(?:documento|arquivo|texto|imagem) (?:em )?anex[oa]|附件(?:中|里|裡)?的?"
+)
+_ASKS_ABOUT_IT = (
+    r"(?:based|according|using|use|from|in|look|see|read|review|analy[sz]e|summari[sz]e|what|which|who|can|could|please|extract|list|find|identify|"
+    r"describe|explain|translate|check|refer|compare|proofread|edit|classify|rewrite|given|with|analysier\S*|fasse?|beschreib\S*|lies|übersetz\S*|resum\S*|analiz\S*|"
+    r"describ\S*|traduc\S*|lee|résum\S*|analys\S*|décri\S*|tradui\S*|riassum\S*|descriv\S*|leia|analise)"
+)
+MISSING_FILE = rf"(?i)^{_ASKS_ABOUT_IT}{EDGE}[^:\n\"“”‘`(<\[{{?!.]*?({_CAME_WITH_IT}){_NOTHING_BEHIND}|^(?:请|請)?[^。：:\n]{{0,8}}(附件(?:中|里|裡)?的?)[^：:\n]{{0,20}}\z"
 
 # What a helpful answer does not say. Spans are told; whether a row goes is for `filter`, as a story may say it too.
 UNHELPFUL = (
@@ -152,9 +167,35 @@ PLACEHOLDER = (
     r"|[<\[]\s*(?:insert|attach|paste) [a-z][a-z ,.'’/-]{0,60}[>\]]"
 )
 
-# Where English does not end: a comma, a colon, an open bracket, the number of an item, a word that needs another after it.
+# Where no text ends: a comma, a colon, an open bracket, the number of an item.
 OPEN_END = r"[,:(\[{]\s*\z|\n[ \t]*\d{1,3}[.)]\s*\z"
-OPEN_WORD = r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|(?-i:your|my|our|their|into))\s*\z"
+_SUBJECT = r"(?-i:he|she|we|they|I)"
+_JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
+_OFTEN_OPEN = (
+    rf"{_SUBJECT}|be|been|has|have|had|does|did|would|could|should|might|must|not|no|at|in|on|for|about"
+    r"|some|any|these|those|this|such|when|where|while|also|very|how|what|more|most|both|each"
+)
+# Where English does not end: a word that needs another after it; one that mostly does, behind a whole sentence in its line.
+OPEN_WORD = (
+    r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|every|by|during|between|among|(?-i:who|whose)|although"
+    rf"|(?-i:your|my|our|their|its|into))\s*\z|(?-i:[a-z]{{2}} a)\s*\z|(?:{EDGE}(?:{_JOINS})|,) (?:{_SUBJECT}|you|it)\s*\z"
+    rf"|[a-z]{{2}}[.!?][\"”)]? [^\n.!?]*\s(?:{_OFTEN_OPEN})\s*\z"
+)
+# What seems open and is not: a letter that names a choice, or a question within a sentence ("where it is", "who we are").
+CLOSED_WORD = (
+    rf"(?i){EDGE}(?:option|choice|type|plan|vitamin|grade|group|class|part|letter|answer is|hepatitis) a\s*\z"
+    rf"|{EDGE}(?:who|what|where|how|whatever|wherever|than|as) (?:\S+ ){{1,2}}(?:is|are|was|were|be)\s*\z"
+)
+# The same for languages that are told apart, by the words that need another after them and end no sentence.
+OPEN_WORDS_OF = {
+    "de": "der|die|den|dem|des|ein|eine|einen|einem|einer|eines|und|oder|aber|weil|dass|wenn|mit|für|von|zum|zur|im|vom|durch|sowie",
+    "fr": "le|la|les|un|une|des|du|de|et|ou|mais|que|qui|dans|pour|avec|sur|au|aux|par|leur|cette|ces",
+    "es": "el|la|los|las|un|una|unos|unas|y|o|pero|de|del|que|en|con|por|para|al|su|sus|porque",
+    "it": "il|lo|la|gli|le|un|una|e|o|ma|di|del|della|dei|delle|che|con|per|al|alla|nel|nella|perché",
+    "pt": "o|a|os|as|um|uma|e|ou|mas|de|do|da|dos|das|que|em|com|por|para|no|na|ao|porque",
+    "nl": "de|het|een|en|of|maar|van|met|voor|omdat|naar|door|onze",
+}
+
 
 LINK = r"(?i)(?-u:\b)https?://|(?-u:\b)www\."
 

@@ -8,30 +8,35 @@ import polars as pl
 from stages.conversation_text import read_where
 from stages.score.cues import read_by
 from stages.score.phrases import EDGE
+from stages.score.texts import first_group
 
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 WORD_LIMIT = (
     rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:no more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|not exceed(?:ing)?|within) "
     rf"([0-9]{{1,4}}) words{EDGE}|{EDGE}([0-9]{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}([0-9]{{1,4}})[- ]word limit"
 )
-_ITEMS = (
+ITEMS = (
     rf"(?i)^(?:please )?(?:list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
     rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1[0-9]|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
 )
 _NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.):])[ \t]*\S"
+_AGREES = r"yes|true|correct|right|ja|sí|oui|sim|да"
+_DENIES = r"no|false|incorrect|wrong|nein|nee|non|não|нет"
+_OPENS = rf"(?i)^\W*(?:{_AGREES}|{_DENIES})[,.!:;]"
+_AGAIN = r"(?i:(?:actually|wait)[,.]? )?"
 _CHANGES_MIND = (
-    r"(?s)^\W*(?:yes|true|correct|right)[,.!:;].*?[.!?\n]\s*((?i:(?:actually|wait)[,.]? )?(?i:no|false|incorrect|wrong)[,.!] )"
-    r"|(?s)^\W*(?:no|false|incorrect)[,.!:;].*?[.!?\n]\s*((?i:(?:actually|wait)[,.]? )?(?i:yes|true|correct)[,.!] )"
+    rf"(?s)^\W*(?:{_AGREES})[,.!:;].*?[.!?\n]\s*({_AGAIN}(?:{_DENIES})[,.!] \S+)"
+    rf"|(?s)^\W*(?:{_DENIES})[,.!:;].*?[.!?\n]\s*({_AGAIN}(?:{_AGREES})[,.!] \S+)"
 )
+# Another verdict of somebody else, or for another case, takes nothing back.
+_OTHER_CASE = r"[,.!] (?:says?|said|some|others?|many|according|argue|if|when|unless|where|on|in|at|for|during|with|without|not|wenn|falls|si|se|si|sagen|disent|dicen|если)$"
 _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
-
-_RESULT_WORDS = ["answer", "result", "####", "boxed", "答案"]  # one of them is in every _RESULT
 
 
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
-    limit = pl.coalesce([prompt.str.extract(WORD_LIMIT, group) for group in (1, 2, 3)]).cast(pl.Int64)
+    limit = first_group(WORD_LIMIT, prompt).cast(pl.Int64)
     at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
@@ -39,7 +44,7 @@ def words_over_limit() -> pl.Expr:
 
 def missing_items() -> pl.Expr:
     """Items that the question asks for by number and the answer's list lacks; null without a number or a list."""
-    asked = pl.col("prompt").str.extract(_ITEMS, 1).str.to_lowercase()
+    asked = read_by("items", "prompt").str.extract(ITEMS, 1).str.to_lowercase()
     number = asked.replace(_COUNTS).cast(pl.Int64, strict=False)
     listed = read_where(asked.is_not_null(), pl.col("ending")).str.count_matches(_NUMBERED).cast(pl.Int64)
     return pl.when(pl.col("is_single") & (listed >= 2)).then((number - listed).clip(0))
@@ -48,10 +53,10 @@ def missing_items() -> pl.Expr:
 def contradiction() -> pl.Expr:
     """The words with which the last answer takes back what it said: another verdict, or another final result."""
     ending = pl.col("ending")
-    opens = ending.str.contains(r"(?i)^\W*(?:yes|no|true|false|correct|incorrect|right)[,.!:;]")
-    verdict = read_where(opens, ending).str.to_lowercase()
-    taken_back = pl.coalesce([verdict.str.extract(_CHANGES_MIND, group) for group in (1, 2)]).str.strip_chars()
-    told = read_where(ending.str.contains_any(_RESULT_WORDS, ascii_case_insensitive=True), ending)
+    verdict = read_where(ending.str.contains(_OPENS), ending).str.to_lowercase()
+    again = first_group(_CHANGES_MIND, verdict)
+    taken_back = pl.when(~again.str.contains(_OTHER_CASE)).then(again.str.extract(r"^(.*[,.!]) ", 1))
+    told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
     results = told.str.extract_all(_RESULT)
     numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))
     differ = numbers.list.n_unique() > 1

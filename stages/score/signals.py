@@ -9,11 +9,10 @@ import polars as pl
 from stages.conversation_text import read_where
 from stages.score import formats, phrases, promises
 from stages.score.cues import read_by
+from stages.score.texts import first_group
 
+LAST_CHARS = 200  # of an answer, in which its end is told
 ENOUGH_WORDS = 5  # below it an answer such as "working on" or "the" is a phrase that was asked for
-NOT_ASCII_OR_FOREIGN = (
-    r"(?i)[^\x00-\x7F]|modell?o|als |jako |lo siento|tut mir leid|dispiace|no puedo|non posso|ich kann |ik kan |przykro"
-)
 
 _prompt, _answers, _ending = pl.col("prompt"), pl.col("answers"), pl.col("ending")
 
@@ -28,13 +27,11 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
 
 
 def _refusal() -> pl.Expr:
-    read = read_by("refusal", "answers")
-    refused = _found(phrases.REFUSAL, read)
+    refused = pl.col("refused")
     # A question for a polite refusal is rightly answered with one.
     asked = read_where(refused.is_not_null(), _prompt).str.contains(phrases.ASKS_TO_DECLINE)
-    own = pl.when(asked).then(_found(phrases.ANYWHERE_REFUSAL, read_where(asked, read))).otherwise(refused)
-    foreign = read_where(_answers.str.contains(NOT_ASCII_OR_FOREIGN), _answers)
-    return pl.coalesce(own, _found(phrases.FOREIGN_REFUSAL, foreign))
+    own = pl.when(asked).then(_found(phrases.ANYWHERE_REFUSAL, read_where(asked, _answers))).otherwise(refused)
+    return pl.coalesce(own, _found(phrases.FOREIGN_REFUSAL, read_by("foreign_refusal", "answers")))
 
 
 def _template_leak() -> pl.Expr:
@@ -49,13 +46,15 @@ def _template_leak() -> pl.Expr:
 def _merged_instruction() -> pl.Expr:
     expected = read_where("may_have_labels", _prompt).str.contains(phrases.EXPECTS_LABELS)
     read = read_where(pl.col("may_have_labels") & ~expected, _answers)
-    return pl.coalesce([read.str.extract(phrases.MERGED, group) for group in (1, 2)])
+    return first_group(phrases.MERGED, read)
 
 
 def _missing_text() -> pl.Expr:
     single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
-    read = read_where(single, read_by("missing_text", "prompt"))
-    return pl.coalesce([read.str.extract(phrases.MISSING_TEXT, group) for group in (1, 2, 3)])
+    patterns = {"missing_text": phrases.MISSING_TEXT, "missing_file": phrases.MISSING_FILE}
+    return pl.coalesce(
+        first_group(pattern, read_where(single, read_by(name, "prompt"))) for name, pattern in patterns.items()
+    )
 
 
 def _unhelpful() -> pl.Expr:
@@ -67,21 +66,39 @@ def _open_fence() -> pl.Expr:
 
 
 def _ends_unfinished() -> pl.Expr:
-    open_word = _ending.str.contains(phrases.OPEN_WORD) & (pl.col("word_count") >= ENOUGH_WORDS)
-    return _ending.str.contains(phrases.OPEN_END) | open_word | _open_fence()
+    last = pl.col("last_words")
+    in_a_word = last.str.contains(r"\p{Latin}\s*\z") & (pl.col("word_count") >= ENOUGH_WORDS)
+    unclosed = read_where(in_a_word, last)
+    in_english = unclosed.str.contains(phrases.OPEN_WORD) & ~unclosed.str.contains(phrases.CLOSED_WORD)
+    language = pl.col("response_language")
+    in_others = [
+        read_where(language == code, unclosed).str.contains(rf"(?i)\s(?:{words})\s*\z")
+        for code, words in phrases.OPEN_WORDS_OF.items()
+    ]
+    open_word = (
+        pl.when(language.is_in(list(phrases.OPEN_WORDS_OF))).then(pl.any_horizontal(in_others)).otherwise(in_english)
+    )
+    return last.str.contains(phrases.OPEN_END) | open_word | _open_fence()
 
 
 def _links(text: pl.Expr) -> pl.Expr:
     return text.str.count_matches(phrases.LINK).cast(pl.Int64)
 
 
-# What SIGNALS look at before they read a text with a costly pattern.
-BEFORE: dict[str, pl.Expr] = {
-    "asks_for_code": formats.asks_for_code(),
-    "has_code": formats.has_code(),
-    "may_have_marks": _answers.str.contains_any(["#", "<", "["]) | (read_by("markup", "answers") != ""),
-    "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
-}
+# What SIGNALS look at several times, or before they read a text with a costly pattern; each group reads those above it.
+BEFORE: tuple[dict[str, pl.Expr], ...] = (
+    {
+        "asks_for_code": formats.asks_for_code(),
+        "has_code": formats.has_code(),
+        "may_have_marks": _answers.str.contains_any(["#", "<", "["]) | (read_by("markup", "answers") != ""),
+        "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
+        "refused": _found(phrases.REFUSAL, read_by("refusal", "answers")),
+        "ended": formats.ended(),
+        "last_words": _ending.str.tail(LAST_CHARS),
+    },
+    {"ended_lines": formats.ended_lines()},
+    {"items": formats.items()},
+)
 SIGNALS: dict[str, pl.Expr] = {
     "prompt_chars": _in_conversations(_prompt.str.len_chars().cast(pl.Int64)),
     "response_chars": _answers.str.len_chars().cast(pl.Int64),

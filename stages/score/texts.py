@@ -28,6 +28,18 @@ def texts_of(conversations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def first_group(pattern: str, text: pl.Expr) -> pl.Expr:
+    """What the first group of `pattern` that matched found; null without a match. Each text is looked through once."""
+
+    def found(texts: pl.Series) -> pl.Series:
+        matched = texts.str.contains(pattern)
+        groups = texts.filter(matched).str.extract_groups(pattern).struct.unnest()
+        none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+        return none.scatter(matched.arg_true(), groups.select(pl.coalesce(pl.all())).to_series())
+
+    return text.map_batches(found, return_dtype=pl.String)
+
+
 def pieces(texts: pl.DataFrame, separator: str) -> Runs:
     """Hashes of the parts of each answer between separators that say something, white space at their ends removed."""
     part = pl.element().str.strip_chars()

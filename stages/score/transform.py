@@ -15,6 +15,7 @@ from stages.score.signals import BEFORE, SIGNALS
 from stages.score.stage import ScoreParams
 from stages.score.texts import texts_of
 
+READ_BY_SIGNALS = ("word_count", "has_numbers", "response_language", "prompt_cues", "answers_cues")
 LATIN_LETTERS = 5  # a word of another language
 # In the order of schemas/scored.yaml.
 COLUMNS = (
@@ -39,7 +40,9 @@ def transform(unique: pl.DataFrame, *, params: ScoreParams) -> Scored:
     """`unique` with COLUMNS behind its own, in the same order of rows."""
     texts = texts_of(unique)
     counted = counts_in_slices(texts)
-    known = texts.hstack(counted.select("word_count", "prompt_cues", "answers_cues")).with_columns(**BEFORE)
+    known = texts.hstack(counted.select(READ_BY_SIGNALS))
+    for columns in BEFORE:
+        known = known.with_columns(**columns)
     told = known.select(signal.alias(name) for name, signal in SIGNALS.items())
     measured = told.hstack(counted).with_columns(
         **{f"{kind}_count": counts for kind, counts in counts_of(texts["whole"]).items()},
