@@ -197,9 +197,11 @@ def diff(options: argparse.Namespace) -> str:
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UsageError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
+    if options.output and options.output.is_dir():
+        raise UsageError(f"--output {options.output} is a folder; name the page, as in {options.output}/diff.html")
     store = _store(options)
     difference = compare(find_snapshot(store, options.before), find_snapshot(store, options.after))
-    text = diff_text(difference, quoted_classes(difference, max(options.examples, 0), 200))
+    text = diff_text(difference, quoted_classes(difference, options.examples, 200))
     if options.output is None:
         return text
     page = diff_page(difference, quoted_classes(difference, max(options.examples, 10), 400))
