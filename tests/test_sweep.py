@@ -29,7 +29,7 @@ def profile(tmp_path: Path) -> Path:
     (tmp_path / "source").mkdir()
     sources = dict.fromkeys(("raw", "evals", "base", "plain_text"), str(tmp_path / "source"))
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({"sources": sources}))
+    path.write_text(yaml.safe_dump({"sources": sources, "stages": {"tokenize": {"tokenizer": "gpt2"}}}))
     return path
 
 
