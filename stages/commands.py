@@ -111,7 +111,7 @@ def pipeline(options: argparse.Namespace) -> str:
     from stages.local_run import run_pipeline, what_would_run
 
     run_ = _start(options)
-    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}", flush=True)  # noqa: T201
+    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
     make_request = partial(_request, options)
     if options.dry_run:
         return what_would_run(run_, make_request)
@@ -122,6 +122,14 @@ def pipeline(options: argparse.Namespace) -> str:
     beside = "report" not in {stage.name for stage in run_.pipeline.stages}
     report = [f"next: python -m stages run report --run {run_.folder}"] if beside else []
     return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {run_.name}", *report])
+
+
+def _done_without(run_: "Run") -> str:
+    """The optional sources that no one gave, and the stages that do without: nothing is decontaminated without evals."""
+    lacking = {name: stage.name for stage in run_.pipeline.stages for name in stage.inputs_read(run_.params[stage.name])
+               if name in run_.pipeline.sources and name not in run_.sources}  # fmt: skip
+    told = [f"{stage} works without {name} (--source {name}=<path>)" for name, stage in lacking.items()]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def _execution_options(options: argparse.Namespace) -> list[str]:

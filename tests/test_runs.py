@@ -116,3 +116,22 @@ def test_a_stage_of_another_pipeline_says_so(tmp_path: Path) -> None:
         UsageError, match="and its pipeline curate has no base, model; give a run of tune or all or trial"
     ):
         stage_inputs(started(tmp_path), STAGES["evaluate"])
+
+
+def test_a_run_says_which_stage_does_without_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "raw.jsonl"
+    source.write_text('{"instruction": "Why?", "output": "Because."}')
+    given = [
+        "--store",
+        str(tmp_path / "store"),
+        "--set",
+        "tokenize.tokenizer=gpt2",
+        "--source",
+        f"raw={source}",
+        "--dry-run",
+    ]
+    assert main(["pipeline", "curate", *given, "--run-name", "bare"]) == 0
+    told = "decontaminate works without evals (--source evals=<path>)"
+    assert capsys.readouterr().out.splitlines()[0] == f"run bare: pipeline curate, profile default; {told}"
+    assert main(["pipeline", "curate", *given, "--source", f"evals={source}", "--run-name", "full"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "run full: pipeline curate, profile default"
