@@ -9,7 +9,6 @@ from curated_run import finished_run, record
 from stages import commands
 from stages.__main__ import main
 from stages.errors import ConfigError, Interrupted, TryAgain, UsageError
-from stages.profile import load_profile
 
 ROWS = ["whatif", "filter", "--examples"]
 RUN = ["run", "score", "--output", "out"]
@@ -73,21 +72,6 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(commands, "list_stages", fail)
     with pytest.raises(FileNotFoundError):
         main(["list"])
-
-
-@pytest.mark.parametrize(("text", "said"), [
-    ("sources: {raw: 3}", r"sources\.raw must be a path or a list of paths"),
-    ("sources: {raw: [3]}", r"sources\.raw must be a path or a list of paths"),
-    ("sources: {raw: }", r"sources\.raw must be a path or a list of paths"),
-    ("description: 3", "'description' must be text"),
-    ("stages:\n  dedup: {seed: 1}\n  dedup: {min_similarity: 0.9}", "'dedup' stands twice in one mapping .*; correct the file"),
-    ("\t- x", r"is not YAML: [^\n]*; correct the file"),
-])  # fmt: skip
-def test_a_profile_that_says_something_else_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "p.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=said):
-        load_profile(str(path))
 
 
 def test_a_source_that_no_pipeline_reads_is_refused_in_a_profile(

@@ -59,6 +59,12 @@ def test_there_are_profiles() -> None:
     ("stage: {}", "'stage' is no part of a profile"),
     ("stages: {dedup: 3}", "stages.dedup must be a mapping"),
     ("a: [", "is not YAML"),
+    ("\t- x", r"is not YAML: [^\n]*; correct the file"),
+    ("sources: {raw: 3}", r"sources\.raw must be a path or a list of paths"),
+    ("sources: {raw: [3]}", r"sources\.raw must be a path or a list of paths"),
+    ("sources: {raw: }", r"sources\.raw must be a path or a list of paths"),
+    ("description: 3", "'description' must be text"),
+    ("stages:\n  dedup: {seed: 1}\n  dedup: {min_similarity: 0.9}", "'dedup' stands twice in one mapping .*; correct the file"),
 ])  # fmt: skip
 def test_a_profile_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "p.yaml"
