@@ -87,6 +87,20 @@ def test_a_run_that_lacks_a_setting_is_refused_before_its_first_stage(tmp_path: 
     assert not (tmp_path / "store" / "runs").exists()
 
 
+def test_a_row_is_traced_with_the_runs_in_which_each_verdict_fell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row, reason = record(1), {"reason": "too_long", "value": 9.0, "threshold": 5.0}
+    finished_run(tmp_path, "first", {"conversations": [row], "kept": [row]})
+    finished_run(tmp_path, "second", {"conversations": [row], "rejected": [row | reason]})
+    assert main(["trace", row["row_id"], "--store", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[2:5] == [
+        "  ingest        conversations  in first, second",
+        "  filter        kept  in first",
+        "  filter        rejected  reason too_long  value 9.0  threshold 5.0  in second",
+    ]
+
+
 def test_notes_of_another_plan_go_when_a_run_takes_its_name(tmp_path: Path) -> None:
     note_all(started(tmp_path))
     assert noted(started(tmp_path)) == [stage.name for stage in CURATE.stages]
