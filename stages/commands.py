@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -120,8 +121,9 @@ def pipeline(options: argparse.Namespace) -> str:
     version = _publish(run_)
     published = [f"published data set {version[:12]}"] if version else []
     beside = "report" not in {stage.name for stage in run_.pipeline.stages}
-    report = [f"next: python -m stages run report --run {run_.folder}"] if beside else []
-    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {run_.name}", *report])
+    folder = shlex.quote(str(run_.folder))  # also where the store is not the default one
+    report = [f"next: python -m stages run report --run {folder}"] if beside else []
+    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {folder}", *report])
 
 
 def _done_without(run_: "Run") -> str:

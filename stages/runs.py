@@ -167,6 +167,12 @@ def _refuse_what_is_missing(
         for name in params[stage.name].settings_needed()
     ]
     problems += [
+        f"{stage.name}.{name}: {value} does not exist; correct the path"
+        for stage in pipeline.stages
+        for name, value in params[stage.name]
+        if _is_path(stage.params, name, value) and not Path(value).expanduser().exists()
+    ]
+    problems += [
         f"source {name}: {path} does not exist; correct the path"
         for name, paths in found.items()
         for path in paths
@@ -174,6 +180,12 @@ def _refuse_what_is_missing(
     ]
     if problems:
         raise ConfigError(f"pipeline {pipeline.name}: {'; '.join(problems)}")
+
+
+def _is_path(params: type[Params], name: str, value: Any) -> bool:
+    """Whether the value names a place on this disk, and nothing else: a word alone may be a hub id or a built-in."""
+    facts: Any = params.model_fields[name].json_schema_extra or {}
+    return bool(facts.get("content")) and isinstance(value, str) and value.startswith(("/", "./", "../", "~"))
 
 
 def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:
