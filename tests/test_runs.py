@@ -9,6 +9,7 @@ import pytest
 from curated_run import finished_run, record
 from stages.__main__ import main
 from stages.errors import ConfigError, DataError, UsageError
+from stages.identity import content_digest
 from stages.pipeline import CURATE, STAGES, TUNE
 from stages.runs import Run, finished, load_run, note_finished, stage_inputs, start_run
 from stages.storage import LocalStore
@@ -156,3 +157,12 @@ def test_a_run_says_which_stage_does_without_a_source(tmp_path: Path, capsys: py
     assert capsys.readouterr().out.splitlines()[0] == f"run bare: pipeline curate, profile default; {told}"
     assert main(["pipeline", "curate", *given, "--source", f"evals={source}", "--run-name", "full"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "run full: pipeline curate, profile default"
+
+
+def test_what_lies_in_the_home_folder_is_told_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    digests = []
+    for text in ("{{ one }}", "{{ two }}"):
+        (tmp_path / "mine.jinja").write_text(text)
+        digests.append(content_digest("~/mine.jinja"))
+    assert len({*digests, "~/mine.jinja"}) == 3
