@@ -59,7 +59,9 @@ def told_to_user(fault: BaseException) -> TemperError | None:
     if isinstance(fault, KeyboardInterrupt):
         return Interrupted("interrupted before the end; run the same command again: what was finished is kept")
     if isinstance(fault, PermissionError | NotADirectoryError | IsADirectoryError):
-        return UsageError(f"{fault.filename}: {fault.strerror}; correct the path, or who may read and write there")
+        return UsageError(
+            f"{fault.filename or 'the disk'}: {fault.strerror}; correct the path, or who may read and write there"
+        )
     if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return TryAgain(f"{fault.filename or 'the disk'}: {fault.strerror}; make room there or choose another folder, and "
                         f"run the same command again: what was finished is kept")  # fmt: skip

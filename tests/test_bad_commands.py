@@ -1,7 +1,12 @@
 """Arguments and disks that a command cannot work with: one error in words, a code of its own, and nothing lost."""
 
 import errno
+import os
+import signal
+import sys
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -9,6 +14,9 @@ from curated_run import finished_run, record
 from stages import commands
 from stages.__main__ import main
 from stages.errors import ConfigError, Interrupted, TryAgain, UsageError
+from stages.local_run import _run_in_its_own_process
+from stages.pipeline import STAGES
+from stages.runs import load_run
 
 ROWS = ["whatif", "filter", "--examples"]
 RUN = ["run", "score", "--output", "out"]
@@ -63,6 +71,28 @@ def test_what_the_machine_refuses_is_told_in_words(
     monkeypatch.setattr(commands, "list_stages", refuse)
     assert main(["list"]) == code
     assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_a_pipeline_that_is_ended_ends_its_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The stage is a sleeper that tells its id; SIGTERM comes to the pipeline alone."""
+    told = tmp_path / "pid"
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text(f"#!/bin/sh\necho $$ > {told}.part && mv {told}.part {told}\nexec sleep 600\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(sleeper))
+    folder = finished_run(tmp_path / "store", "good", {"conversations": [record(1)]})
+
+    def end_once_it_sleeps() -> None:
+        while not told.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=end_once_it_sleeps, daemon=True).start()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        _run_in_its_own_process(load_run(folder), STAGES["dedup"], [])
+    assert not Path(f"/proc/{told.read_text().strip()}").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
