@@ -15,7 +15,6 @@ from rows import chat, row_id, sealed
 from stages.chat_template import ChatTemplate, ChatTokenizer, open_chat_tokenizer
 from stages.errors import DataError
 from stages.evaluate import job
-from stages.evaluate.comparison import base_beside_tuned
 from stages.evaluate.held_out import HeldOut, held_out_prompts
 from stages.evaluate.stage import EvaluateParams
 from stages.models import load_model, repeatable
@@ -291,11 +290,3 @@ def test_the_base_is_measured_once_for_all_models_tuned_from_it(
         path.write_text("{", encoding="utf-8")  # a damaged one is measured again
     assert measure("damaged", "a" * 64).equals(first)
     assert loaded[7:] == [base, model]
-
-
-def test_base_and_tuned_are_told_side_by_side() -> None:
-    rows = [{"metric": metric, "model": model, "slice": part, "value": value} for metric, model, part, value in (
-        ("held_out_loss", "base", "all", 5.0849), ("held_out_loss", "base", "source: a", 9.0), ("stop_rate", "base", "all", 0.0),
-        ("held_out_loss", "tuned", "all", 0.5), ("stop_rate", "tuned", "all", 1.0),
-    )]  # fmt: skip
-    assert base_beside_tuned(rows) == ["held_out_loss 5.085 -> 0.500", "stop_rate 0.000 -> 1.000"]
