@@ -230,3 +230,14 @@ def test_each_row_is_kept_or_set_aside_and_never_both(
 
 def test_the_most_frequent_reason_is_told_first() -> None:
     assert most_frequent_first({"a": 1, "b": 3, "c": 3}) == [("b", 3), ("c", 3), ("a", 1)]
+
+
+def test_a_result_of_other_values_in_the_same_folder_is_made_again(unique: Path, tmp_path: Path) -> None:
+    scored = run_stage(request("score", {"unique": unique}, tmp_path / "scores")).folder / "scored"
+    made = [
+        run_stage(request("filter", {"rated": scored}, tmp_path / "out", params={"min_response_chars": chars}))
+        for chars in (1, 1, 10_000)
+    ]
+    assert [outcome.hit for outcome in made] == [False, True, False]
+    assert made[2].notes == ("an older result was made from other inputs, values or code",)
+    assert [outcome.receipt["outputs"]["kept"]["rows"] for outcome in made] == [60, 60, 0]
