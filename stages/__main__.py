@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import commands, describe, launched, plan_command, sweep_command, what_if_command
-from stages.errors import TemperError, UsageError
+from stages.errors import TemperError, UsageError, told_to_user
+from stages.numbers_given import not_negative, positive
 from stages.pipeline import ALL, PIPELINES, STAGES
 
 
@@ -16,20 +17,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code of stages/errors.py."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        if launched.is_helper():
-            launched.help_others()
-            return 0
-        options = build_parser().parse_args(arguments)
-        text = options.command(options)
-        launched.send_helpers_home()
-        if text:
-            print(text)  # noqa: T201 - the result of a command
-    except TemperError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        _do(arguments)
     except BrokenPipeError:
         return 0
+    except (TemperError, OSError, KeyboardInterrupt) as fault:
+        error = told_to_user(fault)
+        if error is None:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
     return 0
+
+
+def _do(arguments: Sequence[str] | None) -> None:
+    if launched.is_helper():
+        launched.help_others()
+        return
+    options = build_parser().parse_args(arguments)
+    text = options.command(options)
+    launched.send_helpers_home()
+    if text:
+        print(text)  # noqa: T201 - the result of a command
 
 
 class Parser(argparse.ArgumentParser):
@@ -113,7 +121,8 @@ def _add_pipeline(verbs: "Verbs") -> None:
         if verb == "pipeline":
             one.add_argument("--dry-run", action="store_true", help="run nothing, say what would run")
         _add_settings(one, "STAGE.PARAM=VALUE")
-        _add_execution(one)
+        if verb == "pipeline":
+            _add_execution(one)
 
 
 def _add_run_folder_commands(verbs: "Verbs") -> None:
@@ -145,7 +154,9 @@ def _add_diff(verbs: "Verbs") -> None:
     told = "a run (name, folder, latest), a dataset or result folder, a published version, or published"
     one.add_argument("before", metavar="snapshot", help=told)
     one.add_argument("after", metavar="snapshot", help="the same, to compare it with")
-    one.add_argument("--examples", type=int, default=2, metavar="N", help="rows quoted of each class (default 2)")
+    one.add_argument(
+        "--examples", type=not_negative, default=2, metavar="N", help="rows quoted of each class (default 2)"
+    )
     one.add_argument("--output", type=Path, metavar="PAGE.HTML", help="write a page too")
     _add_argument(one, "--store")
 
@@ -190,9 +201,9 @@ def _add_settings(parser: argparse.ArgumentParser, form: str) -> None:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it runs (never changes the result)")
-    group.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
+    group.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one per core)")
     group.add_argument(
-        "--batch-rows", type=int, default=16384, metavar="N", help="rows per batch of a rows stage (default 16384)"
+        "--batch-rows", type=positive, default=16384, metavar="N", help="rows per batch of a rows stage (default 16384)"
     )
     group.add_argument(
         "--engine",

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -111,7 +112,7 @@ def pipeline(options: argparse.Namespace) -> str:
     from stages.local_run import run_pipeline, what_would_run
 
     run_ = _start(options)
-    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}", flush=True)  # noqa: T201
+    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
     make_request = partial(_request, options)
     if options.dry_run:
         return what_would_run(run_, make_request)
@@ -120,8 +121,17 @@ def pipeline(options: argparse.Namespace) -> str:
     version = _publish(run_)
     published = [f"published data set {version[:12]}"] if version else []
     beside = "report" not in {stage.name for stage in run_.pipeline.stages}
-    report = [f"next: python -m stages run report --run {run_.folder}"] if beside else []
-    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {run_.name}", *report])
+    folder = shlex.quote(str(run_.folder))  # also where the store is not the default one
+    report = [f"next: python -m stages run report --run {folder}"] if beside else []
+    return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {folder}", *report])
+
+
+def _done_without(run_: "Run") -> str:
+    """The optional sources that no one gave, and the stages that do without: nothing is decontaminated without evals."""
+    lacking = {name: stage.name for stage in run_.pipeline.stages for name in stage.inputs_read(run_.params[stage.name])
+               if name in run_.pipeline.sources and name not in run_.sources}  # fmt: skip
+    told = [f"{stage} works without {name} (--source {name}=<path>)" for name, stage in lacking.items()]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def _execution_options(options: argparse.Namespace) -> list[str]:
@@ -197,9 +207,11 @@ def diff(options: argparse.Namespace) -> str:
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UsageError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
+    if options.output and options.output.is_dir():
+        raise UsageError(f"--output {options.output} is a folder; name the page, as in {options.output}/diff.html")
     store = _store(options)
     difference = compare(find_snapshot(store, options.before), find_snapshot(store, options.after))
-    text = diff_text(difference, quoted_classes(difference, max(options.examples, 0), 200))
+    text = diff_text(difference, quoted_classes(difference, options.examples, 200))
     if options.output is None:
         return text
     page = diff_page(difference, quoted_classes(difference, max(options.examples, 10), 400))

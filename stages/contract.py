@@ -29,6 +29,10 @@ class Params(Declaration):
         """Optional inputs that a run with these values cannot do without."""
         return ()
 
+    def settings_needed(self) -> tuple[str, ...]:
+        """Settings that no default can fill and that these values leave open: a run is refused before its first stage."""
+        return ()
+
     def in_run(self, planned: Mapping[str, "Params"]) -> Self:
         """These values in a run whose plan has `planned` (stage -> values): for a stage that tells about others."""
         return self
@@ -131,6 +135,15 @@ class Pipeline(Declaration):
         read = {*stage.inputs, *stage.optional_inputs}
         earlier = self.stages[: self.stages.index(stage)]
         return tuple(s for s in earlier if set(s.outputs) & read)
+
+    def downstream(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages that rest on what `stage` makes, also through others, in reading order."""
+        made, found = set(stage.outputs), []
+        for other in self.stages:
+            if made & {*other.inputs, *other.optional_inputs} and other != stage:
+                found.append(other)
+                made |= set(other.outputs)
+        return tuple(found)
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; KeyError when this pipeline has none."""

@@ -102,7 +102,7 @@ def _kind_shift(name: str, before: pl.LazyFrame, after: pl.LazyFrame) -> KindShi
         return None
     totals = [sum(side.values()) or 1 for side in counted]
     named = _shared_names(counted)
-    shares = [(key or "none given", *(side.get(key, 0) / total for side, total in zip(counted, totals, strict=True)))
+    shares = [(key or "unknown", *(side.get(key, 0) / total for side, total in zip(counted, totals, strict=True)))
               for key in named]  # fmt: skip
     compared = [(str(key), float(p), float(q)) for key, p, q in shares[:KINDS_COMPARED]]
     if rest := shares[KINDS_COMPARED:]:

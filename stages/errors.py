@@ -1,5 +1,6 @@
 """What can go wrong, and the exit code that says so to a shell, a container or an orchestrator (sysexits.h)."""
 
+import errno
 from typing import ClassVar
 
 
@@ -33,6 +34,12 @@ class TryAgain(TemperError):
     exit_code = 75
 
 
+class Interrupted(TemperError):
+    """Somebody pressed Ctrl-C; the exit code is the shell's for SIGINT."""
+
+    exit_code = 130
+
+
 class ConfigError(TemperError):
     """A parameter or profile is wrong; nothing was run."""
 
@@ -43,3 +50,19 @@ class GateNotPassed(TemperError):
     """The run did its work, and the result is not good enough to go on."""
 
     exit_code = 99
+
+
+def told_to_user(fault: BaseException) -> TemperError | None:
+    """What a failed command says: its own error, or that of the disk in words; None for a fault of the program."""
+    if isinstance(fault, TemperError):
+        return fault
+    if isinstance(fault, KeyboardInterrupt):
+        return Interrupted("interrupted before the end; run the same command again: what was finished is kept")
+    if isinstance(fault, PermissionError | NotADirectoryError | IsADirectoryError):
+        return UsageError(
+            f"{fault.filename or 'the disk'}: {fault.strerror}; correct the path, or who may read and write there"
+        )
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return TryAgain(f"{fault.filename or 'the disk'}: {fault.strerror}; make room there or choose another folder, and "
+                        f"run the same command again: what was finished is kept")  # fmt: skip
+    return None

@@ -150,7 +150,6 @@ RULES = (
     Rule("has_secret", "secrets", _number("secret_count")),
     Rule("has_password", "passwords", _number("password_count")),
 )
-RULE_OF = {rule.setting: rule for rule in RULES}
 
 
 def verdict(params: Settings) -> list[pl.Expr]:

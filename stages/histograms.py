@@ -11,6 +11,7 @@ from stages.queries import fetch
 
 BINS_PER_DECADE = 5
 SHARE_BINS = 20
+BINS_NAMED = 6  # so many bins have room for the name of each
 
 
 class Bins(NamedTuple):
@@ -33,11 +34,10 @@ def count_bins(before: pl.LazyFrame, after: pl.LazyFrame, column: str, rows_of: 
     counted = [_counted(rows, column, bin_number, rows_of) for rows in (before, after)]
     first, last = min(counted[0], default=0), max(counted[0], default=0)
     shown = range(first, last + 1)
-    ticks = [
-        svg.Tick((number - first + 0.5) / len(shown), "0" if number == 0 else short(10 ** (number // BINS_PER_DECADE)))
-        for number in shown
-        if number == 0 or number % BINS_PER_DECADE == 1
-    ]
+    marked = [number for number in shown if number == 0 or number % BINS_PER_DECADE == 1]
+    if len(marked) < 2:  # one mark on a logarithmic axis gives it no scale
+        marked = sorted({first, *marked, last}) if len(shown) > BINS_NAMED else list(shown)
+    ticks = [svg.Tick((number - first + 0.5) / len(shown), short(_bounds(number)[0])) for number in marked]
     before_after = (_filled(counted[0], shown), _filled(counted[1], shown))
     return Bins(*before_after, [_whole_numbers(number) for number in shown], ticks)
 
@@ -66,7 +66,13 @@ def _filled(counted: dict[int, int], bins: range) -> list[int]:
 
 def _whole_numbers(bin_number: int) -> str:
     """The whole numbers of a logarithmic bin, such as 4-6."""
-    if bin_number == 0:
-        return "0"
-    low, high = (math.ceil(10 ** ((bin_number - 1 + step) / BINS_PER_DECADE) - 1e-9) for step in (0, 1))
+    low, high = _bounds(bin_number)
     return f"{low:,}" if high - low <= 1 else f"{low:,}–{high - 1:,}"
+
+
+def _bounds(bin_number: int) -> tuple[int, int]:
+    """The lowest whole number of a logarithmic bin, and that of the next."""
+    if bin_number == 0:
+        return 0, 1
+    low, high = (math.ceil(10 ** ((bin_number - 1 + step) / BINS_PER_DECADE) - 1e-9) for step in (0, 1))
+    return low, high

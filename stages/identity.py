@@ -52,7 +52,7 @@ def result_params(params: Params) -> dict[str, Any]:
 
 def content_digest(path_or_name: str) -> str:
     """Digest of a file or folder; a name that is no path here (a built-in, a hub id) stands for itself."""
-    path = Path(path_or_name)
+    path = Path(path_or_name).expanduser()
     if path.is_file():
         return file_sha256(path)
     if path.is_dir():

@@ -10,10 +10,13 @@ from stages.contract import Stage
 from stages.errors import UsageError
 from stages.identity import differences
 from stages.receipt import most_frequent_first
+from stages.run_plan import PLAN
 from stages.runs import Run, finished
 from stages.schema import load_schema
 from stages.storage import RECEIPT, LocalStore, read_json
 from stages.tables import read_table
+
+RUNS_NAMED = 3
 
 
 class LedgerLine(NamedTuple):
@@ -101,7 +104,7 @@ def sightings(store: LocalStore, row_id: str, stages: Sequence[Stage]) -> Iterat
 
 
 def trace_row(store: LocalStore, row_id: str, stages: Sequence[Stage]) -> str:
-    """The life of a row: file and record, every verdict, examples, and the model versions that saw it."""
+    """The life of a row: file and record, every verdict with the runs in which it fell, and the models that saw it."""
     seen = list(sightings(store, row_id, stages))
     if not seen:
         raise UsageError(
@@ -112,11 +115,30 @@ def trace_row(store: LocalStore, row_id: str, stages: Sequence[Stage]) -> str:
         f"row {row_id}",
         f"  from      {origin.get('source')}: {origin.get('file')}, record {origin.get('record')}",
     ]
-    lines += [f"  {s.stage:<13} {s.dataset}{_verdict(s.row)}" for s in seen]
+    used_by = _runs_by_result(store)
+    told: dict[str, list[str]] = {}
+    for s in seen:
+        line = f"  {s.stage:<13} {s.dataset}{_verdict(s.row)}"
+        told.setdefault(line, []).extend(used_by.get(s.result.relative_to(store.root).as_posix(), ()))
+    lines += [f"{line}{_named(sorted(set(runs)))}" for line, runs in told.items()]
     trained = {str(s.result) for s in seen if s.dataset == "examples" and s.row["split"] == "train"}
     models = [model for model in model_versions(store) if model["examples"] in trained]
     lines += [f"  trained   {m['name']} version {m['version']}" for m in models] or ["  trained   no registered model"]
     return "\n".join(lines)
+
+
+def _runs_by_result(store: LocalStore) -> dict[str, list[str]]:
+    """Result folder below the store -> the runs that rest on it."""
+    found: dict[str, list[str]] = {}
+    for note in store.root.glob("runs/*/*.json"):
+        if note.name != PLAN and (result := read_json(note)["result"]):
+            found.setdefault(result, []).append(note.parent.name)
+    return found
+
+
+def _named(runs: Sequence[str]) -> str:
+    more = f" and {len(runs) - RUNS_NAMED:,} more" if len(runs) > RUNS_NAMED else ""
+    return f"  in {', '.join(runs[:RUNS_NAMED])}{more}" if runs else "  in no run's result"
 
 
 def _verdict(row: Mapping[str, Any]) -> str:

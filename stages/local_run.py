@@ -1,8 +1,10 @@
 """Runs a whole pipeline here, without an orchestrator: a hit is verified in this process, the rest runs in its own."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from stages.contract import Stage
@@ -39,7 +41,8 @@ def _request(run: Run, stage: Stage, inputs: Any, make_request: Callable[..., Re
 def _run_in_its_own_process(run: Run, stage: Stage, options: Sequence[str]) -> str:
     """The same command that a container or a DAG calls; its memory is its own, and is measured as such."""
     command = [sys.executable, "-m", "stages", "run", stage.name, "--run", str(run.folder), *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    with _ending_together():
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise StageFailed(
             f"stage {stage.name} of run {run.name} failed, see above; mend the cause and run the same pipeline again: "
@@ -47,6 +50,16 @@ def _run_in_its_own_process(run: Run, stage: Stage, options: Sequence[str]) -> s
             done.returncode if done.returncode > 0 else 70,
         )
     return done.stdout.rstrip()
+
+
+@contextmanager
+def _ending_together() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does, and with it the stage: nothing goes on behind a run that was stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def find_finished(run: Run, make_request: Callable[..., Request], *, before: Stage | None = None) -> Stage | None:

@@ -104,10 +104,6 @@ def quantise_layers(model: nn.Module, names: Iterable[str]) -> None:
         setattr(holder, own, NF4Linear(getattr(holder, own)))
 
 
-def is_quantised(model: nn.Module) -> bool:
-    return any(isinstance(module, NF4Linear) for module in model.modules())
-
-
 def _nearest(values: Tensor, sorted_values: Tensor) -> Tensor:
     """Index of the nearest of `sorted_values`, as uint8."""
     return torch.bucketize(values, (sorted_values[1:] + sorted_values[:-1]) / 2).to(torch.uint8)

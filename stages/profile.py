@@ -1,6 +1,7 @@
 """What a run changes: defaults -> profile -> overrides, all of it checked before anything runs. Light: no polars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,16 @@ class Profile(NamedTuple):
     stages: dict[str, dict[str, Any]]
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which no key stands twice: the first of two blocks of one stage would be lost in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.MarkedYAMLError(problem=f"{twice!r} stands twice in one mapping", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def profile_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -40,20 +51,28 @@ def load_profile(name_or_path: str | None) -> Profile:
 
 def _read(path: Path) -> Profile:
     try:
-        stated = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        stated = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
         if not isinstance(stated, dict):
             raise ConfigError(f"profile {path} is not a mapping; a profile has description, sources and stages")
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"profile {path} is not YAML: {error}") from error
+        told = " ".join(str(error).split())
+        raise ConfigError(f"profile {path} is not YAML: {told}; correct the file") from error
     shape = {"description": str, "sources": dict, "stages": dict}
+    called = {str: "text", dict: "a mapping"}
     wrong = [f"{name!r} is no part of a profile" for name in stated if name not in shape]
     mistyped = [name for name, kind in shape.items() if not isinstance(stated.get(name, kind()), kind)]
-    wrong += [f"{name!r} must be a {shape[name].__name__}" for name in mistyped]
+    wrong += [f"{name!r} must be {called[shape[name]]}" for name in mistyped]
     if "stages" not in mistyped:
         wrong += [
             f"stages.{name} must be a mapping"
             for name, v in stated.get("stages", {}).items()
             if not isinstance(v, dict)
+        ]
+    if "sources" not in mistyped:
+        wrong += [
+            f"sources.{name} must be a path or a list of paths"
+            for name, paths in stated.get("sources", {}).items()
+            if not _are_paths(paths)
         ]
     if wrong:
         raise ConfigError(f"profile {path}: {'; '.join(wrong)}; a profile has description, sources and stages")
@@ -61,6 +80,10 @@ def _read(path: Path) -> Profile:
         name: [paths] if isinstance(paths, str) else list(paths) for name, paths in stated.get("sources", {}).items()
     }
     return Profile(path.stem, stated.get("description", ""), sources, stated.get("stages", {}))
+
+
+def _are_paths(stated: Any) -> bool:
+    return isinstance(stated, str) or (isinstance(stated, list) and all(isinstance(path, str) for path in stated))
 
 
 def parse_value(text: str) -> Any:
@@ -95,16 +118,28 @@ def resolve_params(
 
 
 def _problem(stage: Stage, fault: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
+    name = ".".join([stage.name, *(str(part) for part in fault["loc"])])
     if fault["type"] == "extra_forbidden":
-        return f"{stage.name}.{name} is no parameter (parameters: {', '.join(stage.params.model_fields) or 'none'})"
-    return f"{stage.name}.{name} = {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
+        known = list(stage.params.model_fields)
+        near = get_close_matches(str(fault["loc"][-1]), known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        return f"{name} is no parameter ({meant}parameters: {', '.join(known) or 'none'})"
+    told = fault["msg"].removeprefix("Value error, ")
+    return f"{name} = {fault['input']!r}: {told}" if fault["loc"] else f"{name}: {told}"
 
 
 def resolve_sources(
-    pipeline: Pipeline, profile: Profile, overrides: Mapping[str, Sequence[str]]
+    pipeline: Pipeline, profile: Profile, overrides: Mapping[str, Sequence[str]], known_sources: Collection[str]
 ) -> dict[str, tuple[Path, ...]]:
-    """Paths of the pipeline's sources that a profile or a command names; ConfigError for names it does not have."""
+    """Paths of the pipeline's sources that a profile or a command names; ConfigError for names it does not have.
+
+    `known_sources` are those that a profile may speak of, also where this pipeline reads none such.
+    """
+    if unknown := sorted(set(profile.sources) - set(known_sources)):
+        near = get_close_matches(unknown[0], known_sources, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(f"profile {profile.name} names {', '.join(unknown)}{meant}, which no pipeline reads; the sources are "
+                          f"{', '.join(sorted(known_sources))}")  # fmt: skip
     optional = {name for stage in pipeline.stages for name in stage.optional_inputs}
     known = {*pipeline.sources, *optional}
     if unknown := sorted(set(overrides) - known):

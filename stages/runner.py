@@ -91,7 +91,10 @@ def tell(outcome: Outcome) -> str:
     ]
     told = [f"  {line}" for line in outcome.receipt["facts"].get("told", ())]  # what a job has to say for people
     notes = [f"  note: {note}" for note in outcome.notes]
-    return "\n".join([f"{outcome.receipt['stage']}: {made} ({how})", *reasons, *told, *notes, f"  in {outcome.folder}"])
+    pages = [f"  page: {page}" for page in sorted(outcome.folder.glob("*/*.html"))]
+    return "\n".join(
+        [f"{outcome.receipt['stage']}: {made} ({how})", *reasons, *told, *notes, f"  in {outcome.folder}", *pages]
+    )
 
 
 def run_stage(request: Request) -> Outcome:

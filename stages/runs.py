@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from stages.contract import Params, Pipeline, Stage
-from stages.errors import ConfigError, TryAgain, UsageError
+from stages.errors import ConfigError, DataError, TryAgain, UsageError
 from stages.pipeline import CURATION, PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params, resolve_sources
+from stages.run_plan import PLAN, RunPlan, planned_params, read_plan, write_plan
 from stages.source_files import is_source, stated_root
 from stages.storage import LocalStore, digest_of, read_json, setting, write_json
 
 PUBLISHED = "dataset"  # the ref that names the newest curated data set
-PLAN = "run.json"
+# What any pipeline may be given from outside.
+SOURCES = {
+    name
+    for line in PIPELINES.values()
+    for name in (*line.sources, *(i for s in line.stages for i in s.optional_inputs))
+}
 TRIAL_PREFIX = "trial-"  # runs of a sweep: they are many, and nobody means one by `latest`
 
 
@@ -59,34 +63,42 @@ def start_run(
     """A new run whose plan was checked as a whole and written down. Raises ConfigError with everything that is wrong."""
     chosen = load_profile(profile)
     params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
-    params = {name: values.in_run(_curated_with(pipeline, store) | params) for name, values in params.items()}
-    found = {**published_datasets(pipeline, store), **resolve_sources(pipeline, chosen, sources or {})}
+    params = {name: values.in_run({**_curated_with(pipeline, store), **params}) for name, values in params.items()}
+    found = {**published_datasets(pipeline, store), **resolve_sources(pipeline, chosen, sources or {}, SOURCES)}
     unread = _unread(pipeline, params)
     found = {source: paths for source, paths in found.items() if source not in unread}
-    _refuse_missing_sources(pipeline, params, found)
+    _refuse_what_is_missing(pipeline, params, found)
     folder = _new_folder(store, pipeline.name, name)
-    plan = {
-        "pipeline": pipeline.name,
-        "profile": chosen.name,
-        "params": {stage: values.model_dump(mode="json") for stage, values in params.items()},
-        "sources": {source: [stated_root(path) for path in paths] for source, paths in sorted(found.items())},
-    }
-    write_json(folder / PLAN, plan)
+    plan = RunPlan(
+        pipeline=pipeline.name,
+        profile=chosen.name,
+        params={stage: values.model_dump(mode="json") for stage, values in params.items()},
+        sources={source: [stated_root(path) for path in paths] for source, paths in sorted(found.items())},
+    )
+    _forget_another_plan(folder, plan)
+    write_plan(folder, plan)
     return load_run(folder)
+
+
+def _forget_another_plan(folder: Path, plan: RunPlan) -> None:
+    """A name used again for another plan: what was noted under the first one says nothing of this one."""
+    try:
+        same = read_plan(folder) == plan
+    except (UsageError, DataError):
+        same = False
+    for stage in () if same else STAGES:
+        (folder / f"{stage}.json").unlink(missing_ok=True)
 
 
 def load_run(folder: Path) -> Run:
     """The run whose plan stands in `folder`."""
-    if not (folder / PLAN).is_file():
-        raise UsageError(f"{folder} is no run (it has no {PLAN}); start one with python -m stages start <pipeline>")
-    plan = read_json(folder / PLAN)
-    pipeline = PIPELINES[plan["pipeline"]]
-    planned = _planned(folder)
+    plan = read_plan(folder)
+    planned = planned_params(folder)
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
-    params = {name: stage.params() for name, stage in STAGES.items()} | planned
+    params = {**{name: stage.params() for name, stage in STAGES.items()}, **planned}
     params = {name: values.in_run(planned) for name, values in params.items()}
-    sources = {name: tuple(map(Path, paths)) for name, paths in plan["sources"].items()}
-    return Run(folder, pipeline, plan["profile"], params, sources)
+    sources = {name: tuple(map(Path, paths)) for name, paths in plan.sources.items()}
+    return Run(folder, PIPELINES[plan.pipeline], plan.profile, params, sources)
 
 
 def find_run(store: LocalStore, name: str) -> Run:
@@ -110,8 +122,8 @@ def find_run_folder(store: LocalStore, name: str) -> Path:
 
 def look_back(folder: Path) -> Run:
     """A run to read what it made, whatever code planned it: without its parameters, which today's code may not know."""
-    plan = read_json(folder / PLAN)
-    return Run(folder, PIPELINES[plan["pipeline"]], plan["profile"], {}, {})
+    plan = read_plan(folder)
+    return Run(folder, PIPELINES[plan.pipeline], plan.profile, {}, {})
 
 
 def published_datasets(pipeline: Pipeline, store: LocalStore) -> dict[str, tuple[Path, ...]]:
@@ -126,25 +138,15 @@ def published_datasets(pipeline: Pipeline, store: LocalStore) -> dict[str, tuple
     return {name: (store.root / datasets[name],) for name in wanted if name in datasets}
 
 
-def _curated_with(pipeline: Pipeline, store: LocalStore) -> dict[str, Params]:
+def _curated_with(pipeline: Pipeline, store: LocalStore) -> Mapping[str, Params]:
     """Stage -> values that the newest published data set was made with, for a pipeline that starts from it."""
     ref = store.read_ref(PUBLISHED)
     if ref is None or set(CURATION) <= set(pipeline.stages):
         return {}
     try:
-        return _planned(store.run_folder(ref.facts["run"]))
-    except (OSError, ConfigError):
+        return planned_params(store.run_folder(ref.facts["run"]))
+    except (UsageError, DataError, ConfigError):
         return {}  # its folder was tidied away, or other code planned it
-
-
-def _planned(folder: Path) -> dict[str, Params]:
-    """Stage -> values that stand in the plan of a run. Raises ConfigError where today's code does not know them."""
-    try:
-        return {stage: STAGES[stage].params(**values) for stage, values in read_json(folder / PLAN)["params"].items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{folder} was planned by other code: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
-                          f"start a new run, or compare what this one made with python -m stages diff") from error  # fmt: skip
 
 
 def _unread(pipeline: Pipeline, params: Mapping[str, Params]) -> set[str]:
@@ -153,20 +155,37 @@ def _unread(pipeline: Pipeline, params: Mapping[str, Params]) -> set[str]:
     return left_out - {name for stage in pipeline.stages for name in stage.inputs_read(params[stage.name])}
 
 
-def _refuse_missing_sources(
+def _refuse_what_is_missing(
     pipeline: Pipeline, params: Mapping[str, Params], found: Mapping[str, Sequence[Path]]
 ) -> None:
     made = {name for stage in pipeline.stages for name in stage.outputs}
     needed = {name for s in pipeline.stages for name in (*s.inputs, *params[s.name].inputs_needed())} - made
     problems = [f"source {name} is not given (--source {name}=<path>)" for name in sorted(needed - set(found))]
     problems += [
-        f"source {name}: {path} does not exist"
+        f"{stage.name}.{name} is not given (--set {stage.name}.{name}=<value>, or in the profile)"
+        for stage in pipeline.stages
+        for name in params[stage.name].settings_needed()
+    ]
+    problems += [
+        f"{stage.name}.{name}: {value} does not exist; correct the path"
+        for stage in pipeline.stages
+        for name, value in params[stage.name]
+        if _is_path(stage.params, name, value) and not Path(value).expanduser().exists()
+    ]
+    problems += [
+        f"source {name}: {path} does not exist; correct the path"
         for name, paths in found.items()
         for path in paths
         if not is_source(path)
     ]
     if problems:
         raise ConfigError(f"pipeline {pipeline.name}: {'; '.join(problems)}")
+
+
+def _is_path(params: type[Params], name: str, value: Any) -> bool:
+    """Whether the value names a place on this disk, and nothing else: a word alone may be a hub id or a built-in."""
+    facts: Any = params.model_fields[name].json_schema_extra or {}
+    return bool(facts.get("content")) and isinstance(value, str) and value.startswith(("/", "./", "../", "~"))
 
 
 def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:
@@ -195,9 +214,18 @@ def stage_inputs(run: Run, stage: Stage) -> dict[str, tuple[Path, ...]] | None:
         return None
     if missing:
         raise UsageError(
-            f"run {run.name}: stage {stage.name} needs {', '.join(missing)}, which no finished stage made yet"
+            f"run {run.name}: stage {stage.name} needs {', '.join(missing)}, {_why_missing(run, stage, missing)}"
         )
     return {name: available[name] for name in stage.inputs_read(run.params[stage.name]) if name in available}
+
+
+def _why_missing(run: Run, stage: Stage, missing: Sequence[str]) -> str:
+    made = {name for made_by in run.pipeline.stages for name in made_by.outputs}
+    if foreign := [name for name in missing if name not in made]:
+        having = [pipeline.name for pipeline in PIPELINES.values() if stage in pipeline.stages]
+        return f"and its pipeline {run.pipeline.name} has no {', '.join(foreign)}; give a run of {' or '.join(having)}"
+    waiting = next((s.name for s in run.pipeline.stages if finished(run, s) is None), "its maker")
+    return f"which no finished stage made yet; run {waiting} first: python -m stages run {waiting} --run {run.folder}"
 
 
 def stage_outputs(run: Run, *, before: Stage | None = None) -> dict[str, tuple[Path, ...]]:
@@ -220,12 +248,19 @@ def finished(run: Run, stage: Stage) -> dict[str, Any] | None:
 
 
 def note_finished(run: Run, stage: Stage, result: Path | None, receipt: Mapping[str, Any], *, hit: bool) -> None:
-    """Writes down where a stage's result stands; `result` None = it had nothing to do."""
+    """Writes down where a stage's result stands; `result` None = it had nothing to do.
+
+    Notes of stages that rested on another result of this stage go: a run never tells of two executions at once.
+    """
     note = {
         "result": result and os.path.relpath(result, run.store.root),
         "outputs": {name: stated["digest"] for name, stated in receipt.get("outputs", {}).items()},
         "hit": hit,
     }
+    before = finished(run, stage)
+    if before and before["outputs"] != note["outputs"]:
+        for later in run.pipeline.downstream(stage):
+            (run.folder / f"{later.name}.json").unlink(missing_ok=True)
     write_json(run.folder / f"{stage.name}.json", note)
 
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.errors import UsageError
+from stages.errors import DataError, UsageError
 from stages.pipeline import STAGES
+from stages.run_plan import PLAN
 from stages.runs import PUBLISHED, curated_datasets, find_run_folder, look_back, stage_outputs
 from stages.schema import load_schema
 from stages.storage import MANIFEST, RECEIPT, LocalStore, digest_of, read_json, read_manifest
@@ -59,8 +60,11 @@ def _published(store: LocalStore, name: str) -> tuple[str, dict[str, str]] | Non
         return ref.version, ref.facts["datasets"]
     if len(name) < 6 or not set(name) <= set("0123456789abcdef"):
         return None
-    for plan in sorted(store.root.glob("runs/*/run.json")):
-        datasets = curated_datasets(look_back(plan.parent))
+    for plan in sorted(store.root.glob(f"runs/*/{PLAN}")):
+        try:
+            datasets = curated_datasets(look_back(plan.parent))
+        except DataError:  # a damaged run published nothing that could be named
+            continue
         if (version := digest_of(sorted(datasets.items()))).startswith(name):
             return version, datasets
     return None

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from stages.contract import Declaration, Params, Pipeline
-from stages.errors import ConfigError, UsageError
+from stages.errors import ConfigError, DataError, UsageError
 from stages.pipeline import PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params
 from stages.runs import TRIAL_PREFIX, start_run
@@ -180,5 +180,10 @@ def load_planned(folder: Path) -> Planned:
     if not (folder / PLAN).is_file():
         raise UsageError(f"{folder} is no sweep (it has no {PLAN}); start one with python -m stages sweep start <name>")
     plan = read_json(folder / PLAN)
-    experiments = {title: [Point(**point) for point in points] for title, points in plan["experiments"]}
-    return Planned(folder, Sweep(**plan["sweep"]), tuple(Trial(**trial) for trial in plan["trials"]), experiments)
+    try:
+        experiments = {title: [Point(**point) for point in points] for title, points in plan["experiments"]}
+        return Planned(folder, Sweep(**plan["sweep"]), tuple(Trial(**trial) for trial in plan["trials"]), experiments)
+    except (KeyError, TypeError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise DataError(f"{folder / PLAN} is no plan of a sweep ({told}); start the sweep again: what its trials made is "
+                        f"found in the store") from error  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.contract import Params
 from stages.errors import UsageError
+from stages.numbers_given import not_negative
 from stages.pipeline import STAGES
 from stages.profile import Profile, load_profile, parse_value, resolve_params
 from stages.storage import LocalStore
@@ -25,7 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="PATH", type=Path, help=f"the rows to ask about, instead of a run's: a folder or file of {FILTER.inputs[0]}")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="PARAM=VALUE", help="another value; repeatable. Without any, tells what each rule does now")  # fmt: skip
     parser.add_argument("--profile", metavar="NAME|FILE", help="the values to compare with, instead of the run's")
-    parser.add_argument("--examples", type=int, default=2, metavar="N", help="rows quoted on each side (default 2)")
+    parser.add_argument(
+        "--examples", type=not_negative, default=2, metavar="N", help="rows quoted on each side (default 2)"
+    )
     parser.add_argument("--store", type=Path, metavar="FOLDER")
 
 

@@ -44,7 +44,9 @@ def test_a_wrong_command_says_what_is_wrong_and_leaves_nothing(
 def test_the_ledger_of_a_run_that_only_started_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "raw.jsonl").write_text('{"instruction": "Why?", "output": "Because."}')
     source = f"raw={tmp_path / 'raw.jsonl'}"
-    started = run_stages("start", "curate", "--store", tmp_path / "store", "--source", source)
+    started = run_stages(
+        "start", "curate", "--store", tmp_path / "store", "--source", source, "--set", "tokenize.tokenizer=gpt2"
+    )
     told = run_stages("ledger", "--store", tmp_path / "store")
     folder = started.stdout.strip().splitlines()[-1]
     assert f"no stage is done yet; next: python -m stages run ingest --run {folder}" in told.stdout

@@ -1,5 +1,7 @@
 """Given a base model, a tuned one and held-out data -> what is measured, and what each of them answered."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,6 +150,7 @@ def test_a_tuned_model_answers_and_stops_where_its_base_does_not(tmp_path: Path,
         "It is Santiago.",
         True,
     )
+    assert len(facts.pop("told")) == 6, "two losses and four rates"
     assert facts == {
         "split": "test",
         "prompts": 8,
@@ -230,11 +233,22 @@ def test_plain_text_without_a_document_is_refused(tmp_path: Path, world: World) 
         evaluate(tmp_path, world.inputs | {"plain_text": list_source_files([tmp_path / "text"])})
 
 
-def test_examples_of_another_tokenizer_are_refused(tmp_path: Path, world: World) -> None:
+@pytest.mark.parametrize("beyond", [0, 50_000])
+def test_examples_of_another_tokenizer_are_refused(tmp_path: Path, world: World, beyond: int) -> None:
     rows = pl.read_parquet(world.inputs["examples"] / "*.parquet").to_dicts()
-    rows[3]["input_ids"][5] = 50_000
-    with pytest.raises(DataError, match="token id 50000 is beyond the"):
+    token = json.loads((world.inputs["model"] / "config.json").read_text())["vocab_size"] + beyond
+    rows[3]["input_ids"][5] = token
+    with pytest.raises(DataError, match=f"token id {token} is beyond the"):
         evaluate(tmp_path, world.inputs | {"examples": sealed(tmp_path / "examples", "examples", rows)})
+
+
+@pytest.mark.parametrize("shorter", ["base", "model"])
+def test_both_models_are_given_only_what_both_can_read(tmp_path: Path, world: World, shorter: str) -> None:
+    folder = shutil.copytree(world.inputs[shorter], tmp_path / shorter)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4}))
+    with pytest.raises(DataError, match="at most 4 tokens, which is what the model can read"):
+        evaluate(tmp_path, world.inputs | {shorter: folder})
 
 
 def test_a_prompt_is_rendered_with_what_its_example_was_trained_with(world: World, tmp_path: Path) -> None:

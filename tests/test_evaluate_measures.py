@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from stages.chat_template import ChatTemplate, ChatTokenizer
 from stages.evaluate.answers import answer_prompts, greedy
+from stages.evaluate.comparison import base_beside_tuned
 from stages.evaluate.diagnosis import is_looping, leaks_role, role_marks, same_answer
 from stages.evaluate.intervals import mean_loss, share
 from stages.evaluate.losses import estimates_by_slice
@@ -192,3 +193,11 @@ def continue_alone(model: PreTrainedModel, prompt: Sequence[int], tokens: int) -
         for _ in range(tokens):
             ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
     return ids[len(prompt) :]
+
+
+def test_base_and_tuned_are_told_side_by_side() -> None:
+    rows = [{"metric": metric, "model": model, "slice": part, "value": value} for metric, model, part, value in (
+        ("held_out_loss", "base", "all", 5.0849), ("held_out_loss", "base", "source: a", 9.0), ("stop_rate", "base", "all", 0.0),
+        ("held_out_loss", "tuned", "all", 0.5), ("stop_rate", "tuned", "all", 1.0),
+    )]  # fmt: skip
+    assert base_beside_tuned(rows) == ["held_out_loss 5.085 -> 0.500", "stop_rate 0.000 -> 1.000"]

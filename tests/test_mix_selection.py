@@ -131,6 +131,25 @@ def test_what_one_row_asks_later_and_another_at_once_is_one_prompt() -> None:
     assert set(split.values()) == {"train", "validation", "test"}
 
 
+@pytest.mark.parametrize(("asked", "is_one_prompt"), [
+    ("How many goats has farmer {} in all", True),  # eight words
+    ("How many goats has farmer {} now", False),  # seven stand in many conversations that have nothing in common
+])  # fmt: skip
+def test_a_later_question_is_a_prompt_from_eight_words_on(asked: str, is_one_prompt: bool) -> None:
+    rows = []
+    for number in range(60):
+        said = asked.format(number)
+        later = row(f"later {number}")
+        rows += [
+            row(f"at once {number}", said),
+            {**later, "messages": chat(f"Tell me of {number}.", "Gladly.", said, "Five.")},
+        ]
+    split = mix(rows, validation_share=0.3, test_share=0.3).mixture["split", "row_id"]
+    of = dict(split.select("row_id", "split").rows())
+    together = {of[one["row_id"]] == of[other["row_id"]] for one, other in zip(rows[::2], rows[1::2], strict=True)}
+    assert together == ({True} if is_one_prompt else {True, False})
+
+
 def test_a_phrase_that_many_say_later_links_nobody() -> None:
     phrase = ["Can you please explain that to me in simpler words?", "Yes."]
     rows = [{**row(f"r{n}"), "messages": chat(f"What is {n}?", "A thing.", *phrase)} for n in range(100)]

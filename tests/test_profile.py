@@ -5,6 +5,7 @@ import pytest
 from stages.errors import ConfigError
 from stages.pipeline import ALL, STAGES
 from stages.profile import Profile, load_profile, parse_value, profile_names, resolve_params, resolve_sources
+from stages.runs import SOURCES
 
 
 def resolve(
@@ -26,7 +27,10 @@ def test_everything_that_is_wrong_is_told_in_one_message() -> None:
     told = str(caught.value)
     assert "no stage 'dedupe' (stages: ingest, dedup" in told
     assert "dedup.min_similarity = 1.5: Input should be less than or equal to 1" in told
-    assert "dedup.min_similarty is no parameter (parameters: key, min_long_turns, min_similarity" in told
+    assert (
+        "dedup.min_similarty is no parameter (did you mean min_similarity? parameters: key, min_long_turns, min_similarity"
+        in told
+    )
     assert "train.method = 'magic'" in told
 
 
@@ -43,7 +47,7 @@ def test_every_profile_of_the_project_resolves(name: str) -> None:
     profile = load_profile(name)
     assert profile.description
     resolve_params(ALL.stages, profile, {}, list(STAGES))
-    resolve_sources(ALL, profile, {})
+    resolve_sources(ALL, profile, {}, SOURCES)
 
 
 def test_there_are_profiles() -> None:
@@ -51,10 +55,16 @@ def test_there_are_profiles() -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("stages: [1]", "'stages' must be a dict"),
+    ("stages: [1]", "'stages' must be a mapping"),
     ("stage: {}", "'stage' is no part of a profile"),
     ("stages: {dedup: 3}", "stages.dedup must be a mapping"),
     ("a: [", "is not YAML"),
+    ("\t- x", r"is not YAML: [^\n]*; correct the file"),
+    ("sources: {raw: 3}", r"sources\.raw must be a path or a list of paths"),
+    ("sources: {raw: [3]}", r"sources\.raw must be a path or a list of paths"),
+    ("sources: {raw: }", r"sources\.raw must be a path or a list of paths"),
+    ("description: 3", "'description' must be text"),
+    ("stages:\n  dedup: {seed: 1}\n  dedup: {min_similarity: 0.9}", "'dedup' stands twice in one mapping .*; correct the file"),
 ])  # fmt: skip
 def test_a_profile_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "p.yaml"
@@ -70,4 +80,4 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 def test_an_unknown_source_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"pipeline all has no source rwa; its sources are raw, evals"):
-        resolve_sources(ALL, load_profile(None), {"rwa": ["x"]})
+        resolve_sources(ALL, load_profile(None), {"rwa": ["x"]}, SOURCES)

@@ -32,6 +32,7 @@ class Registry:
         self.client.create_registered_model(NAME)
         self.measured: dict[int, dict[str, float]] = {}
         self.runs = 0
+        self.told: list[str] = []
 
     def register(self, held_out_loss: float, stop_rate: float = 1.0, examples: str = "e1") -> int:
         """A new version with the metrics that `register` would log; its number."""
@@ -63,7 +64,9 @@ class Registry:
         }
         (place / "verdict").mkdir()
         bench = lend(place / "scratch", key=key or f"version {version}", tracking_uri=self.tracking_uri)
-        job.run(**inputs, verdict=place / "verdict", params=PromoteParams(**params), workbench=bench)
+        self.told = job.run(**inputs, verdict=place / "verdict", params=PromoteParams(**params), workbench=bench)[
+            "told"
+        ]
         verdict = pl.read_parquet(place / "verdict" / "*.parquet")
         check_table(verdict, load_schema("verdict"), "verdict")
         return verdict
@@ -91,6 +94,7 @@ def test_the_first_version_that_stops_becomes_champion(registry: Registry) -> No
         ("stops_reliably", 1.0, None, 0.9, True, True),
     ]
     assert registry.aliases == {"champion": 1}
+    assert registry.told == ["temper version 1: promoted"]
 
 
 @pytest.mark.slow
@@ -118,6 +122,7 @@ def test_a_version_that_fails_a_gate_is_challenger_and_the_champion_stays(
     assert verdict["promoted"].to_list() == [False, False]
     assert registry.aliases == {"champion": 1, "challenger": 2}
     assert failed in registry.client.get_model_version(NAME, "2").tags["temper.verdict"]
+    assert registry.told[0].startswith(f"temper version 2: not promoted ({failed}: ")
 
 
 @pytest.mark.slow

@@ -50,7 +50,11 @@ def test_a_base_that_is_not_asked_is_neither_opened_nor_part_of_the_key(tmp_path
 def test_curation_that_asks_no_model_needs_none(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     sources = {"raw": [str(tmp_path / "raw")], "base": [str(tmp_path / "nowhere")]}
-    assert set(start_run(CURATE, LocalStore(tmp_path / "store"), sources=sources).sources) == {"raw"}
+    assert set(
+        start_run(
+            CURATE, LocalStore(tmp_path / "store"), overrides={"tokenize": {"tokenizer": "gpt2"}}, sources=sources
+        ).sources
+    ) == {"raw"}
 
 
 def test_no_model_library_is_loaded_where_no_model_is_asked() -> None:

@@ -219,7 +219,7 @@ def test_perplexity_without_a_base_is_refused_before_anything_runs(base: Path, t
     with pytest.raises(UsageError, match="stage rate lacks --input base=<path>"):
         run_stage(Request(stage, stage.params(perplexity=True), {"scored": [given]}, "", output=tmp_path / "out"))
     with pytest.raises(ConfigError, match="source base is not given"):
-        start_run(CURATE, LocalStore(tmp_path / "store"), overrides={"rate": {"perplexity": True}},
+        start_run(CURATE, LocalStore(tmp_path / "store"), overrides={"rate": {"perplexity": True}, "tokenize": {"tokenizer": "gpt2"}},
                   sources={"raw": [str(tmp_path)]})  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_a_version_is_a_plain_model_folder_with_lineage_and_metrics(
         "examples_digest": "c" * 64,
         "served_as": "whole",
         "base_digest": None,
-        "facts": {"version": 1, "registered_now": True},
+        "facts": {"version": 1, "registered_now": True, "told": ["temper version 1"]},
     }
     version = client.get_model_version("temper", "1")
     assert version.tags == {
@@ -137,7 +137,8 @@ def test_the_same_execution_registers_once_and_another_one_makes_a_new_version(
 ) -> None:
     first, again, other = (register(tmp_path, inputs, database, key) for key in ("k1", "k1", "k2"))
 
-    assert again == first | {"facts": {"version": 1, "registered_now": False}}
+    told = ["temper version 1, registered by an earlier attempt"]
+    assert again == first | {"facts": {"version": 1, "registered_now": False, "told": told}}
     assert other["version"] == 2
     assert len(client.search_model_versions("name = 'temper'")) == 2
 

@@ -1,9 +1,13 @@
 import math
 import re
 
+import polars as pl
 import pytest
 
+from stages.filter_rules import RULES
+from stages.histograms import count_bins
 from stages.pages import formats, svg
+from stages.report.thresholds import _chart
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,34 @@ def test_a_little_is_not_nothing_and_almost_all_is_not_all(share: float, text: s
 )
 def test_numbers_have_the_digits_that_matter(value: float, text: str) -> None:
     assert formats.number(value) == text
+
+
+@pytest.mark.parametrize(("values", "marks"), [
+    ([2, 3, 4], ["2", "3", "4"]),  # no power of ten among them: every bar is named
+    ([45, 70, 120], ["40", "64", "100"]),
+    ([2, 50], ["2", "10", "40"]),  # too many bars for that: the ends too
+    ([1, 5, 30], ["1", "10"]),
+    ([0, 12], ["0", "1", "10"]),
+])  # fmt: skip
+def test_the_axis_of_counts_can_be_read_however_short_it_is(values: list[int], marks: list[str]) -> None:
+    rows = pl.LazyFrame({"turns": values})
+    bins = count_bins(rows, rows, "turns")
+    assert [tick.text for tick in bins.ticks] == marks
+    assert all(0 < tick.place < 1 for tick in bins.ticks)
+
+
+@pytest.mark.parametrize(("setting", "shares", "drawn"), [
+    # Kept are rows up to the threshold: half of them from the first value on, all from the second.
+    ("max_symbol_share", [0.5, 1.0], [(0, 0.5), (1000, 0.5), (1000, 1.0), (1000, 1.0)]),
+    # Kept are rows from the threshold on: all up to the first value, half up to the second.
+    ("min_distinct_word_share", [1.0, 0.5], [(0, 1.0), (0, 1.0), (0, 0.5), (1000, 0.5)]),
+])  # fmt: skip
+def test_between_two_values_of_rows_a_curve_is_level(
+    setting: str, shares: list[float], drawn: list[tuple[float, float]]
+) -> None:
+    rule = next(rule for rule in RULES if rule.setting == setting)
+    chart = _chart(pl.DataFrame({"threshold": [0.0, 1.0], "share": shares}), [], rule, is_share=True)
+    points = re.search(r'points="([^"]*)"', str(chart))
+    assert points is not None
+    heights = {0.5: 110.0, 1.0: 0.0}
+    assert points[1] == " ".join(f"{x:.1f},{heights[y]:.1f}" for x, y in drawn)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.errors import ConfigError, UsageError
+from stages.errors import ConfigError, DataError, UsageError
 from stages.runs import find_run, publish
 from stages.storage import LocalStore
-from stages.sweep import Experiment, Planned, Sweep, load_sweep, start_sweep
+from stages.sweep import Experiment, Planned, Sweep, load_planned, load_sweep, start_sweep
 from stages.sweep_log import log_sweep
 from stages.sweep_noise import Found, difference, reading_of, settings_of
 from stages.sweep_page import sweep_page
@@ -29,7 +29,7 @@ def profile(tmp_path: Path) -> Path:
     (tmp_path / "source").mkdir()
     sources = dict.fromkeys(("raw", "evals", "base", "plain_text"), str(tmp_path / "source"))
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({"sources": sources}))
+    path.write_text(yaml.safe_dump({"sources": sources, "stages": {"tokenize": {"tokenizer": "gpt2"}}}))
     return path
 
 
@@ -258,3 +258,10 @@ def test_each_experiment_is_a_parent_run_with_its_trials_below_it_however_often_
     assert (child.data.params, child.data.metrics["held_out_loss"]) == ({"train.learning_rate": "0.2"}, 2.0)
     assert [m.value for m in client.get_metric_history(child.info.run_id, "loss")] == [3.0, 2.0]
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("plan", ["{}", "[]", '{"experiments": [], "sweep": {}, "trials": []}', '{"experiments": 3}'])
+def test_a_damaged_plan_of_a_sweep_is_told(tmp_path: Path, plan: str) -> None:
+    (tmp_path / "sweep.json").write_text(plan)
+    with pytest.raises(DataError, match=r"sweep\.json is no plan of a sweep \(.*\); start the sweep again"):
+        load_planned(tmp_path)

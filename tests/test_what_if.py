@@ -12,7 +12,7 @@ from rows import conversation, row_id, sealed, table
 from stages.__main__ import main
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform
-from stages.filter_rules import RULE_OF
+from stages.filter_rules import RULES
 from stages.what_if import by_rule, kept_curve, nearest_misses, newly_decided, outlook, token_rate
 
 OFF = {name: None for name in FilterParams.model_fields if name.startswith(("min_", "max_"))} | {
@@ -22,6 +22,8 @@ SIGNALS = {
     "prompt_chars": 40, "response_chars": 200, "response_words": 30, "repeated_trigram_share": 0.0,
     "answer_copies_prompt_share": 0.0, "symbol_share": 0.0, "digit_share": 0.0, "url_count": 0, "task_type": "chat",
 }  # fmt: skip
+
+RULE_OF = {rule.setting: rule for rule in RULES}
 
 
 def records(*signals: dict[str, Any]) -> list[dict[str, Any]]:

@@ -50,6 +50,13 @@ def answer_rows(
     return rows
 
 
+def base_beside_tuned(rows: Sequence[Row]) -> list[str]:
+    """A line per metric for people: what both models have over all slices."""
+    whole = {(row["metric"], row["model"]): row["value"] for row in rows if row["slice"] == ALL}
+    return [f"{metric} {value:.3f} -> {whole[metric, 'tuned']:.3f}"
+            for (metric, model), value in whole.items() if model == "base"]  # fmt: skip
+
+
 def side_by_side(chat: ChatTokenizer, prompts: pl.DataFrame, answers: Mapping[str, Sequence[Answer]]) -> pl.DataFrame:
     """The table generations: each prompt with the answers of both models."""
     columns = [

@@ -12,7 +12,7 @@ from stages.chat_template import ChatTokenizer, open_chat_tokenizer
 from stages.contract import Progress, Workbench
 from stages.errors import DataError
 from stages.evaluate.answers import answer_prompts, greedy, stop_ids_of
-from stages.evaluate.comparison import answer_rows, loss_rows, side_by_side
+from stages.evaluate.comparison import Row, answer_rows, base_beside_tuned, loss_rows, side_by_side
 from stages.evaluate.held_out import HeldOut, held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
 from stages.evaluate.kept_measures import Measured, find, keep, place_of
 from stages.evaluate.stage import EvaluateParams
@@ -62,8 +62,9 @@ def run(  # noqa: PLR0913 - the datasets of the stage
         of_base, was_kept = _measure_base(base, rows, work, params, workbench)
         tuned = _measure(model, rows, work, params, partial(workbench.progress, model="tuned"))
         measured = {"base": of_base, "tuned": tuned}
-    _write(chat, work, measured, params, (evaluation, generations))
+    written = _write(chat, work, measured, params, (evaluation, generations))
     return {
+        "told": base_beside_tuned(written),
         "split": split,
         "base_measured_before": was_kept,
         "prompts": prompts.height,
@@ -138,7 +139,7 @@ def _write(
     measured: dict[str, Measured],
     params: EvaluateParams,
     folders: tuple[Path, Path],
-) -> None:
+) -> list[Row]:
     answers = {name: made.answers for name, made in measured.items()}
     rows = answer_rows(chat, work.prompts, answers, work.stop_ids)
     for metric, table in work.sequences.items():
@@ -148,3 +149,4 @@ def _write(
     ends = {"low": pl.Float64, "high": pl.Float64}
     pl.DataFrame(rows, schema_overrides=ends, infer_schema_length=None).write_parquet(evaluation / "part-00000.parquet")
     side_by_side(chat, work.prompts, answers).write_parquet(generations / "part-00000.parquet")
+    return rows

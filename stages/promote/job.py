@@ -44,7 +44,8 @@ def run(
     _write(gates, promoted, verdict)
     if params.stop_on_failed_gate and not promoted:
         raise GateNotPassed(f"version {challenger.version} of {challenger.name!r} is {summary}; the champion stays")
-    return {"promoted": promoted, "version": challenger.version, "compared_with": rival}
+    told = [f"{challenger.name} version {challenger.version}: {summary}"]
+    return {"promoted": promoted, "version": challenger.version, "compared_with": rival, "told": told}
 
 
 def _write(gates: list[Gate], promoted: bool, folder: Path) -> None:

@@ -56,7 +56,8 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     )
     version, is_new = _register(wanted, params, workbench.tracking_uri)
     _write_row(version, served, workbench, params, model_version)
-    return {"version": version, "registered_now": is_new}
+    told = [f"{params.name} version {version}{'' if is_new else ', registered by an earlier attempt'}"]
+    return {"version": version, "registered_now": is_new, "told": told}
 
 
 def _tags(served: ServedModel, workbench: Workbench) -> dict[str, str]:

@@ -5,6 +5,7 @@ Of a stage that runs alone the filter's values are not known: then a threshold i
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import polars as pl
@@ -73,7 +74,7 @@ def _curve(rule: Rule, rows: pl.LazyFrame, tables: Tables, params: ReportParams)
         return None
     described = {column.name: column for column in load_schema("kept").columns}
     column = described[rule.value.meta.root_names()[0]]
-    chart = _chart(points, limits.stated, is_share=column.unit == "share", label=f"{rule.setting}: share kept")
+    chart = _chart(points, limits.stated, rule, is_share=column.unit == "share")
     misses = _misses(rule, limits.of_row, rows, tables, params.excerpt_chars) if limits.stated else None
     count = int(rejected["rows"].sum())
     return RuleCurve(
@@ -98,7 +99,7 @@ def _limits(rule: Rule, rejected: pl.DataFrame, params: ReportParams) -> Limits:
     return Limits(sorted(set(by_task.values())), of_row)
 
 
-def _chart(points: pl.DataFrame, thresholds: Sequence[float], *, is_share: bool, label: str) -> Markup | None:
+def _chart(points: pl.DataFrame, thresholds: Sequence[float], rule: Rule, *, is_share: bool) -> Markup | None:
     """Share of the rows kept over the threshold; numbers that are no shares stand on a logarithmic axis."""
     if points.is_empty():
         return None
@@ -106,13 +107,25 @@ def _chart(points: pl.DataFrame, thresholds: Sequence[float], *, is_share: bool,
     low, high = (_along(value, is_share=is_share) for value in (min(values), max(values)))
     places = [(_along(value, is_share=is_share) - low) / (high - low or 1) for value in values]
     shares: list[float] = points["share"].to_list()
-    curve = svg.Line("train", list(zip(places, shares, strict=False)))
+    curve = svg.Line("train", _steps(places[: points.height], shares, is_lower_bound=rule.is_lower_bound))
     marks = [svg.Line("threshold", [(place, min(shares)), (place, 1.0)]) for place in places[points.height :]]
     ends = [low + (high - low) * n / (TICKS - 1) for n in range(TICKS)]
     across = [svg.Tick(n / (TICKS - 1), short(end if is_share else 10**end - 1)) for n, end in enumerate(ends)]
     return svg.line_chart(
-        [curve, *marks], label, height=110, across=across, up_text=lambda share: f"{100 * share:.6g} %"
+        [curve, *marks],
+        f"{rule.setting}: share kept",
+        height=110,
+        across=across,
+        up_text=lambda share: f"{100 * share:.6g} %",
     )
+
+
+def _steps(places: Sequence[float], shares: Sequence[float], *, is_lower_bound: bool) -> list[tuple[float, float]]:
+    """The curve as it is: between two values of rows every threshold keeps the same rows, also out to where all are kept."""
+    points = [(0.0, shares[0])] if is_lower_bound else []
+    for (left, above), (right, below) in pairwise(zip(places, shares, strict=True)):
+        points += [(left, above), (left, below) if is_lower_bound else (right, above)]
+    return [*points, (places[-1], shares[-1]), *([] if is_lower_bound else [(1.0, shares[-1])])]
 
 
 def _along(value: float, *, is_share: bool) -> float:

@@ -31,6 +31,9 @@ class TokenizeParams(Params):
         "Which answers of a conversation count towards the loss, where the row's `supervised` does not say so itself",
     )
 
+    def settings_needed(self) -> tuple[str, ...]:
+        return () if self.tokenizer else ("tokenizer",)
+
 
 STAGE = Stage(
     name="tokenize",

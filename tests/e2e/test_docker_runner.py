@@ -95,7 +95,8 @@ def place(docker_host: str, airflow_home: Path, tmp_path: Path) -> Place:
     """The run is started and ingested in processes; then the store is given to the user of the container."""
     write_source(tmp_path / "raw")
     store = tmp_path / "store"
-    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={tmp_path / 'raw'}")
+    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={tmp_path / 'raw'}",
+               "--set", "tokenize.tokenizer=gpt2")  # fmt: skip
     run_stages("run", "ingest", "--run", store / "runs" / RUN_NAME)
     if os.geteuid() == 0:
         for path in (store, *store.rglob("*")):
