@@ -13,7 +13,7 @@ from stages.models import load_config
 from stages.tokenizer_files import open_tokenizer
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.footprint import Footprint, Shape, find_footprint
-from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing
+from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing, peak_of
 from stages.train.job import read_splits
 from stages.train.rehearsal import TIMED_STEPS, Pace, rehearse
 from stages.train.stage import TrainParams
@@ -39,8 +39,7 @@ class TrainingPlan(NamedTuple):
         if self.footprint is None:
             return None
         share = KEPT_SHARE if self.pace is None else self.pace.kept_share
-        kept = round(share * (self.footprint.activations + self.footprint.loss))
-        return self.footprint.bytes + kept + (self.process_bytes if self.device == "cpu" else 0)
+        return peak_of(self.footprint, self.device, self.process_bytes, share)
 
     def seconds(self, *, cpu: bool = False) -> float | None:
         """Of the whole run; with `cpu`, CPU seconds."""
