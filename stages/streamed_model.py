@@ -3,7 +3,8 @@
 For one forward pass over few tokens, in the memory of the largest layers. Computes in float32.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from stages.models import attention_of, load_config
 from stages.tensor_files import Float32Rows, TensorFolder
 
-BLOCK_ELEMENTS = 2**20  # of a matrix, read at once: 4 MiB in float32; far smaller ones make slow products
+BLOCK_ELEMENTS = 2**19  # of a matrix, read at once: 2 MiB in float32; far smaller ones make slow products
 
 
 def build_streamed(folder: Path, *, tokens: int) -> PreTrainedModel:
@@ -28,7 +29,7 @@ def build_streamed(folder: Path, *, tokens: int) -> PreTrainedModel:
     """
     config = load_config(folder)
     config.get_text_config().vocab_size = tokens
-    with init_empty_weights(include_buffers=False):
+    with init_empty_weights(include_buffers=False), unfilled_memory():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config, attn_implementation=attention_of(config), trust_remote_code=False
         )
@@ -40,6 +41,20 @@ def build_streamed(folder: Path, *, tokens: int) -> PreTrainedModel:
                 module._parameters[name] = nn.Parameter(empty, requires_grad=False)
     model.tie_weights()
     return model.eval()
+
+
+@contextmanager
+def unfilled_memory() -> Iterator[None]:
+    """Inside, torch does not write into memory that nobody has written: each weight has some until it is a placeholder.
+
+    Under deterministic algorithms it fills all new memory with a known value, and only then does the memory exist.
+    """
+    before = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = before  # type: ignore[attr-defined]
 
 
 def sources(model: PreTrainedModel, files: TensorFolder) -> dict[int, str] | None:

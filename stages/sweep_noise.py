@@ -114,7 +114,11 @@ def _against(one: Setting, best: Setting) -> tuple[bool, str]:
     apart = difference(one, best)
     if apart is not None:
         return apart.is_noise, f"{one.name} ({apart})"
-    mine, other = one.runs[0], best.runs[0]
+    pairs = [(mine, other) for mine in one.runs for other in best.runs if mine.seed == other.seed]
+    # Runs of different seeds lie apart by what the seed does, too.
+    mine, other = next(((m, o) for m, o in pairs if None not in (m.value, o.value)), (one.runs[0], best.runs[0]))
+    if mine.seed != other.seed:
+        return True, f"{one.name} ({one.value:.4g}, of another seed)"
     ends = (mine.low, mine.high, other.low, other.high)
     # Where an interval is missing nothing can be told apart.
     is_noise = None in ends or (mine.low <= other.high and other.low <= mine.high)  # type: ignore[operator]

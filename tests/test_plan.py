@@ -120,6 +120,15 @@ def test_memory_and_time_of_a_run_in_a_process_of_its_own_are_as_planned(tmp_pat
     assert told["cpu_seconds"] == pytest.approx(cost["cpu_seconds"], rel=0.35), "CPU time, on a machine that others use"
 
 
+def test_what_is_done_once_before_the_first_step_is_part_of_the_time(tmp_path: Path, base: Path) -> None:
+    told = planned(tmp_path, base, with_time=True, max_steps=3)
+    pace = told["pace"]
+    passes = told["tokens"] + told["validation_tokens"] / 3
+    steps = passes * pace["cpu_seconds_per_token"] + told["steps"] * pace["optimizer_cpu_seconds"]
+    assert pace["proof_cpu_seconds"] > 0
+    assert told["cpu_seconds"] == pytest.approx(told["start_seconds"] + pace["proof_cpu_seconds"] + steps)
+
+
 def test_the_receipt_tells_what_memory_was_expected_and_how_wrong_that_was(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

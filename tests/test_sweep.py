@@ -185,6 +185,18 @@ def test_a_seed_that_failed_is_left_out_of_the_pairs() -> None:
     assert "share 0.5" in reading_of([clean, moved], "held_out_loss")
 
 
+def test_with_one_seed_in_common_the_intervals_of_that_seed_are_compared() -> None:
+    # Its first run, of seed 0, has no partner: seed 0 of the other failed.
+    clean = [found(1.0, 0.1, of_seed=0, share=0.0), found(2.0, 0.1, of_seed=1, share=0.0)]
+    moved = [found(2.1, 0.1, of_seed=1, share=0.5)]
+    assert "not told apart from it: share 0.5 (2.1, intervals overlap)" in read(*clean, *moved)
+
+
+def test_runs_of_different_seeds_are_not_told_apart() -> None:
+    apart = [found(1.0, 0.1, of_seed=0, share=0.0), found(2.0, 0.1, of_seed=1, share=0.5)]
+    assert "not told apart from it: share 0.5 (2, of another seed)" in read(*apart)
+
+
 def test_a_range_test_suggests_a_tenth_of_the_rate_of_the_lowest_loss() -> None:
     rates = [10 ** (-5 + 5 * step / 199) for step in range(200)]
     falling = [2 + 2 / (1 + (rate / 1e-3) ** 2) for rate in rates]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import torch
-from peft import PeftModel
-from torch import Tensor
+from peft import PeftConfig, PeftModel, set_peft_model_state_dict
+from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, pad
 from transformers import PreTrainedModel
 
@@ -18,11 +18,13 @@ from stages.errors import DataError
 from stages.merge.deltas import PREFIX
 from stages.merge.stage import MergeParams
 from stages.models import load_model, quiet_peft
-from stages.streamed_model import build_streamed, sources, stream
+from stages.streamed_model import build_streamed, sources, stream, unfilled_memory
 from stages.tensor_files import TensorFile, TensorFolder
 
-LOGITS_AT_ONCE = 2**21  # numbers; both models' are in memory at once
+LOGITS_AT_ONCE = 2**20  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16
+HALVES = (".lora_A.weight", ".lora_B.weight")
+ACTIVE = "default"  # what PEFT calls an adapter that it is told no name of
 SPLITS = ("validation", "test", "train")  # in this order: better what was not trained on
 
 # Rounding the merged weights to 16 bits moves the logits more than the other order of float32 sums does. Measured on random
@@ -87,10 +89,31 @@ def adapted_logits(
     if named is None:
         whole = load_adapted(base, adapter, torch.float32, tokens=tokens, quantised=not is_stored)
         return _logits(whole, prompts, tokens)
-    with quiet_peft():
-        adapted = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True).eval()
+    adapted, halves = put_on(model, adapter)
     stream(adapted, files, {weight: name for weight, name in named.items() if weight not in given})
+    stream(adapted, TensorFolder([adapter / ADAPTER_WEIGHTS]), halves)
     return _logits(adapted, prompts, tokens)
+
+
+def put_on(model: PreTrainedModel, adapter: Path) -> tuple[PeftModel, dict[int, str]]:
+    """The model with the adapter, whose halves of low rank stay on disk; these, by identity, and their names there."""
+    file = TensorFile(adapter / ADAPTER_WEIGHTS)
+    with quiet_peft(), unfilled_memory():
+        adapted = PeftModel(model, PeftConfig.from_pretrained(str(adapter)), low_cpu_mem_usage=True).eval()
+        layers = {f"{name.removesuffix(f'.{ACTIVE}')}.weight": part for name, part in adapted.named_modules()}
+        halves = {
+            name: torch.zeros(()).expand(place.shape)  # takes no memory
+            for name, place in file.places.items()
+            if type(layers.get(name)) is nn.Linear and name.endswith(HALVES)
+        }
+        given = {name: halves[name] if name in halves else file.rows(name) for name in file.places}
+        set_peft_model_state_dict(adapted, given, low_cpu_mem_usage=True)
+        if any(layers[name].weight.data_ptr() != half.data_ptr() for name, half in halves.items()):
+            # PEFT made other matrices of them, as it does for some mixtures of experts.
+            halves = {}
+            whole = {name: file.rows(name) for name in file.places}
+            set_peft_model_state_dict(adapted, whole, low_cpu_mem_usage=True)
+    return adapted, {id(layers[name].weight): name for name in halves}
 
 
 def _make_room(model: PreTrainedModel, adapter: Path) -> set[int]:
@@ -117,7 +140,8 @@ def merged_logits(folder: Path, prompts: Sequence[Tensor], tokens: int) -> Itera
 
 @torch.no_grad()
 def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor], tokens: int) -> Iterator[Tensor]:
-    """Logits of some positions after the other of all prompts. The layers run once, for all positions.
+    """Logits of some positions after the other of all prompts. The layers run once, for all positions, and at once:
+    before another model's logits are there.
 
     What fills up a row stands after the prompt, so no position sees it.
     """
@@ -125,12 +149,19 @@ def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor], token
     ids = torch.stack([pad(prompt, (0, width - len(prompt))) for prompt in prompts])
     causal = model.get_base_model() if isinstance(model, PeftModel) else model
     if "logits_to_keep" not in inspect.signature(causal.forward).parameters:
-        yield from _rows_of(model(input_ids=ids, use_cache=False).logits, prompts, 0)
-        return
+        return _rows_of(model(input_ids=ids, use_cache=False).logits, prompts, 0)
     decoder = causal.get_decoder()
     states = decoder(input_ids=ids, use_cache=False)
     decoder.__dict__["forward"] = lambda *_, **__: states  # the rest of the model is still to come, in pieces
-    columns = max(1, LOGITS_AT_ONCE // (len(prompts) * tokens))
+    return _in_pieces(model, ids, prompts, max(1, LOGITS_AT_ONCE // (len(prompts) * tokens)))
+
+
+@torch.no_grad()
+def _in_pieces(
+    model: PreTrainedModel | PeftModel, ids: Tensor, prompts: Sequence[Tensor], columns: int
+) -> Iterator[Tensor]:
+    """The logits of as many positions at once."""
+    width = ids.shape[1]
     for start in range(0, width, columns):
         kept = torch.arange(start, min(start + columns, width))
         yield from _rows_of(model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits, prompts, start)

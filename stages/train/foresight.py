@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from stages.memory import peak_bytes, resident_bytes
-from stages.train.arithmetic import Arithmetic
 from stages.train.batches import lay_out
 from stages.train.examples import Examples
 from stages.train.footprint import Footprint, Shape, find_footprint
@@ -50,7 +49,7 @@ def foresee(shape: Shape, train: Examples) -> Foresight:
         found = find_footprint(shape, [largest], packs_per_step=min(shape.params.packs_per_step, len(packs)))
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         return Foresight(None)  # what torch raises for shapes that it cannot know depends on the operation
-    return Foresight(peak_of(found, shape.arithmetic, resident_bytes()))
+    return Foresight(peak_of(found, shape.arithmetic.device.type, resident_bytes()))
 
 
 def is_worth_foreseeing(base: Path, tokens: int) -> bool:
@@ -58,10 +57,10 @@ def is_worth_foreseeing(base: Path, tokens: int) -> bool:
     return weight_bytes(base) * tokens >= WORTH_FORESEEING
 
 
-def peak_of(footprint: Footprint, arithmetic: Arithmetic, process: int, kept_share: float = KEPT_SHARE) -> int:
+def peak_of(footprint: Footprint, device: str, process: int, kept_share: float = KEPT_SHARE) -> int:
     """Tensors, what the allocator keeps beyond them, and on a CPU all else that is in the process."""
     kept = round(kept_share * (footprint.activations + footprint.loss))
-    return footprint.bytes + kept + (process if arithmetic.device.type == "cpu" else 0)
+    return footprint.bytes + kept + (process if device == "cpu" else 0)
 
 
 def weight_bytes(base: Path) -> int:

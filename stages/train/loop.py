@@ -19,13 +19,11 @@ from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoi
 from stages.train.examples import Examples
 from stages.train.foresight import NOTHING_FORESEEN, Foresight
 from stages.train.gradients import Forward, Gradients
-from stages.train.invariance import check_invariance
-from stages.train.isolation import check_isolation, check_loss_path
-from stages.train.kernel_choice import settle_kernels
 from stages.train.methods import Trainable, causal_model, trained_weights
 from stages.train.optimizer import choose_optimizer, learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
 from stages.train.packing import Pack, StepOrder, best_fit_decreasing
 from stages.train.position import Position, StepFacts
+from stages.train.proofs import prove
 from stages.train.sharding import copy_into, in_one_piece, placed_like, shard, whole
 from stages.train.stage import TrainParams
 from stages.train.team import Team
@@ -93,11 +91,8 @@ class Run:
 
     def _check_model(self) -> None:
         self.model.eval()
-        examples, params, dtype = self.plan.train, self.plan.params, self.plan.arithmetic.dtype
-        self.kernels = settle_kernels(self.forward, examples, params)
-        self.forward(lambda model: check_isolation(model, examples, packing=params.packing, dtype=dtype))
-        self.forward(lambda model: check_loss_path(model, examples, dtype=dtype))
-        self.checked = check_invariance(self.gradients, examples, params, dtype, kernels=self.kernels)
+        plan = self.plan
+        self.kernels, self.checked = prove(self.gradients, plan.train, plan.params, plan.arithmetic.dtype)
 
     def _take_step(self) -> StepFacts:
         """One optimizer step along the gradient of the mean loss of all its supervised tokens."""

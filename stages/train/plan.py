@@ -13,7 +13,7 @@ from stages.models import load_config
 from stages.tokenizer_files import open_tokenizer
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.footprint import Footprint, Shape, find_footprint
-from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing
+from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing, peak_of
 from stages.train.job import read_splits
 from stages.train.rehearsal import TIMED_STEPS, Pace, rehearse
 from stages.train.stage import TrainParams
@@ -39,21 +39,21 @@ class TrainingPlan(NamedTuple):
         if self.footprint is None:
             return None
         share = KEPT_SHARE if self.pace is None else self.pace.kept_share
-        kept = round(share * (self.footprint.activations + self.footprint.loss))
-        return self.footprint.bytes + kept + (self.process_bytes if self.device == "cpu" else 0)
+        return peak_of(self.footprint, self.device, self.process_bytes, share)
 
     def seconds(self, *, cpu: bool = False) -> float | None:
         """Of the whole run; with `cpu`, CPU seconds."""
         if self.pace is None:
             return None
-        token, update = (
-            (self.pace.cpu_seconds_per_token, self.pace.optimizer_cpu_seconds)
+        pace = self.pace
+        token, update, proof = (
+            (pace.cpu_seconds_per_token, pace.optimizer_cpu_seconds, pace.proof_cpu_seconds)
             if cpu
-            else (self.pace.seconds_per_token, self.pace.optimizer_seconds)
+            else (pace.seconds_per_token, pace.optimizer_seconds, pace.proof_seconds)
         )
         # A forward pass is a third of forward and backward. Source: Kaplan et al., 2020, section 2.1.
         passes = self.work.tokens + self.work.validation_tokens / 3
-        return self.start_seconds + passes * token + self.work.steps * update
+        return self.start_seconds + proof + passes * token + self.work.steps * update
 
 
 def make_plan(inputs: Mapping[str, Path], params: TrainParams, *, with_time: bool = True) -> TrainingPlan:
@@ -72,9 +72,10 @@ def make_plan(inputs: Mapping[str, Path], params: TrainParams, *, with_time: boo
             shape, [work.largest], packs_per_step=min(params.packs_per_step, work.packs_per_epoch)
         )
         if is_worth_foreseeing(base, work.largest.tokens):
-            process_bytes = resident_bytes()  # the run looks at its footprint too, and keeps what that has loaded
+            # The run looks at its footprint too, and keeps what that has loaded.
+            process_bytes, start_seconds = resident_bytes(), time.process_time()
         first = find_footprint(shape, work.first[:1], packs_per_step=1)
-        pace = rehearse(shape, work.first, first) if with_time else None
+        pace = rehearse(shape, work.first, first, splits[0]) if with_time else None
     except ConfigError:
         raise
     except (RuntimeError, NotImplementedError, TypeError, ValueError):

@@ -10,10 +10,13 @@ import torch
 from stages.memory import forget_peak, peak_bytes, resident_bytes
 from stages.models import repeatable
 from stages.train.batches import Batch
+from stages.train.examples import Examples
 from stages.train.footprint import Footprint, Shape, find_footprint
-from stages.train.gradients import Forward
+from stages.train.gradients import Forward, Gradients
 from stages.train.methods import trained_weights
 from stages.train.optimizer import choose_optimizer, make_optimizer
+from stages.train.proofs import prove
+from stages.train.team import alone
 
 # A model that needs more is cut to its first layers, and the time is scaled by arithmetic.
 MOST_BYTES, MOST_FLOPS = 2**31, 10**12
@@ -28,12 +31,15 @@ class Pace(NamedTuple):
     cpu_seconds_per_token: float
     optimizer_seconds: float  # a step
     optimizer_cpu_seconds: float
+    proof_seconds: float  # before the first step
+    proof_cpu_seconds: float
     layers: int | None  # that were timed; None = the whole model
     kept_share: float  # memory beyond the tensors, as a share of those that come and go in a step
 
 
-def rehearse(shape: Shape, batches: Sequence[Batch], whole: Footprint) -> Pace:
-    """Takes a step over each of the run's own first `batches`, after one that warms up; `whole` is of the first of them."""
+def rehearse(shape: Shape, batches: Sequence[Batch], whole: Footprint, train: Examples) -> Pace:
+    """Takes a step over each of the run's own first `batches`, after one that warms up, and proves what the run will prove
+    on `train`; `whole` is of the first batch."""
     layers, cut = None, whole
     for layers in CUTS:
         cut = whole if layers is None else find_footprint(shape, batches[:1], packs_per_step=1, layers=layers)
@@ -41,7 +47,7 @@ def rehearse(shape: Shape, batches: Sequence[Batch], whole: Footprint) -> Pace:
             break
     grown = -_held(shape.arithmetic.device)
     with repeatable(shape.params.cpu_threads):
-        timings = _timed(shape, batches, layers)
+        timings = _timed(shape, batches, layers, train)
     grown += _held_at_most(shape.arithmetic.device)
     kept = max(grown - cut.bytes, 0) / (cut.activations + cut.loss)
     scale = whole.flops / cut.flops
@@ -50,13 +56,16 @@ def rehearse(shape: Shape, batches: Sequence[Batch], whole: Footprint) -> Pace:
         [t / batch.tokens * scale for t, batch in zip(clock, batches, strict=False)] for clock in timings[0]
     ]
     return Pace(median(forward_backward[0]), median(forward_backward[1]),
-                min(timings[1][0]) * weights, min(timings[1][1]) * weights, layers, kept)  # fmt: skip
+                min(timings[1][0]) * weights, min(timings[1][1]) * weights,
+                timings[2][0] * scale, timings[2][1] * scale, layers, kept)  # fmt: skip
 
 
 Clocks = tuple[list[float], list[float]]  # wall seconds, CPU seconds
 
 
-def _timed(shape: Shape, batches: Sequence[Batch], layers: int | None) -> tuple[Clocks, Clocks]:
+def _timed(
+    shape: Shape, batches: Sequence[Batch], layers: int | None, train: Examples
+) -> tuple[Clocks, Clocks, tuple[float, float]]:
     trained = shape.build(shape.arithmetic.device, layers)
     weights = trained_weights(trained)
     optimizer = make_optimizer(weights.values(), shape.params, choose_optimizer(shape.params, shape.arithmetic.device))
@@ -76,7 +85,9 @@ def _timed(shape: Shape, batches: Sequence[Batch], layers: int | None) -> tuple[
             for clock, seconds in zip(clocks, _seconds(work), strict=True):
                 if number:  # the first allocates, and makes the optimizer's moments
                     clock.append(seconds)
-    return learning, updating
+    trained.eval()
+    gradients = Gradients(forward, weights, train, alone(shape.arithmetic.device))
+    return learning, updating, _seconds(lambda: prove(gradients, train, shape.params, shape.arithmetic.dtype))
 
 
 def _held(device: torch.device) -> int:
@@ -93,7 +104,7 @@ def _held_at_most(device: torch.device) -> int:
     return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else peak_bytes()
 
 
-def _seconds(work: Callable[[], None]) -> tuple[float, float]:
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     if torch.cuda.is_available():
