@@ -223,14 +223,17 @@ def _rows_of(batch: Batch) -> pl.DataFrame:
 def write_spool(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], spool: Path, number: int = 0) -> None:
     """Leaves each table in a folder of its name."""
     for name, table in tables.items():
-        leave(table.collect() if isinstance(table, pl.LazyFrame) else table, spool / name, number)
+        leave(table, spool / name, number)
 
 
-def leave(table: pl.DataFrame, folder: Path, number: int) -> None:
-    """Leaves rows where `scan_spool` finds them. Whoever numbers them in the order of their keys spares a sort."""
+def leave(table: pl.DataFrame | pl.LazyFrame, folder: Path, number: int) -> None:
+    """Leaves rows where `scan_spool` finds them; a lazy table is never whole in memory.
+
+    Whoever leaves them in the order of their keys spares a sort.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # As it lies in memory: to pack it takes four times as long as to write it.
-    table.write_ipc(folder / f"spool-{number:06d}.arrow", compression="uncompressed")
+    table.lazy().sink_ipc(folder / f"spool-{number:06d}.arrow", compression="uncompressed", maintain_order=True)
 
 
 def scan_spool(folder: Path, schema: Schema) -> pl.LazyFrame:

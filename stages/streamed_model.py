@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from stages.models import attention_of, load_config
 from stages.tensor_files import Float32Rows, TensorFolder
 
-BLOCK_ELEMENTS = 2**19  # of a matrix, read at once: 2 MiB in float32; far smaller ones make slow products
+BLOCK_ELEMENTS = 2**20  # of a matrix, read at once: 4 MiB in float32; far smaller ones make slow products
 
 
 def build_streamed(folder: Path, *, tokens: int) -> PreTrainedModel:

@@ -50,8 +50,8 @@ def transform(
     found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
     wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
     return Decontaminated(
-        clean=kept.join(found.lazy(), on="row_id", how="anti"),
-        contaminated=kept.join(found.lazy(), on="row_id", how="inner"),
+        clean=kept.join(found.lazy(), on="row_id", how="anti", maintain_order="left"),
+        contaminated=kept.join(found.lazy(), on="row_id", how="inner", maintain_order="left"),
         decontamination=summarise(
             known.files, found, overlaps.too_common, rephrased.calibrations, (clean_rows.len(), wrongly)
         ),

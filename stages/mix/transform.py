@@ -58,10 +58,10 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
         ]
     )
     return Mixed(
-        mixture=clean.join(chosen.lazy(), on="row_id", how="inner").with_columns(
+        mixture=clean.join(chosen.lazy(), on="row_id", how="inner", maintain_order="left").with_columns(
             weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64)
         ),
-        left_out=clean.join(reasons.lazy(), on="row_id", how="inner"),
+        left_out=clean.join(reasons.lazy(), on="row_id", how="inner", maintain_order="left"),
         mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested, _choices(trained, clean, params)),
     )
 
