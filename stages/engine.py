@@ -14,11 +14,12 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from stages.carried_rows import Earlier
 from stages.contract import Params, Progress, Stage
 from stages.errors import TryAgain
 from stages.schema import Schema, load_schema
@@ -99,14 +100,20 @@ def split_into_batches(folder: Path, batch_rows: int, workers: int = 1) -> list[
     return batches or [Batch(part, 0, 0) for part, _ in parts[:1]]
 
 
-def run_rows(
-    stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, *, workers: int, progress: Progress
-) -> None:
+class Work(NamedTuple):
+    """What becomes of the rows of a batch."""
+
+    stage: Stage
+    params: Params
+    earlier: Earlier | None = None  # a result from which rows that are the same are taken
+
+
+def run_rows(work: Work, batches: Sequence[Batch], spool: Path, *, workers: int, progress: Progress) -> None:
     """Runs a `rows` transform over all batches; each output's rows are left as `spool`/<output>/<batch>.arrow."""
     total, done = sum(batch.rows for batch in batches), 0
-    for name in table_outputs(stage):
+    for name in table_outputs(work.stage):
         (spool / name).mkdir(parents=True)
-    for rows in _finished_batches(stage, params, batches, spool, min(workers, len(batches))):
+    for rows in _finished_batches(work, batches, spool, min(workers, len(batches))):
         done += rows
         progress(done, total, "rows")
 
@@ -116,14 +123,12 @@ def table_outputs(stage: Stage) -> tuple[str, ...]:
     return tuple(name for name in stage.outputs if load_schema(name).kind == "table")
 
 
-def _finished_batches(
-    stage: Stage, params: Params, batches: Sequence[Batch], spool: Path, workers: int
-) -> Iterator[int]:
+def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers: int) -> Iterator[int]:
     """Runs each batch somewhere; the rows of each as it gets done."""
-    run = partial(run_batch, stage, params, spool)
+    run = partial(run_batch, work, spool)
     numbered = list(enumerate(batches))
     if_one_dies = (
-        f"stage {stage.name}: a worker process died, probably killed for memory; "
+        f"stage {work.stage.name}: a worker process died, probably killed for memory; "
         f"run again with fewer --workers or a smaller --batch-rows"
     )
     if cluster := cluster_in_use():
@@ -208,11 +213,14 @@ def _die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_batch(stage: Stage, params: Params, spool: Path, number: int, batch: Batch) -> int:
+def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
     """One batch, in whichever process: rows in from the part file, rows out to the spool. Returns the rows read."""
-    rows = _rows_of(batch)
-    made = transform_of(stage.name)(rows, params=params)
-    write_spool(made._asdict(), spool, number)
+    rows, transform = _rows_of(batch), transform_of(work.stage.name)
+
+    def make(some: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        return transform(some, params=work.params)._asdict()  # type: ignore[no-any-return]
+
+    write_spool(work.earlier.beside(rows, make) if work.earlier else make(rows), spool, number)
     return batch.rows
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.carried_rows import Earlier, taken_over
 from stages.conservation import check_conservation
 from stages.contract import Params, Stage, Workbench
 from stages.engine import (
     LOCAL,
+    Work,
     job_of,
     run_rows,
     scan_spool,
@@ -180,8 +182,11 @@ def _make(
     meter, key = Meter(), key_of(parts)
     with staging(final) as staged:
         bench = _workbench(request, inputs, parts, side_folder(final) / "scratch" / key[:16])
+        earlier = _earlier(request, inputs, parts)
+        if earlier:
+            notes += (f"rows that are the same as in {earlier.folder} were taken from there",)
         with using(request.engine, request.workers):
-            facts = _produce(request, inputs, staged, bench)
+            facts = {**_produce(request, inputs, staged, bench, earlier), **taken_over(earlier)}
         outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:
             decided = inputs[request.stage.decided].value
@@ -190,6 +195,12 @@ def _make(
         write_json(staged / RECEIPT, receipt)
         commit(staged, final)
     return Outcome(final, receipt, notes=notes)
+
+
+def _earlier(request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any]) -> Earlier | None:
+    if request.store is None or request.stage.kind != "rows":
+        return None
+    return Earlier.found(request.store, request.stage, parts, inputs[request.stage.inputs[0]].value)
 
 
 def _workbench(request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any], scratch: Path) -> Workbench:
@@ -207,16 +218,23 @@ def _cache_folder(request: Request, parts: Mapping[str, Any], scratch: Path) -> 
     return kept / request.stage.name / code[:16]
 
 
-def _produce(request: Request, inputs: Mapping[str, Input], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+def _produce(
+    request: Request, inputs: Mapping[str, Input], staged: Path, bench: Workbench, earlier: Earlier | None
+) -> Mapping[str, Any]:
     """Calls the stage; every output it makes then lies in `staged`, tables in canonical form. Returns its facts."""
-    make = {"rows": _produce_rows, "table": _produce_table, "job": _produce_job}[request.stage.kind]
-    return make(request, {name: opened.value for name, opened in inputs.items()}, staged, bench)
+    values = {name: opened.value for name, opened in inputs.items()}
+    if request.stage.kind == "rows":
+        return _produce_rows(request, values, staged, bench, earlier)
+    return {"table": _produce_table, "job": _produce_job}[request.stage.kind](request, values, staged, bench)
 
 
-def _produce_rows(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+def _produce_rows(
+    request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench, earlier: Earlier | None
+) -> Mapping[str, Any]:
     stage, spool = request.stage, staged / "spool"
     batches = split_into_batches(values[stage.inputs[0]], request.batch_rows, request.workers)
-    run_rows(stage, request.params, batches, spool, workers=request.workers, progress=bench.progress)
+    work = Work(stage, request.params, earlier)
+    run_rows(work, batches, spool, workers=request.workers, progress=bench.progress)
     tables = _write_tables(table_outputs(stage), spool, staged)
     others = {name: _fresh(staged / name) for name in stage.outputs if name not in tables}
     facts = job_of(stage.name)(**tables, **others, params=request.params, workbench=bench) if others else None

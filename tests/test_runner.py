@@ -9,8 +9,9 @@ import pytest
 from curated_run import filled, record
 from rows import conversation, dataset_digests, sealed, write_jsonl
 from stages.conservation import check_conservation
-from stages.engine import split_into_batches
+from stages.engine import split_into_batches, transform_of
 from stages.errors import DataError, UsageError
+from stages.identity import key_parts
 from stages.pipeline import STAGES
 from stages.receipt import most_frequent_first
 from stages.runner import Outcome, Request, probe, run_stage
@@ -80,6 +81,49 @@ def test_equal_work_is_found_and_changed_work_is_not(unique: Path, tmp_path: Pat
         True,
         False,
     ]
+
+
+def score(store: Path, rows: list[dict[str, object]], **facts: object) -> tuple[Outcome, list[int]]:
+    """The result for some rows, and how many were computed."""
+    computed = list[int]()
+    given = sealed(store.parent / f"unique-{len(list(store.parent.iterdir()))}", "unique", rows)
+    transform = transform_of("score")
+
+    def counting(some: pl.DataFrame, **params: object) -> object:
+        computed.append(some.height)
+        return transform(some, **params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.engine.transform_of", lambda stage: counting)
+        return run_stage(request("score", {"unique": given}, store=LocalStore(store), **facts)), computed
+
+
+def test_only_rows_that_are_new_or_changed_are_computed_and_the_bytes_are_those_of_computing_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.carried_rows.BLOCK_ROWS", 7)
+    changed = [*ROWS[:40], conversation("row 40", "What is 40?", "Forty."), *ROWS[41:]]
+    score(tmp_path / "grown", ROWS[:50])
+    grown, computed = score(tmp_path / "grown", changed, batch_rows=20)
+    assert sum(computed) == 11
+    assert "were taken from there" in grown.notes[0]
+    assert grown.receipt["facts"] == {"rows_taken_over": 50}
+    fresh, _ = score(tmp_path / "fresh", changed)
+    assert dataset_digests(grown.folder) == dataset_digests(fresh.folder)
+
+
+@pytest.mark.parametrize("why", ["damaged", "of other rows", "of other values", "cheap"])
+def test_rows_are_not_taken_from_a_result_that_is(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier, _ = score(tmp_path / "store", ROWS[:50] if why != "of other rows" else ROWS[:29])
+    if why == "damaged":
+        damaged_part(earlier.folder)
+    if why == "cheap":
+        monkeypatch.setattr("stages.carried_rows.LEAST_SECONDS", 10)
+    if why == "of other values":
+        monkeypatch.setattr("stages.runner.key_parts", lambda *given: key_parts(*given) | {"layout": 0})
+    made, computed = score(tmp_path / "store", ROWS)
+    assert sum(computed) == len(ROWS)
+    assert made.notes == ()
 
 
 def damaged_part(result: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stages.carried_rows import Earlier
 from stages.contract import Params, Stage
 from stages.engine import transform_of
 from stages.pipeline import STAGES
@@ -87,6 +88,36 @@ def test_any_split_of_the_rows_changes_nothing(stage: Stage, data: st.DataObject
     parts = [run(stage, rows.head(cut)), run(stage, rows.slice(cut))]
     joined = {name: pl.concat([part[name] for part in parts]).sort(load_schema(name).key) for name in parts[0]}
     assert_equal(run(stage, rows), joined)
+
+
+@named(ROWS)
+@few
+@given(data=st.data())
+def test_rows_taken_from_an_earlier_result_are_those_that_would_be_made(
+    tmp_path_factory: pytest.TempPathFactory, stage: Stage, data: st.DataObject
+) -> None:
+    then, others = (data.draw(tables(stage.inputs[0])) for _ in range(2))
+    stays = data.draw(st.lists(st.booleans(), min_size=then.height, max_size=then.height))
+    same = then.filter(pl.Series(stays, dtype=pl.Boolean))
+    now = pl.concat([same, others.join(same, on="row_id", how="anti")]).sort("row_id")
+    folder, made = tmp_path_factory.mktemp("earlier"), run(stage, then)
+    for name, table in {"rows": then.sort("row_id"), **made}.items():
+        (folder / name).mkdir()
+        table.write_parquet(folder / name / "part-00000.parquet")
+    computed = list[int]()
+
+    def make(some: pl.DataFrame) -> Tables:
+        computed.append(some.height)
+        return run(stage, some)
+
+    assert_equal(run(stage, now), Earlier(folder / "rows", folder, tuple(made), now.height).beside(now, make))
+    assert computed == [now.join(then, on="row_id", how="anti").height + changed(now, then)]
+
+
+def changed(now: pl.DataFrame, then: pl.DataFrame) -> int:
+    """Rows that are in both, with other values."""
+    before = {row["row_id"]: row for row in then.to_dicts()}
+    return sum(row["row_id"] in before and before[row["row_id"]] != row for row in now.to_dicts())
 
 
 @named(DECIDING)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 from stages.contract import Stage  # noqa: E402 - the script runs from anywhere
-from stages.engine import Batch, run_batch  # noqa: E402
+from stages.engine import Batch, Work, run_batch  # noqa: E402
 
 ENGINES = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
 
@@ -144,7 +144,7 @@ def run_listed(stage: Stage, spool: Path, listed: "pl.DataFrame") -> "pl.DataFra
 def run_timed(stage: Stage, spool: Path, batch: Batch, number: int) -> float:
     """CPU seconds of one batch, in whichever process."""
     started = time.process_time()
-    run_batch(stage, stage.params(), spool, number, batch)
+    run_batch(Work(stage, stage.params()), spool, number, batch)
     return time.process_time() - started
 
 

@@ -10,7 +10,7 @@ from tokenize_timing import Made, asked, messages_of, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.engine import run_rows, split_into_batches
+from stages.engine import Work, run_rows, split_into_batches
 from stages.pipeline import STAGES
 from stages.runner import DEFAULT_BATCH_ROWS
 from stages.schema import conform, load_schema
@@ -35,7 +35,7 @@ def prepare() -> list[pl.DataFrame]:
     place = Path(tempfile.mkdtemp())
     rows.write_parquet(place / "part-00000.parquet")
     batches = split_into_batches(place, DEFAULT_BATCH_ROWS, cores)
-    run_rows(STAGES["tokenize"], params, batches, place / "spool", workers=cores, progress=lambda *_, **__: None)
+    run_rows(Work(STAGES["tokenize"], params), batches, place / "spool", workers=cores, progress=lambda *_, **__: None)
     return [pl.scan_ipc(file) for file in sorted((place / "spool" / "examples").glob("*.arrow"))]
 
 
