@@ -145,6 +145,13 @@ def mask(kind: str, text: str) -> str:
     return "".join([*parts, text[past:]])
 
 
+def mask_all(text: str) -> str:
+    """`text` with a placeholder for each finding of any kind."""
+    for kind in KINDS:
+        text = mask(kind, text)
+    return text
+
+
 def mask_json(kind: str, text: str) -> str:
     """Like `mask` for a text that may be JSON, which it still is afterwards: a number becomes the placeholder's text."""
     try:
