@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from stages.pages.frame import environment
-from stages.private_data import mask_all
 from stages.tokenize.refusal import REASONS
 
 SHOWN_CHARS = 2_000  # of a run of text
@@ -15,7 +14,6 @@ def certificate_page(certificate: Mapping[str, Any]) -> str:
     """Needs no network and holds no scripts; the same certificate gives the same bytes."""
     facts = {
         "certificate": certificate,
-        "masked": mask_all,
         "reasons": REASONS,
         "refused": {reason: found for reason, found in certificate["refused"].items() if found["rows"]},
         "lost": {source: found for source, found in certificate["truncation"].items() if any(found.values())},
