@@ -28,7 +28,7 @@ _CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsa
 # First whole what only has the look of one: the user of an address of a service, or of a repository's copy.
 EMAIL = (
     rf"\b[a-z][a-z0-9+.-]{{1,20}}://[^\s/@?#\"']{{0,200}}@[{_LETTER}.-]+"
-    rf"|(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b(?!:[\w~.-]+/)"
+    rf"|(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b(?![.\w-]*:[\w~.-]+/)"
 )
 # With a country code; in North American, British, German, French, Japanese, Chinese or Russian groups; or any number behind
 # a word that announces one.
