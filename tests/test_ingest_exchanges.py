@@ -101,6 +101,37 @@ def test_calls_and_their_results_may_be_parts_without_a_type(role: str, tmp_path
     assert made.faults == [(2, "unknown_content_part", "contents[1].parts[0]")]
 
 
+def node(parent: str | None, role: str = "", *parts: str, kind: str = "text", **facts: Any) -> dict[str, Any]:
+    content = {"content_type": kind, "parts": list(parts)}
+    return {"parent": parent, "message": {"author": {"role": role}, "content": content, **facts} if role else None}
+
+
+def export(**nodes: dict[str, Any]) -> dict[str, Any]:
+    start = {"root": node(None), "hidden": node("root", "system", ""), "asked": node("hidden", "user", "Why?")}
+    return {"title": "Rain", "mapping": {**start, **nodes}, "current_node": "last"}
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (export(last=node("asked", "assistant", "Because."), other=node("asked", "assistant", "No idea.")), EXCHANGE),
+        (export(last=node("asked", "assistant", "Because.")) | {"current_node": None}, EXCHANGE),
+        (export(end=node("asked", "assistant", "A."), other=node("asked", "assistant", "B.")), "no_turns"),
+        (export(last=node("gone", "assistant", "Because.")), "missing_parent"),
+        (export(last=node("last", "assistant", "Because.")), "missing_parent"),
+        (export(last=node("asked", "assistant", "print(1)", kind="code")), "unknown_content_part"),
+        (export(last=node("asked", "assistant", kind="multimodal_text")), "image_content"),
+        (export(last=node("asked", "assistant", "Because.", weight=0)), "excluded_turn"),
+        (export(last={"parent": "asked", "message": "Because."}), "not_a_turn"),
+    ],
+)
+def test_of_an_export_the_path_that_is_shown_is_a_conversation(
+    record: dict[str, Any], expected: Any, tmp_path: Path
+) -> None:
+    made = ingest_records([record], tmp_path)
+    assert (made.turns or made.quarantined["reason"].to_list()) == [expected]
+
+
 def test_columns_without_answers_are_set_aside(tmp_path: Path) -> None:
     made = ingest_records([{"instruction": ["Why?"], "output": None}], tmp_path)
     assert made.facts["reasons"] == {"not_text": 1}
