@@ -28,7 +28,7 @@ _CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsa
 # First whole what only has the look of one: the user of an address of a service, or of a repository's copy.
 EMAIL = (
     rf"\b[a-z][a-z0-9+.-]{{1,20}}://[^\s/@?#\"']{{0,200}}@[{_LETTER}.-]+"
-    rf"|(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b(?![.\w-]*:[\w~.-]+/)"
+    rf"|(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b(?![.\w-]*:[\w~.-]*/)"
 )
 # With a country code; in North American, British, German, French, Japanese, Chinese or Russian groups; or any number behind
 # a word that announces one.
@@ -36,10 +36,12 @@ PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
     r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
     r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
-    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9])"
+    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
-_NUMBERED = r"version|release|section|chapter|clause|build|firmware|ios|android|macos|kernel|driver|windows"
+_NUMBERED = (
+    r"version|rev|revision|release|section|chapter|clause|build|firmware|ios|android|macos|kernel|driver|windows"
+)
 IP = (
     rf"(?i:\b(?:{_NUMBERED})s?)[ :]{{1,2}}[0-9.]+"  # no address, and read first
     rf"|(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}(?!\w|[./-][0-9]|-[a-z])"

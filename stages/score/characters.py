@@ -141,7 +141,7 @@ def _after_what_it_belongs_to(points: npt.NDArray[np.uint32], kinds: npt.NDArray
     first = np.maximum.accumulate(np.where(tags, 0, np.arange(len(points))))[places]  # the last before the run of tags
     is_flag = points[first] == FLAG
     is_variant = (places - first == 1) & (kinds[first] == SCRIPT["CJK"])
-    return tags[places] & (is_flag | is_variant)
+    return np.asarray(tags[places] & (is_flag | is_variant), dtype=np.bool_)
 
 
 def _turning(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], right_to_left: Booleans) -> Ints:
