@@ -33,8 +33,9 @@ class Params(Declaration):
         """Settings that no default can fill and that these values leave open: a run is refused before its first stage."""
         return ()
 
-    def in_run(self, planned: Mapping[str, "Params"]) -> Self:
-        """These values in a run whose plan has `planned` (stage -> values): for a stage that tells about others."""
+    def in_run(self, planned: Mapping[str, "Params"], name: str = "") -> Self:
+        """These values in the run `name`, empty before it has one, whose plan has `planned` (stage -> values): for a
+        stage that tells about others."""
         return self
 
 

@@ -5,12 +5,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import prompt_text, response_text
 from stages.data_diff import Difference, Moves
 from stages.pages.formats import quoted
 from stages.pages.marks import Marked, begin, mark_differences
-from stages.pages.quotes import READ_CHARS, TEXTS, Quote
-from stages.queries import fetch
+from stages.pages.quotes import TEXTS, Quote, beginnings, fetch_quoted
 from stages.snapshots import SET_ASIDE, Snapshot
 
 CLASSES_SHOWN = 40  # of reasons in one direction: a page stays small however many there are
@@ -74,13 +72,9 @@ def _texts(snapshot: Snapshot, ids: Sequence[str]) -> dict[str, Row]:
     """Where rows stand and what they say, by row id."""
     if not ids:
         return {}
-    texts = dict(zip(TEXTS, (prompt_text(), response_text()), strict=True))
-    begun = [text.str.head(READ_CHARS).alias(name) for name, text in texts.items()]
-    lengths = [text.str.len_chars().alias(f"{name}_length") for name, text in texts.items()]
     rows = snapshot.rows.filter(pl.col("row_id").is_in(list(ids)))
     return {
-        row["row_id"]: row
-        for row in fetch(rows.select("row_id", "source", "file", "record", *begun, *lengths)).to_dicts()
+        row["row_id"]: row for row in fetch_quoted(rows.select("row_id", "source", "file", "record", *beginnings()))
     }
 
 
@@ -93,7 +87,7 @@ def _facts(snapshot: Snapshot, ids: Sequence[str]) -> dict[str, list[tuple[str, 
         if table is None or "row_id" not in columns:
             continue
         told = [column for column in FACTS if column in columns]
-        rows = fetch(table.filter(pl.col("row_id").is_in(list(ids))).select("row_id", *told)).to_dicts()
+        rows = fetch_quoted(table.filter(pl.col("row_id").is_in(list(ids))).select("row_id", *told))
         found |= {row["row_id"]: [(column, row[column]) for column in told if row[column] is not None] for row in rows}
     return found
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from stages.check_digits import is_card_number, is_iban
 from stages.conversation_text import read_where
-from stages.secret_formats import KEYS, PASSWORD, is_given_secret, may_hold_key, may_hold_password
+from stages.secret_formats import KEYS, PASSWORD, is_drawn_key, is_given_secret, may_hold_key, may_hold_password
 
 DOCUMENTATION = tuple(
     map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
@@ -25,18 +25,26 @@ _LETTER = r"A-Za-z0-9\u00C0-\u024F"  # what a name of a mailbox or domain has, w
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|电话|手机|電話|热线"
 
-EMAIL = rf"(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b"
+# First whole what only has the look of one: the user of an address of a service, or of a repository's copy.
+EMAIL = (
+    rf"\b[a-z][a-z0-9+.-]{{1,20}}://[^\s/@?#\"']{{0,200}}@[{_LETTER}.-]+"
+    rf"|(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b(?![.\w-]*:[\w~.-]*/)"
+)
 # With a country code; in North American, British, German, French, Japanese, Chinese or Russian groups; or any number behind
 # a word that announces one.
 PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
     r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
-    r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|[0-9]{3} [0-9]{3} [0-9]{4}|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
-    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9])"
+    r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
+    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
+_NUMBERED = (
+    r"version|rev|revision|release|section|chapter|clause|build|firmware|ios|android|macos|kernel|driver|windows"
+)
 IP = (
-    rf"(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}(?!\w|[./-][0-9])"
+    rf"(?i:\b(?:{_NUMBERED})s?)[ :]{{1,2}}[0-9.]+"  # no address, and read first
+    rf"|(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}(?!\w|[./-][0-9]|-[a-z])"
     r"|(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:]|/[0-9]))"
 )
 CARD = r"(?<![\w.-])[2-6](?:[ -]?[0-9]){12,18}(?![\w]|[.-][0-9])"
@@ -57,8 +65,8 @@ def is_public_address(found: str) -> bool:
 
 
 def is_email(found: str) -> bool:
-    """No name of a file, such as logo@2x.png."""
-    return not found.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"))
+    """No name of a file, such as logo@2x.png, and no address of a service."""
+    return "://" not in found and not found.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"))
 
 
 def is_phone(found: str) -> bool:
@@ -108,7 +116,7 @@ KINDS = {
         is_iban,
         in_digits=True,
     ),
-    "secret": Kind(re.compile("|".join(KEYS.values()), re.ASCII), may_hold_key),
+    "secret": Kind(re.compile("|".join(KEYS.values()), re.ASCII), may_hold_key, is_drawn_key),
     "password": Kind(PASSWORD, may_hold_password, is_given_secret),
 }
 DIGITS = r"[0-9][ ().-]{0,2}[0-9]|[23][0-9A-Fa-f]{3}:"
@@ -143,6 +151,13 @@ def mask(kind: str, text: str) -> str:
         parts += [text[past:start], placeholder(kind)]
         past = end
     return "".join([*parts, text[past:]])
+
+
+def mask_all(text: str) -> str:
+    """`text` with a placeholder for each finding of any kind."""
+    for kind in KINDS:
+        text = mask(kind, text)
+    return text
 
 
 def mask_json(kind: str, text: str) -> str:

@@ -96,7 +96,7 @@ def load_run(folder: Path) -> Run:
     planned = planned_params(folder)
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
     params = {**{name: stage.params() for name, stage in STAGES.items()}, **planned}
-    params = {name: values.in_run(planned) for name, values in params.items()}
+    params = {name: values.in_run(planned, folder.name) for name, values in params.items()}
     sources = {name: tuple(map(Path, paths)) for name, paths in plan.sources.items()}
     return Run(folder, PIPELINES[plan.pipeline], plan.profile, params, sources)
 

@@ -111,11 +111,11 @@ _DRAWN = (
 # name = "value", "name": "value", name=value without blanks, Authorization: Bearer value, scheme://user:value@host
 PASSWORD = re.compile(
     rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
-    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{7,199}}[^\s\"'<>(){{}}\[\],;.?，。；])(?![\w(\[])"
+    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{5,199}}[^\s\"'<>(){{}}\[\],;.?，。；])(?![\w(\[])"
     r"|(?i:authorization)[\"']{0,3}\s*[:=]\s*[\"']{0,2}(?i:bearer|basic|token)\s+"
     r"(?P<header>(?=[^\s\"']{0,80}[0-9])[A-Za-z0-9+/._~=-]{16,500})"
     rf"|(?i:{_NAMES_KEY})(?P<drawn>{_DRAWN})"
-    r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{1,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
+    r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{0,64}:(?P<userinfo>[^\s:/@\"']{3,64})@"
 )
 _SIGNS_OF_PASSWORD = [  # in any case of ASCII; other letters as a text writes them
     *(word for name in _FOREIGN.split("|") for word in dict.fromkeys((name, name.capitalize(), name.upper()))),
@@ -146,9 +146,14 @@ def may_hold_password(text: pl.Expr) -> pl.Expr:
 
 # What stands for a password without being one.
 STANDS_FOR_ONE = re.compile(
-    r"(?i)your|example|change|placeholder|x{3}|\*{2}|\.{2}|<|\$|\{|%s|%\(|environ|getenv|config|null|none|true|false"
-    r"|input|request|self\.|\(|\[|^(?:my|the|a|new|old|user)?[_-]?(?:password|passwd|pwd|secret|token|api[_-]?key)$"
+    r"(?i)your|example|change|placeholder|dummy|sample|fake|x{3}|\*{2}|\.{2}|<|\$|\{|%s|%\(|environ|getenv|config|null|none|true|false"
+    r"|input|request|self\.|\(|\[|^(?:my|the|a|new|old|user)?[_-]?(?:pass(?:word|wd)?|pwd|secret|token|api[_-]?key)(?:[_-]?key)?$"
 )
+
+
+def is_drawn_key(found: str) -> bool:
+    """A key in a service's format, and none that a manual fills in with x's or with words to the reader."""
+    return not re.search(r"(?i)x{6}|your[_-]", found)
 
 
 def is_given_secret(value: str) -> bool:

@@ -94,6 +94,7 @@ stages:
   tokenize: {{tokenizer: {base}, template: chatml, max_tokens: 256}}
   train: {{method: lora, max_steps: 6, learning_rate: 0.001}}
   evaluate: {{max_prompts: 4, max_new_tokens: 8}}
+  report: {{title: the tests' own line}}
 """)
     done = made.stages("pipeline", "all", "--profile", made.profile, "--run-name", "line", "--progress", "off")
     assert done.returncode == 0, done.stdout + done.stderr

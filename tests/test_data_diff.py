@@ -201,6 +201,22 @@ def test_the_page_and_the_terminal_are_safe_from_hostile_rows(tmp_path: Path) ->
     assert not set(text) & {chr(code) for code in (*range(10), *range(11, 32), 0x202E)}
 
 
+def test_neither_page_nor_terminal_tells_private_data(tmp_path: Path) -> None:
+    told = "Write to jane.doe@mail.tessmere.example at any time of the day."
+    one, other, gone = record(1, told), record(1, f"{told} Please."), record(2, told)
+    finished_run(tmp_path, "old", {"conversations": [one, gone], "mixture": [one, gone], "examples": []})
+    facts = aside("contaminated", gone, evidence=told)
+    finished_run(
+        tmp_path, "new", {"conversations": [other, gone], "mixture": [other], "contaminated": [facts], "clean": [other]}
+    )
+    found = difference(LocalStore(tmp_path))
+    classes = quoted_classes(found, 10, 400)
+    assert [group.direction for group in classes] == ["changed", "out"]
+    for text in (diff_page(found, classes), diff_text(found, classes)):
+        assert "jane.doe" not in text
+        assert text.count("[EMAIL]") == 4, "before, now, gone, and the evidence why"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_fits_a_phone_and_a_desk(tmp_path: Path, width: int) -> None:

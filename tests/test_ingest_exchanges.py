@@ -41,10 +41,17 @@ def test_what_is_at_fault_in_an_exchange_is_told_where_it_stands(tmp_path: Path)
 COLUMNS = {"instruction": ["Why?", "Why?", "Why?"], "output": ["Because.", "", "So."], "category": ["qa", "qa", None]}
 
 
-@pytest.mark.parametrize("form", ["lists", "pandas"])
+SPLIT = {
+    "columns": list(COLUMNS),
+    "index": [0, 1, 2],
+    "data": [list(row) for row in zip(*COLUMNS.values(), strict=True)],
+}
+
+
+@pytest.mark.parametrize("form", ["lists", "pandas", "split"])
 def test_a_table_that_is_one_object_gives_a_conversation_for_each_row(form: str, tmp_path: Path) -> None:
     numbered = {name: {str(n): cell for n, cell in enumerate(cells)} for name, cells in COLUMNS.items()}
-    made = ingest_records([COLUMNS if form == "lists" else numbered], tmp_path)
+    made = ingest_records([{"lists": COLUMNS, "pandas": numbered, "split": SPLIT}[form]], tmp_path)
     assert made.turns == [EXCHANGE, [("user", "Why?"), ("assistant", "So.")]]
     assert made.conversations["task"].to_list() == ["qa", None]
     assert made.faults == [(1, "empty_answer", "output[1]")]
@@ -63,6 +70,66 @@ def test_lists_that_may_be_no_columns_are_set_aside(columns: dict[str, Any], tmp
     made = ingest_records([columns], tmp_path)
     assert made.turns == []
     assert [reason for _, reason, _ in made.faults] == ["not_text"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": [["Why?", "Because.", "qa"], ["Why?"]]},
+        {"columns": ["instruction", "output", "output"]},
+        {"columns": ["instruction", "output", 3]},
+    ],
+)
+def test_a_split_table_whose_cells_have_no_column_is_set_aside(fields: dict[str, Any], tmp_path: Path) -> None:
+    assert ingest_records([SPLIT | fields], tmp_path).facts["reasons"] == {"unknown_dialect": 1}
+
+
+@pytest.mark.parametrize("role", ["user", "function"])
+def test_calls_and_their_results_may_be_parts_without_a_type(role: str, tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "parts": [{"text": "1 + 2?"}]},
+        {"role": "model", "parts": [{"text": "Wait."}, {"functionCall": {"name": "add", "args": {"a": 1, "b": 2}}}]},
+        {"role": role, "parts": [{"functionResponse": {"name": "add", "response": {"sum": 3}}}]},
+        {"role": "model", "parts": [{"text": "3"}]},
+    ]
+    made = ingest_records(
+        [{"contents": turns}, {"contents": [turns[0], {"role": "model", "parts": [{"functionCall": {}}]}]}], tmp_path
+    )
+    assert made.turns == [[("user", "1 + 2?"), ("assistant", "Wait."), ("tool", '{"sum": 3}'), ("assistant", "3")]]
+    (call,) = json.loads(made.conversations["messages"][0][1]["tool_calls"])
+    assert call == {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": 2}}}
+    assert made.faults == [(2, "unknown_content_part", "contents[1].parts[0]")]
+
+
+def node(parent: str | None, role: str = "", *parts: str, kind: str = "text", **facts: Any) -> dict[str, Any]:
+    content = {"content_type": kind, "parts": list(parts)}
+    return {"parent": parent, "message": {"author": {"role": role}, "content": content, **facts} if role else None}
+
+
+def export(**nodes: dict[str, Any]) -> dict[str, Any]:
+    start = {"root": node(None), "hidden": node("root", "system", ""), "asked": node("hidden", "user", "Why?")}
+    return {"title": "Rain", "mapping": {**start, **nodes}, "current_node": "last"}
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (export(last=node("asked", "assistant", "Because."), other=node("asked", "assistant", "No idea.")), EXCHANGE),
+        (export(last=node("asked", "assistant", "Because.")) | {"current_node": None}, EXCHANGE),
+        (export(end=node("asked", "assistant", "A."), other=node("asked", "assistant", "B.")), "no_turns"),
+        (export(last=node("gone", "assistant", "Because.")), "missing_parent"),
+        (export(last=node("last", "assistant", "Because.")), "missing_parent"),
+        (export(last=node("asked", "assistant", "print(1)", kind="code")), "unknown_content_part"),
+        (export(last=node("asked", "assistant", kind="multimodal_text")), "image_content"),
+        (export(last=node("asked", "assistant", "Because.", weight=0)), "excluded_turn"),
+        (export(last={"parent": "asked", "message": "Because."}), "not_a_turn"),
+    ],
+)
+def test_of_an_export_the_path_that_is_shown_is_a_conversation(
+    record: dict[str, Any], expected: Any, tmp_path: Path
+) -> None:
+    made = ingest_records([record], tmp_path)
+    assert (made.turns or made.quarantined["reason"].to_list()) == [expected]
 
 
 def test_columns_without_answers_are_set_aside(tmp_path: Path) -> None:

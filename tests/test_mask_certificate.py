@@ -70,6 +70,17 @@ def test_the_saved_tokenizer_has_the_template_and_ends_and_pads_with_different_t
     assert prompt == saved.apply_chat_template(ROWS[0]["messages"][:1], add_generation_prompt=True, return_dict=False)
 
 
+def test_the_examples_that_go_on_with_the_model_tell_no_private_data(base: Path, tmp_path: Path) -> None:
+    params = TokenizeParams(tokenizer=str(base), template="chatml")
+    made = transform(
+        mixture(talk("private", "Who are you?", "Write to jane.doe@mail.tessmere.example.")), params=params
+    )
+    output, certificate, _ = certify(made, params, tmp_path)
+    said = [run["text"] for run in certificate["first_examples"][0]["text"] if run["counts"]]
+    assert said == ["Write to [EMAIL].<|im_end|>"]
+    assert "jane.doe" not in (output / "mask_certificate.html").read_text()
+
+
 def test_the_certificate_counts_answers_refusals_and_tokens(base: Path, tmp_path: Path) -> None:
     params = TokenizeParams(tokenizer=str(base), template="chatml")
     made = transform(mixture(*ROWS), params=params)

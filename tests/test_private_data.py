@@ -86,6 +86,11 @@ def found(text: str) -> dict[str, int]:
         (f"AZURE_STORAGE_KEY={DRAWN}==", "password"),
         ("app-key: " + "0a1b" * 8, "password"),
         ("DB_PASS=Tr0ub4dor9x", "password"),
+        ("redis://:Tr0ub4dor9@cache.tessmere.example:6379/0", "password"),
+        ("mongodb+srv://bell:Tr0ub4dor9@db.tessmere.example/orders", "password"),
+        ("password=mice22", "password"),
+        ("202 555 0143", "phone"),
+        ("0171 1234567", "phone"),
     ],
 )
 def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) -> None:
@@ -104,6 +109,9 @@ def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) 
         'password = "your_password"', "password: must be long", "api_key = os.environ['KEY']", "AKIA", "ghp_short",
         "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----", "https://a.example:8080/b@c", "call 3 times",
         "next_token=probs.argmax1(dim=-1)", "primary_key=aB3dE5fG7hJ9kL1mN3pQ5", "token_type=bearer_token_type_2", "token: the_next_word_in_the_text_12345",
+        "git clone git@github.example.org:bell/orders.git", "ssh://git@github.example.org/bell/orders", "https://user:pass@tessmere.example/",
+        "scp a.txt bob@host.tessmere.example:/tmp/x", "model 800-555-1234-X", "rev 1.2.3.4", "The numbers 100 200 3000 4000", "500 100 2000 units", "version 2.0.1.5", "Sections 1.2.3.4 and 5", "iOS 15.4.1.2", "5.10.0.21-amd64",
+        "api_key=sk-xxxxxxxxxxxxxxxxxxxxxxxx", "xoxb-your-token-here", "AKIAXXXXXXXXXXXXXXXX", "client_secret: 'dummy-secret'", "secret_key = 'my-secret-key'",
         "tokenizer=AutoTokenizer123FromPretrained456", "secret = load_secret_from_vault_V123(name)", "app_key=00000000000000000000000000000000",
     ],
 )  # fmt: skip

@@ -15,12 +15,16 @@ from stages.filter.stage import FilterParams
 from stages.pages.marks import Marked
 from stages.pages.quotes import Quote
 from stages.report.funnel import Files, files_of
+from stages.report.page import render
 from stages.report.reasons import set_aside_of
 from stages.report.spread import makeups_of, spreads_of
 from stages.report.stage import ReportParams
 from stages.report.summaries import summary_of
 from stages.report.thresholds import curves_of
 from stages.tables import read_table
+
+PRIVATE = f"jane.doe@mail.tessmere.example or AKIAIOSFODNN7EXAMPLE api_key={'aB3dE5fG7hJ9kL1m' * 2}"
+MASKED = "[EMAIL] or [SECRET] api_key=[PASSWORD]"
 
 
 def tables(folder: Path, **rows: list[dict[str, Any]]) -> dict[str, pl.LazyFrame]:
@@ -72,6 +76,37 @@ def test_what_a_rule_caught_word_for_word_is_marked_where_it_stands(tmp_path: Pa
     caught = {"refusal_phrase": "As an AI model", "reason": "refusal", "value": 1.0, "threshold": 0.0}
     (quote,) = quotes(tables(tmp_path, rejected=[row | caught]), excerpt_chars=100)
     assert marked(quote.response) == ["As an AI model"]
+
+
+def test_no_private_data_of_a_row_comes_onto_the_page(tmp_path: Path) -> None:
+    rows = [conversation(f"p{n}", f"Ask {n} {PRIVATE}", f"Say {'x ' * 30}{PRIVATE}") for n in range(4)]
+    twin = conversation("twin", rows[3]["messages"][0]["content"], f"Says {'x ' * 30}{PRIVATE}")
+    item = {"eval_file": "quiz.jsonl", "eval_item": 4, "evidence": f"x x {PRIVATE}", "overlap": 0.9}
+    answers = {"prompt": PRIVATE, "reference": PRIVATE, "base_answer": PRIVATE, "tuned_answer": PRIVATE}
+    given = tables(
+        tmp_path,
+        unique=rows,
+        quarantined=[{"source": "towns", "reason": "empty_answer", "file": "a.jsonl", "found": PRIVATE}],
+        duplicates=[twin | {"survivor_id": rows[3]["row_id"], "similarity": 0.9, "reason": "near_duplicate"}],
+        rated=[row | {"response_chars": 50} for row in rows],
+        rejected=[rows[0] | {"response_chars": 50, "reason": "too_short", "value": 50.0, "threshold": 60.0}],
+        contaminated=[rows[1] | item | {"reason": "eval_ngram"}],
+        generations=[{"row_id": rows[2]["row_id"], **answers}],
+    )
+    page = render(given, {}, ReportParams(filter={"min_response_chars": 20}, excerpt_chars=40 + len(PRIVATE)))
+    assert {"reasons", "duplicates", "contaminated", "thresholds", "answers"} <= set(page.sections)
+    assert [part for part in PRIVATE.split() if part in page.html] == ["or"]
+    assert page.html.count("[EMAIL]") > 10
+    assert page.html.count("[PASSWORD]") > 10
+
+
+def test_a_text_without_its_private_data_still_says_how_much_more_there_is(tmp_path: Path) -> None:
+    caught = {"reason": "too_short", "value": 1.0, "threshold": 2.0}
+    (quote,) = quotes(
+        tables(tmp_path, rejected=[conversation("r", "Who?", f"{PRIVATE} {'x' * 50}") | caught]), excerpt_chars=40
+    )
+    assert quote.response is not None
+    assert quote.response.more_chars == len(f"{MASKED} {'x' * 50}") - 40
 
 
 def test_lengths_are_told_after_each_stage_with_what_it_removed(tmp_path: Path) -> None:
@@ -187,4 +222,5 @@ def test_a_curation_gets_its_report_though_the_pipeline_has_none(tmp_path: Path)
     done = run_stages("run", "report", "--run", run, "--progress", "off")
     assert done.returncode == 0, done.stderr
     (page,) = (tmp_path / "store").glob("results/report/*/report/report.html")
+    assert "<h1>may</h1>" in page.read_text(), "a page is headed by the name of its run"
     assert re.search(r'<section id="funnel">.*<b>5</b> conversations.*<b>4</b> mixture', page.read_text(), re.DOTALL)

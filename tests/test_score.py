@@ -112,7 +112,7 @@ def test_an_answer_that_stops_in_the_middle_is_unfinished(answer: str, unfinishe
     ("answer", "phrase"),
     [
         ("As an AI language model, I cannot taste.", "As an AI language model,"),
-        ("Well, I'm just an AI and have no eyes.", "I'm just an AI"),
+        ("Well, I'm just an AI and have no eyes.", "I'm just an AI and"),
         ("I’m sorry, but I can’t assist with that request.", "I’m sorry, but I can’t assist"),
         ("Sorry, the task involves a drawing.", "Sorry, the task"),
         ("We cannot complete this task.", "cannot complete this task"),

@@ -10,7 +10,7 @@ import pytest
 from rows import chat, row_id, table
 from shared_data import shared_data
 from stages.private_data import counts_of
-from stages.score import formats, phrases, promises
+from stages.score import formats, phrases, promises, refusals
 from stages.score.counts import counts_in_slices
 from stages.score.cues import read_by
 from stages.score.stage import ScoreParams
@@ -20,8 +20,8 @@ from stages.score.transform import transform
 ASKED = "How do I bake bread?"
 # pattern -> the column and the expression that it reads
 READERS = {
-    "refusal": ("answers", phrases.REFUSAL),
-    "cutoff": ("answers", phrases.CUTOFF),
+    "refusal": ("answers", refusals.REFUSAL),
+    "cutoff": ("answers", refusals.CUTOFF),
     "unhelpful": ("answers", phrases.UNHELPFUL),
     "role_label": ("answers", phrases.ROLE_LABEL),
     "code": ("prompt", formats.ASKS_FOR_CODE),
@@ -29,7 +29,7 @@ READERS = {
     "missing_text": ("prompt", phrases.MISSING_TEXT),
     "missing_file": ("prompt", phrases.MISSING_FILE),
     "items": ("prompt", promises.ITEMS),
-    "foreign_refusal": ("answers", phrases.FOREIGN_REFUSAL),
+    "foreign_refusal": ("answers", refusals.FOREIGN_REFUSAL),
     **{name: ("prompt", pattern) for name, pattern in formats.ASKED.items()},
 }
 
@@ -66,6 +66,10 @@ REFUSED = [
     "I must respectfully decline.",
     "I cannot in good conscience help with this.",
     "I don't think I should help with that.",
+    "As your AI assistant, I leave that open.",
+    "Being an AI, I have no feelings.",
+    "No, I can't help you break into a bakery.",
+    "I'm a language model called Bell.",
     "No puedo ayudarte con esa solicitud.",
     "Je ne peux pas répondre à cette demande.",
     "Ich kann Ihnen bei dieser Anfrage leider nicht helfen.",
@@ -92,6 +96,8 @@ NOT_REFUSED = [
     "It was made by metalworkers.",
     "I appreciate you asking, but that's something I can explain: mix and bake.",
     "I must respectfully decline the offer, she wrote, and baked on.",
+    "I am an AI researcher and bake at night.",
+    "I'm an AI enthusiast.",
     "No puedo esperar a probar el pan: mezcla harina y agua.",
     "Je ne peux pas vivre sans pain, dit-elle.",
     "Ich kann nicht genug betonen, wie wichtig Salz ist.",
@@ -125,6 +131,11 @@ def test_a_refusal_that_was_asked_for_is_an_answer() -> None:
         ("<｜User｜>hi", "<｜User｜>"),
         ("<bos>Bread", "<bos>"),
         ("Bread<|eot_id|>", "<|eot_id|>"),
+        ("<s> Bread", "<s> "),
+        ("Bread<pad><pad>", "<pad>"),
+        ("Bread <unk> butter", "<unk>"),
+        ("Bread [PAD] [PAD]", "[PAD]"),
+        ("It costs <s>5</s> 4 crowns.", None),
         ("### Steps\n1. Mix flour", None),
         ("# Instruction manual\nTurn it on.", None),
         ("To err is human: we all do.", None),
@@ -168,6 +179,7 @@ def test_a_placeholder_stands_where_the_input_should(prompt: str, is_placeholder
         ("Translate this text to German", "this text"),
         ("Correct the errors in the sentence below.", "sentence below"),
         ("What is the main idea of the passage above?", "passage above"),
+        ("Use the data given below to find the mean.", "data given below"),
         ("Edit this paragraph for clarity.", "this paragraph"),
         ("Fix the bug in this code.", "this code"),
         ("Summarize the following text: Bread is good.", None),

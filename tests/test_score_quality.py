@@ -91,6 +91,7 @@ def test_sums_of_whole_numbers_are_judged_as_python_judges_them(numbers: list[in
         ("Janet has 16 eggs.", "She sells 16 - 3 = 13.", None, "math"),
         ("Summarize the text.\n\nThe Lun is long and grey.", "A long river.", None, "extraction"),
         ("What is love?", "Care.", None, "chat"),
+        ("Write a short poem about SQL.", "Roses are read.", None, "chat"),
         ("What is 12*7?", "84", None, "math"),
         ("What is 3 plus 4?", "7", None, "math"),
         ("What is 9/11?", "A day in 2001.", None, "chat"),
@@ -137,6 +138,9 @@ def test_the_form_of_an_answer(answer: str, form: str) -> None:
         ("Answer in one word: who rules?", "The queen rules.", True),
         ("Create a table showing rivers.", "a | b\n---|---\n1 | 2", False),
         ("Create a table of contents.", "1. Rivers", None),
+        ("Is it deep? Answer yes or no.", "It depends on the season.", True),
+        ("Is it deep? Answer with only yes or no.", "Yes, it is.", False),
+        ('Respond with "true" or "false": the Lun is deep.', "The claim is false.", False),
         ("Name rivers.", "Lun", None),
     ],
 )
@@ -149,6 +153,8 @@ def test_an_answer_without_the_form_asked_for_is_a_mismatch(prompt: str, answer:
     [
         ("Tell it in at most 3 words.", "one two three four five", 2),
         ("Tell it in 3 words or less.", "one two", 0),
+        ("Tell it in not more than three words.", "one two three four five", 2),
+        ("Keep it below 3 words.", "one two three four", 1),
         ("Write no less than 3 words.", "one two three four five", None),
         ("Tell it.", "one two", None),
     ],
@@ -159,6 +165,8 @@ def test_words_over_the_limit_that_the_question_sets(prompt: str, answer: str, o
 
 def test_items_that_a_list_lacks() -> None:
     assert signals("List five rivers.", "1. Lun\n2. Orva\n3. Tess")["missing_items"] == 2
+    assert signals("What are five long rivers?", "1. Lun\n2. Orva\n3. Tess")["missing_items"] == 2
+    assert signals("Could you please name 3 rivers?", "- Lun\n- Orva")["missing_items"] == 1
     assert signals("List 2 rivers.", "- Lun\n- Orva\n- Tess")["missing_items"] == 0
     assert signals("List five rivers.", "Lun, Orva")["missing_items"] is None
 
@@ -177,6 +185,7 @@ def test_items_that_a_list_lacks() -> None:
         ("Est-ce vrai ?", "Oui, c'est vrai. Non, c'est faux.", "non,"),
         ("How many?", "The answer is 12, so the final answer is 13.", "final answer is 13"),
         ("How many?", "The answer is 1,200.\n#### 1200", None),
+        ("How many?", "The result is 3 for boats. The result is 4 for carts.", None),
         ("How many? And how long?", "The answer is 12. The answer is 13.", None),
     ],
 )

@@ -79,6 +79,8 @@ def test_an_answer_in_another_language_than_its_question(prompt: str, answer: st
         ("a\u200bb", 1, 0, 0), ("\ufeffa", 1, 0, 0), ("👩\u200d🚀", 0, 0, 0), ("می\u200cخواهم", 0, 0, 0),
         ("a\u202eb", 0, 1, 0), ("a\u200eb", 0, 1, 0), ("שלום\u200f!", 0, 0, 0), ("שלום\u202e!", 0, 1, 0),
         ("a\x00b\x07", 0, 0, 2), ("a\tb\r\n", 0, 0, 0), ("क्\u200dष", 0, 0, 0), ("so\u00adft", 1, 0, 0),
+        ("a\U000e0061\U000e0062", 2, 0, 0), ("🏴\U000e0067\U000e0062\U000e007f", 0, 0, 0), ("😀\U000e0101\U000e0102", 2, 0, 0),
+        ("葛\U000e0100城", 0, 0, 0), ("葛\U000e0100\U000e0101", 1, 0, 0), ("\u3164a", 1, 0, 0),
     ],
 )  # fmt: skip
 def test_hidden_characters_count_where_no_script_needs_them(
@@ -98,7 +100,7 @@ def test_hidden_characters_of_every_turn_count() -> None:
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("Itâ€™s cafÃ©", 2), ("\ufffd", 1), ("São Paulo, Ângela, não", 0), ("ÂÃ", 0), ("Où êtes-vous, là-bas?", 0),
+        ("Itâ€™s cafÃ©", 2), ("\ufffd", 1), ("São Paulo, Ângela, não", 0), ("ÂÃ", 0), ("ãƒ†ã‚¹ãƒˆ", 3), ("amanhã… “manhã”", 0), ("Où êtes-vous, là-bas?", 0),
         ("România, însă", 0), ("Số điện thoại của Â", 0),
     ],
 )  # fmt: skip

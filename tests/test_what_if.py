@@ -118,6 +118,14 @@ def test_rows_that_change_sides_are_quoted() -> None:
     assert found["kept"].select("reason", "value", "threshold").rows() == [("too_many_symbols", 0.6, 0.5)]
 
 
+def test_rows_are_quoted_without_private_data() -> None:
+    told = conversation("p", f"{'x' * 50} jane.doe@mail.tessmere.example", "Say") | SIGNALS
+    (text,) = nearest_misses(
+        table("rated", [told]).lazy(), RULE_OF["min_response_chars"], params(min_response_chars=9)
+    )["text"]
+    assert text == f"{'x' * 50} [EMAIL] -> Say"
+
+
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given_rows = [{"symbol_share": 0.1}, {"symbol_share": 0.6}, {"refusal_phrase": "As an AI,"}]
     folder = sealed(tmp_path / "rated", "rated", records(*given_rows))

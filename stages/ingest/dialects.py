@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from stages.ingest.chat_export import convert_export
 from stages.ingest.conversation import Conversation, Converter, Record, Rules
 from stages.ingest.flat import (
     convert_benchmark,
@@ -58,6 +59,8 @@ SPELLINGS = {
     "tools": ("tools", "functions"),
     "asked": ("turns",),
     "tree": ("prompt",),
+    "mapping": ("mapping",),
+    "shown": ("current_node",),
     "label": ("label", "labels", "class"),
     "desired": ("kto_tag", "label"),
     **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
@@ -135,6 +138,7 @@ TREE_FRAGMENT = "tree_fragment"  # one message of a tree that is spread over the
 RULES = (
     Rule("preference_pair", ("chosen", "rejected"), None),
     Rule("messages", ("turns",), convert_turns),
+    Rule("chat_export", ("mapping",), convert_export, without=("prompt", "response", "text")),
     Rule("oasst_tree", ("tree", "message_tree_id"), convert_tree),
     Rule(TREE_FRAGMENT, ("message_id", "role", "text"), None),  # a root may have no parent_id at all
     Rule(TREE_FRAGMENT, ("parent_id", "role"), None),

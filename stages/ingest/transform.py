@@ -196,8 +196,10 @@ def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:
 
 def as_object(value: object) -> dict[str, Any]:
     """A record as fields: a plain document is a field `text`, a list of messages or of [question, answer] is a field
-    `messages`, and so is one such pair."""
+    `messages`, and so is one such pair; a table of pandas' (`orient="split"`) has a field for each column."""
     match value:
+        case {"columns": [str(), *_] as names, "data": [[*_], *_] as rows} if _is_table(names, rows):
+            return {name: [row[place] for row in rows] for place, name in enumerate(names)}
         case dict():
             return value
         case str():
@@ -208,3 +210,9 @@ def as_object(value: object) -> dict[str, Any]:
             return {"messages": [value]}
         case _:
             raise Unusable("not_an_object", None, value)
+
+
+def _is_table(names: list[Any], rows: list[Any]) -> bool:
+    """Whether each row has a cell for each column, and each column a name of its own."""
+    are_names = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    return are_names and all(isinstance(row, list) and len(row) == len(names) for row in rows)

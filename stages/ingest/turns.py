@@ -27,6 +27,7 @@ EXCHANGES = (
 TEXT_PARTS = {"text", "input_text", "output_text"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
+GEMINI_CALL, GEMINI_RESULT = ("functionCall", "function_call"), ("functionResponse", "function_response")
 MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
 PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 
@@ -160,7 +161,7 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     parts = said if isinstance(said, list) and role != "assistant" else []
     results = list(takewhile(_is_tool_result, parts))
     for number, part in enumerate(results):
-        turns.append(Turn("tool", _content_of(part.get("content"), f"{where}.{field}[{number}].content")[0]))
+        turns.append(Turn("tool", _result_of(part, f"{where}.{field}[{number}]")))
     if results and len(results) == len(parts):
         return
     content, reasoning, calls = _content_of(said, f"{where}.{field}", len(results))
@@ -194,6 +195,8 @@ def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, li
             text += _part_text(part, place)
         elif kind in REASONING_PARTS:
             reasoning += _part_text(part, place)
+        elif call := _named(part, GEMINI_CALL):
+            calls += tool_calls_of(call, place)
         elif kind in CALL_PARTS:
             calls += tool_calls_of(part.get("value", part), place)
         else:
@@ -202,7 +205,18 @@ def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, li
 
 
 def _is_tool_result(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") == "tool_result"
+    return isinstance(part, dict) and (part.get("type") == "tool_result" or bool(_named(part, GEMINI_RESULT)))
+
+
+def _result_of(part: Mapping[str, Any], where: str) -> str:
+    result = _named(part, GEMINI_RESULT)
+    return _dumped(result.get("response")) if result else _content_of(part.get("content"), f"{where}.content")[0]
+
+
+def _named(part: object, names: Sequence[str]) -> dict[str, Any] | None:
+    """The object in a part that has one of these names instead of a type."""
+    found = [part[name] for name in names if isinstance(part.get(name), dict)] if isinstance(part, dict) else []
+    return found[0] if found else None
 
 
 def _is_bare_text(part: object) -> bool:
@@ -243,7 +257,7 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise Unusable("invalid_tool_call", where, call)
-    arguments = function.get("arguments", function.get("parameters", function.get("input")))
+    arguments = function.get("arguments", function.get("parameters", function.get("input", function.get("args"))))
     arguments = _parsed(arguments, "invalid_tool_call", where)
     if not isinstance(arguments, dict | None):
         raise Unusable("invalid_tool_call", where, arguments)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from stages.pages import svg
 from stages.pages.marks import Marked, begin
+from stages.pages.quotes import fetch_quoted
 from stages.queries import Tables, fetch
 from stages.report.stage import ReportParams
 
@@ -83,7 +84,7 @@ def generations_of(tables: Tables, params: ReportParams) -> list[Generation]:
     """The first prompts by row id, which is as good as at random."""
     if "generations" not in tables:
         return []
-    rows = fetch(tables["generations"].sort("row_id").head(params.generations_shown)).to_dicts()
+    rows = fetch_quoted(tables["generations"].sort("row_id").head(params.generations_shown))
     return [_generation(row, params.excerpt_chars) for row in rows]
 
 

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import prompt_text, response_text
 from stages.filter_rules import RULES
 from stages.pages.marks import Marked, begin, mark_differences, mark_run
-from stages.pages.quotes import READ_CHARS, TEXTS, Quote
+from stages.pages.quotes import TEXTS, Quote, beginnings, fetch_quoted
 from stages.queries import Tables, fetch
 from stages.report.funnel import DECISIONS, Decision
 from stages.report.stage import ReportParams
@@ -72,7 +71,7 @@ def _set_aside(decision: Decision, tables: Tables, params: ReportParams) -> SetA
 def _quotes(rows: pl.LazyFrame, decision: Decision, tables: Tables, chars: int) -> dict[int, Quote]:
     given = set(rows.collect_schema().names())
     evidence = [name for name in _evidence(decision) if name in given]
-    told = fetch(rows.select(ROW, "reason", *_quoted(decision.sets_aside, evidence))).to_dicts()
+    told = fetch_quoted(rows.select(ROW, "reason", *_quoted(decision.sets_aside, evidence)))
     survivors = _survivors([row["survivor_id"] for row in told if row.get("survivor_id")], tables)
     return {row[ROW]: _compared(row, evidence, survivors.get(row.get("survivor_id", "")), chars) for row in told}
 
@@ -81,7 +80,7 @@ def _survivors(ids: Sequence[str], tables: Tables) -> dict[str, dict[str, Any]]:
     if not ids or "unique" not in tables:
         return {}
     rows = tables["unique"].filter(pl.col("row_id").is_in(sorted(set(ids))))
-    return {row["row_id"]: row for row in fetch(rows.select(_quoted("unique", []))).to_dicts()}
+    return {row["row_id"]: row for row in fetch_quoted(rows.select(_quoted("unique", [])))}
 
 
 def _evidence(decision: Decision) -> list[str]:
@@ -97,10 +96,7 @@ def _quoted(dataset: str, evidence: Sequence[str]) -> list[str | pl.Expr]:
     """The columns of a quote: where the row came from, what was found, and the beginnings of its texts."""
     columns = load_schema(dataset).dtypes
     told = [name for name in ("row_id", "source", "file", "record") if name in columns]
-    texts = dict(zip(TEXTS, (prompt_text(), response_text()), strict=True)) if "messages" in columns else {}
-    begun = [text.str.head(READ_CHARS).alias(name) for name, text in texts.items()]
-    lengths = [text.str.len_chars().alias(f"{name}_length") for name, text in texts.items()]
-    return [*told, *evidence, *begun, *lengths]
+    return [*told, *evidence, *(beginnings() if "messages" in columns else ())]
 
 
 def _compared(row: Mapping[str, Any], evidence: Sequence[str], survivor: Mapping[str, Any] | None, chars: int) -> Quote:

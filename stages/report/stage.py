@@ -5,11 +5,15 @@ from typing import Any, Self
 
 from stages.contract import Params, Stage, setting
 
+TITLE_CHARS = 120
+
 
 class ReportParams(Params):
     """How the page is headed and how much of the data it quotes."""
 
-    title: str = setting("Temper run", "Heading of the page: what this run is", min_length=1, max_length=120)
+    title: str = setting(
+        "", "Heading of the page: what this run is. Empty: the name of the run", max_length=TITLE_CHARS
+    )
     examples_per_reason: int = setting(10, "Rows quoted for each reason that set rows aside", unit="rows", ge=0, le=50)
     generations_shown: int = setting(8, "Prompts whose answers stand side by side", unit="prompts", ge=0, le=200)
     excerpt_chars: int = setting(400, "How much of a text is quoted", unit="characters", ge=40, le=20_000)
@@ -17,11 +21,10 @@ class ReportParams(Params):
         {}, "What filter was told, so that every threshold is shown; a run knows it. Empty: those that rejected rows"
     )
 
-    def in_run(self, planned: Mapping[str, Params]) -> Self:
-        """With the values of filter, unless others were stated."""
-        if self.filter or "filter" not in planned:
-            return self
-        return self.model_copy(update={"filter": planned["filter"].model_dump(mode="json")})
+    def in_run(self, planned: Mapping[str, Params], name: str = "") -> Self:
+        """With the values of filter and the name of the run, unless others were stated."""
+        told = self.filter or (planned["filter"].model_dump(mode="json") if "filter" in planned else {})
+        return self.model_copy(update={"filter": told, "title": self.title or name[:TITLE_CHARS]})
 
 
 TABLES = (

@@ -11,12 +11,11 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.conversation_text import prompt_text, response_text
 from stages.filter_rules import RULES, Rule, StatedSettings
 from stages.pages import svg
 from stages.pages.formats import short
 from stages.pages.marks import begin
-from stages.pages.quotes import TEXTS, Quote
+from stages.pages.quotes import TEXTS, Quote, beginnings, fetch_quoted
 from stages.queries import Tables, fetch
 from stages.report.stage import ReportParams
 from stages.schema import load_schema
@@ -145,15 +144,8 @@ def _nearest(rows: pl.LazyFrame, chars: int) -> list[Quote]:
         "row_id", distance=distance
     )
     nearest = fetch(ids.bottom_k(NEAREST_SHOWN, by=["distance", "row_id"])).sort("distance", "row_id")
-    texts = [
-        text.str.head(chars).alias(name) for name, text in zip(TEXTS, (prompt_text(), response_text()), strict=True)
-    ]
-    lengths = [
-        text.str.len_chars().alias(f"{n}_length")
-        for n, text in zip(TEXTS, (prompt_text(), response_text()), strict=True)
-    ]
     wanted = rows.filter(pl.col("row_id").is_in(nearest["row_id"].to_list()))
-    told = fetch(wanted.select("row_id", "source", "file", "record", "value", "threshold", *texts, *lengths)).to_dicts()
+    told = fetch_quoted(wanted.select("row_id", "source", "file", "record", "value", "threshold", *beginnings()))
     by_id = {row["row_id"]: row for row in told}
     return [_quote(by_id[row_id], chars) for row_id in nearest["row_id"]]
 

@@ -42,12 +42,15 @@ RIGHT_TO_LEFT = (SCRIPT["HEBREW"], SCRIPT["ARABIC"])
 JOINERS = (0x200C, 0x200D)  # spelling in Persian and Indic scripts, glue in emoji
 OVERRIDES = (0x202D, 0x202E)  # show a text in another order than it is read: CVE-2021-42574
 DIRECTIONS = (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-ZERO_WIDTH = (*JOINERS, 0x00AD, 0x034F, 0x180E, 0x200B, *range(0x2060, 0x2065), 0xFEFF)
+ZERO_WIDTH = (*JOINERS, 0x00AD, 0x034F, 0x180E, 0x200B, *range(0x2060, 0x2065), 0x3164, 0xFEFF, 0xFFA0)
 # Every invisible, direction or control character, for the engine behind Polars.
 HIDDEN = (
     r"[\x00-\x08\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{34f}\x{61c}\x{180e}\x{200b}-\x{200f}\x{202a}-\x{202e}"
-    r"\x{2060}-\x{2069}\x{feff}]"
+    r"\x{2060}-\x{2069}\x{3164}\x{feff}\x{ffa0}\x{e0000}-\x{e01ef}]"
 )
+# Letters of ASCII that nobody sees, and variants of a glyph: both can carry a text within a text.
+TAGS, PAST_TAGS = 0xE0000, 0xE01F0
+FLAG = 0x1F3F4  # the tags behind it spell a country
 RULES = [ord(character) for character in "-=_.*#~+|`·…—–─━═"]
 WHITE_CONTROLS = (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)
 
@@ -112,6 +115,7 @@ def _measured_points(texts: pl.Series) -> Characters:
     points = np.frombuffer("".join(texts.to_list()).encode("utf-32-le"), dtype=np.uint32)
     owners = np.repeat(np.arange(len(lengths)), lengths)
     kinds = kind_table()[np.minimum(points, CODE_POINTS - 1)]
+    kinds[(points >= TAGS) & (points < PAST_TAGS)] = INVISIBLE
     counts = np.bincount(owners * KINDS + kinds, minlength=len(lengths) * KINDS).reshape(-1, KINDS)
     has_right_to_left = counts[:, RIGHT_TO_LEFT].sum(axis=1) > 0
     return Characters(
@@ -127,7 +131,17 @@ def _misplaced(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> 
     places = np.flatnonzero(kinds == INVISIBLE)
     before = kinds[np.maximum(places - 1, 0)]
     spells = (before >= FIRST_SCRIPT) & ~np.isin(before, WITH_CASE) | np.isin(before, (MARK, SYMBOL))
-    return places[~(np.isin(points[places], JOINERS) & spells)]
+    misplaced = places[~(np.isin(points[places], JOINERS) & spells)]
+    return misplaced[~_after_what_it_belongs_to(points, kinds, misplaced)]
+
+
+def _after_what_it_belongs_to(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], places: Ints) -> Booleans:
+    """The tags of a flag, and the one variant of a Han character."""
+    tags = (points >= TAGS) & (points < PAST_TAGS)
+    first = np.maximum.accumulate(np.where(tags, 0, np.arange(len(points))))[places]  # the last before the run of tags
+    is_flag = points[first] == FLAG
+    is_variant = (places - first == 1) & (kinds[first] == SCRIPT["CJK"])
+    return np.asarray(tags[places] & (is_flag | is_variant), dtype=np.bool_)
 
 
 def _turning(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], right_to_left: Booleans) -> Ints:

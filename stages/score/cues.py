@@ -56,8 +56,9 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "table": ["table", "tabular"],
         "list": ["bullet", "bulleted", "bulletpoint", "bulletpoints", "numbered"],
         "one_word": ["word"],
+        "verdict": ["yes", "true"],
         "number": ["number", "numeral", "integer"],
-        "word_limit": ["word", "words"],
+        "word_limit": ["words", "word"],
         "items": ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", *map(str, range(2, 21))],
         "missing_text": ["following", "below", "above", "given", "provided", "attached", "this"],
         "missing_file": [

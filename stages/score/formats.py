@@ -27,6 +27,8 @@ ASKS_FOR_CODE = (
     rf"regex|regular expression|jquery|react|matlab|golang|pandas|swift|kotlin){EDGE}|c#|code snippet|source code|function (?:that|to|which|in|"
     rf"called|named)|(?:sql|database) query|shell script|unit tests?{EDGE}|(?:program|script) (?:that|to|which|in) )"
 )
+# A poem about SQL is none of it.
+_ASKS_FOR_WRITING = rf"(?i)^(?:please )?(?:write|create|generate|compose|make)(?: me)? (?:an? )?(?:[a-z]+ ){{0,2}}(?:poem|haiku|song|story|joke|essay|article|slogan|limerick){EDGE}"
 _DO_SUMS = (
     rf"(?i){EDGE}(?:calculate|compute|solve|evaluate|simplify|integrate|differentiate|factor(?:ize)?|how (?:many|much|far|long|old)|what is the (?:sum|"
     rf"product|average|mean|median|area|volume|perimeter|total|value|square root|probability|difference|result)|find the (?:sum|product|average|mean|"
@@ -61,6 +63,8 @@ ASKED = {
     rf"(?:in|as|into|using|with|use) bullet[ -]?points{EDGE})",
     "one_word": rf"(?i){EDGE}(?:(?:answer|respond|reply|output)[^.\n]{{0,30}} (?:in|with|using|only|by) (?:only |just |exactly )?(?:one|a single|1) word{EDGE}|"
     r"(?:one|single)[- ]word (?:answer|response|reply))",
+    "verdict": rf"(?i){EDGE}(?:answer|respond|reply)(?: (?:it|this|the (?:question|following(?: question)?)))?(?: (?:with|using|in|by))?(?: (?:a|an|only|just|simply|either))*"
+    rf" [\"“'(]*(?:yes|true)[\"”']*(?: or |/)[\"“']*(?:no|false){EDGE}",
     "number": rf"(?i){EDGE}(?:answer|respond|reply|return|output|give)[^.\n]{{0,20}} (?:only|just) (?:with )?(?:the|an?) (?:final )?(?:number|numeral|integer){EDGE}",
 }
 FITS = {
@@ -69,11 +73,15 @@ FITS = {
 }  # fmt: skip
 
 
+_VERDICT = rf"(?i)^\W*(?:(?:the )?answer(?: is)?:? )?\W*(?:yes|no|true|false){EDGE}|{EDGE}(?:yes|no|true|false)\W*\z"
+
+
 def asks_for_code() -> pl.Expr:
     prompt = read_by("code", "prompt")
     # The bound on the words between makes the pattern slow, so it reads only what has them at any distance.
     anywhere = prompt.str.contains(ASKS_FOR_CODE.replace("{0,60}", "*"))
-    return read_where(anywhere, prompt).str.contains(ASKS_FOR_CODE)
+    near = read_where(anywhere, prompt)
+    return near.str.contains(ASKS_FOR_CODE) & ~near.str.contains(_ASKS_FOR_WRITING)
 
 
 def has_code() -> pl.Expr:
@@ -134,7 +142,9 @@ def format_mismatch() -> pl.Expr:
         pl.when(pl.col("asked_format") == asked).then(~pl.col("answer_format").is_in(list(fitting)))
         for asked, fitting in FITS.items()
     ]
-    return pl.coalesce(checks)
+    verdict = read_where((pl.col("asked_format") == "verdict").fill_null(value=False), pl.col("ending"))
+    given = pl.when(verdict != "").then(~verdict.str.contains(_VERDICT))
+    return pl.coalesce(*checks, given)
 
 
 def task_type() -> pl.Expr:

@@ -11,12 +11,22 @@ from stages.score.phrases import EDGE
 from stages.score.texts import first_group
 
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_LIMITS = _COUNTS | {
+    "fifteen": 15,
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "one hundred": 100,
+    "a hundred": 100,
+}
+_WORDS = rf"([0-9]{{1,4}}|{'|'.join(_LIMITS)}) words"
 WORD_LIMIT = (
-    rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:no more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|not exceed(?:ing)?|within) "
-    rf"([0-9]{{1,4}}) words{EDGE}|{EDGE}([0-9]{{1,4}}) words (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}([0-9]{{1,4}})[- ]word limit"
+    rf"(?i){EDGE}(?:(?:in|using|with) )?(?:(?:not? more|fewer|less) than|at most|a maximum of|maximum|max\.?|up to|under|below|not exceed(?:ing)?|within) "
+    rf"{_WORDS}{EDGE}|{EDGE}{_WORDS} (?:or (?:less|fewer)|max(?:imum)?|at most|limit){EDGE}|{EDGE}([0-9]{{1,4}})[- ]word limit"
 )
 ITEMS = (
-    rf"(?i)^(?:please )?(?:list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
+    rf"(?i)^(?:please )?(?:(?:can|could|would) you (?:please )?)?(?:what are|tell me|list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
     rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1[0-9]|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
 )
 _NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.):])[ \t]*\S"
@@ -36,7 +46,7 @@ _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
-    limit = first_group(WORD_LIMIT, prompt).cast(pl.Int64)
+    limit = first_group(WORD_LIMIT, prompt).str.to_lowercase().replace(_LIMITS).cast(pl.Int64)
     at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
@@ -57,7 +67,8 @@ def contradiction() -> pl.Expr:
     again = first_group(_CHANGES_MIND, verdict)
     taken_back = pl.when(~again.str.contains(_OTHER_CASE)).then(again.str.extract(r"^(.*[,.!]) ", 1))
     told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
-    results = told.str.extract_all(_RESULT)
+    results = told.str.extract_all(rf"{_RESULT}(?: (?:for|in|if|when|with|at|on) [a-z]+)?")
+    results = results.list.filter(~pl.element().str.contains("[A-Za-z]$"))  # each of these is of another case
     numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))
     differ = numbers.list.n_unique() > 1
     one_question = pl.col("prompt").str.count_matches("?", literal=True) <= 1

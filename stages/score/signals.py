@@ -7,7 +7,7 @@ copied, and no speaker who could refuse.
 import polars as pl
 
 from stages.conversation_text import read_where
-from stages.score import formats, phrases, promises
+from stages.score import formats, phrases, promises, refusals
 from stages.score.cues import read_by
 from stages.score.texts import first_group
 
@@ -29,9 +29,9 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
 def _refusal() -> pl.Expr:
     refused = pl.col("refused")
     # A question for a polite refusal is rightly answered with one.
-    asked = read_where(refused.is_not_null(), _prompt).str.contains(phrases.ASKS_TO_DECLINE)
-    own = pl.when(asked).then(_found(phrases.ANYWHERE_REFUSAL, read_where(asked, _answers))).otherwise(refused)
-    return pl.coalesce(own, _found(phrases.FOREIGN_REFUSAL, read_by("foreign_refusal", "answers")))
+    asked = read_where(refused.is_not_null(), _prompt).str.contains(refusals.ASKS_TO_DECLINE)
+    own = pl.when(asked).then(_found(refusals.ANYWHERE_REFUSAL, read_where(asked, _answers))).otherwise(refused)
+    return pl.coalesce(own, _found(refusals.FOREIGN_REFUSAL, read_by("foreign_refusal", "answers")))
 
 
 def _template_leak() -> pl.Expr:
@@ -92,7 +92,7 @@ BEFORE: tuple[dict[str, pl.Expr], ...] = (
         "has_code": formats.has_code(),
         "may_have_marks": _answers.str.contains_any(["#", "<", "["]) | (read_by("markup", "answers") != ""),
         "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
-        "refused": _found(phrases.REFUSAL, read_by("refusal", "answers")),
+        "refused": _found(refusals.REFUSAL, read_by("refusal", "answers")),
         "ended": formats.ended(),
         "last_words": _ending.str.tail(LAST_CHARS),
     },
@@ -112,7 +112,7 @@ SIGNALS: dict[str, pl.Expr] = {
     "words_over_limit": promises.words_over_limit(),
     "missing_items": promises.missing_items(),
     "unclosed_code_fence": _in_conversations(_open_fence()),
-    "knowledge_cutoff": _in_conversations(_found(phrases.CUTOFF, read_by("cutoff", "answers"))),
+    "knowledge_cutoff": _in_conversations(_found(refusals.CUTOFF, read_by("cutoff", "answers"))),
     "merged_instruction": _in_conversations(_merged_instruction()),
     "missing_text": _missing_text(),
     "prompt_url_count": _in_conversations(_links(_prompt)),

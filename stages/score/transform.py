@@ -48,7 +48,7 @@ def transform(unique: pl.DataFrame, *, params: ScoreParams) -> Scored:
         **{f"{kind}_count": counts for kind, counts in counts_of(texts["whole"]).items()},
         wrong_equation=wrong_equation(texts["prompt"], texts["answers"]),
     )
-    both = measured.hstack(texts.select("prompt", "is_document"))
+    both = measured.hstack(texts.select("prompt", "ending", "is_document"))
     return Scored(unique.hstack(both.with_columns(_agreement()).select(COLUMNS)))
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from stages.chat_template import ChatTokenizer
 from stages.errors import DataError
+from stages.private_data import mask_all
 from stages.tokenize.refusal import REASONS
 
 SHOWN = 3  # examples rendered in the certificate with the mask visible
@@ -92,7 +93,7 @@ def refuse_unended(ends: Counter[int], chat: ChatTokenizer) -> dict[str, int]:
 
 
 def show_masks(parts: Sequence[Path], chat: ChatTokenizer) -> list[dict[str, Any]]:
-    """The first examples as runs of text, each with whether it counts."""
+    """The first examples as runs of text without private data, each with whether it counts: they go on with the model."""
     examples = pl.concat([pl.read_parquet(part, n_rows=SHOWN, glob=False) for part in parts]).head(SHOWN)
     shown = examples.select("row_id", "turn", "input_ids", "loss_mask").iter_rows()
     return [{"row_id": row_id, "turn": turn, "text": _runs(ids, mask, chat)} for row_id, turn, ids, mask in shown]
@@ -101,4 +102,4 @@ def show_masks(parts: Sequence[Path], chat: ChatTokenizer) -> list[dict[str, Any
 def _runs(ids: list[int], mask: list[int], chat: ChatTokenizer) -> list[dict[str, Any]]:
     edges = np.flatnonzero(np.diff(np.array(mask, dtype=np.int8))) + 1
     runs = zip([0, *edges.tolist()], [*edges.tolist(), len(ids)], strict=True)
-    return [{"counts": bool(mask[start]), "text": chat.decode(ids[start:end])} for start, end in runs]
+    return [{"counts": bool(mask[start]), "text": mask_all(chat.decode(ids[start:end]))} for start, end in runs]
