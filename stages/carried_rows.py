@@ -46,7 +46,7 @@ class Earlier(NamedTuple):
                 receipt = read_json(path)
                 if digest_of({**receipt["key_parts"], "inputs": parts["inputs"]}) == digest_of(parts):
                     return cls._of(path.parent, receipt, stage, rows)
-            except (DataError, KeyError, TypeError):
+            except (DataError, OSError, KeyError, TypeError):
                 return None
         return None
 

@@ -112,6 +112,13 @@ def test_only_rows_that_are_new_or_changed_are_computed_and_the_bytes_are_those_
     assert dataset_digests(grown.folder) == dataset_digests(fresh.folder)
 
 
+def test_rows_are_computed_where_the_earlier_ones_came_from_a_file_of_somebody(tmp_path: Path) -> None:
+    for number in (50, 60):
+        given = write_jsonl(tmp_path / f"{number}.jsonl", ROWS[:number])
+        made = run_stage(request("score", {"unique": given}, store=LocalStore(tmp_path / "store")))
+        assert (made.receipt["outputs"]["scored"]["rows"], made.notes) == (number, ())
+
+
 @pytest.mark.parametrize("why", ["damaged", "of other rows", "of other values", "cheap"])
 def test_rows_are_not_taken_from_a_result_that_is(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     earlier, _ = score(tmp_path / "store", ROWS[:50] if why != "of other rows" else ROWS[:29])
