@@ -39,6 +39,13 @@ ROWS = [
 ]
 
 
+# Vicuna's way, with the space that separates the name from the answer in the prompt.
+SPOKEN = (
+    "{% for m in messages %}{{ m.role | upper + ': ' + m.content + '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
+)
+
+
 @pytest.fixture(scope="module")
 def gpt2() -> Path:
     return shared_data("tokenizer/gpt2")
@@ -182,11 +189,26 @@ def test_a_tokenizer_of_any_kind_trains_what_is_served(kind: str, template: str,
     assert reasons(made) == {}
 
 
+def test_an_answer_behind_half_a_word_goes_on_in_the_middle_of_it(tmp_path: Path) -> None:
+    """Llama 2's way puts a space before what stands alone, and joins a word to the space before it."""
+    folder, template = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2), tmp_path / "spoken.jinja"
+    template.write_text(SPOKEN, encoding="utf-8")
+    rows = [talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), talk("more", "Hi", "\nHello", "So?", "  Yes")]
+    for name in ("chatml", str(template)):
+        made, chat = tokenize(folder, *rows, template=name), chat_of(folder, template=name)
+        assert_served(made, rows, chat)
+        assert reasons(made) == {}
+
+
 def test_an_answer_that_cannot_be_encoded_apart_is_refused(tmp_path: Path) -> None:
-    """Llama 2's way puts a space before what stands alone, so that the pieces are not the whole."""
-    tokenizer = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2)
-    made = tokenize(tokenizer, talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), template="chatml")
+    words_of_llama_2(tmp_path, ["assistant\nHello"] * 2)
+    state = json.loads((tmp_path / "tokenizer.json").read_text())
+    deletes_nul = {"type": "Replace", "pattern": {"String": "\0"}, "content": ""}
+    state["normalizer"]["normalizers"].insert(0, deletes_nul)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(state))
+    made = tokenize(tmp_path, talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), template="chatml")
     assert reasons(made) == {"merged": "prompt_not_a_prefix"}
+    assert "choose a template whose prompt ends in a control token" in made.refused["detail"][0]
 
 
 def test_where_a_text_cannot_be_cut_behind_the_end_token_each_answer_stands_alone(tmp_path: Path) -> None:
