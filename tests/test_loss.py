@@ -15,7 +15,7 @@ from exact_gradients import by_hand, by_step, difference, make_gradients, norm, 
 from stages.errors import ConfigError
 from stages.models import load_model, quiet_peft, repeatable
 from stages.train import loss as loss_module
-from stages.train.batches import Batch, lay_out
+from stages.train.batches import Batch, halved, lay_out
 from stages.train.examples import Examples
 from stages.train.gradients import Forward, Gradients
 from stages.train.methods import Trainable, causal_model
@@ -141,6 +141,28 @@ def test_one_weight_for_all_changes_nothing(model: Trainable) -> None:
     packs = [range(2), range(2, 6)]
     found = by_step(model, laid_out(heavy, packs), heavy)
     assert difference(found, by_step(model, laid_out(light, packs), light)) < TOLERANCE
+
+
+def test_weights_are_not_rounded_where_the_arithmetic_is_bfloat16(model: PreTrainedModel) -> None:
+    heavy, light = (arrays([row | {"weight": weight} for row in random_examples(6)]) for weight in (1.001, 1.0))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        found, plain = (
+            loss_module.loss_sum(model, laid_out(examples, [range(6)])[0].to(torch.device("cpu")))
+            for examples in (heavy, light)
+        )
+    assert found.dtype == torch.float32
+    assert float(found / plain) == pytest.approx(1.001, rel=1e-5)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("lengths", [[2, 40], [40, 2], [2, 3, 40], [10, 10]])
+def test_half_a_batch_is_never_empty(lengths: list[int], packing: bool) -> None:
+    examples = arrays([example(f"r{number}", range(3, 3 + length)) for number, length in enumerate(lengths)])
+    (batch,) = lay_out(examples, [np.arange(len(lengths))], packing=packing, pack_tokens=999)
+    halves = [half.members.tolist() for half in halved(examples, batch)]
+    assert all(halves)
+    assert sorted(member for half in halves for member in half) == list(range(len(lengths)))
+    assert len(halves) == 2
 
 
 def test_only_supervised_tokens_count(model: Trainable) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from served_oracle import assert_served
 from stages.chat_template import ChatTemplate
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.outlines import Outlines
@@ -34,6 +35,12 @@ SWAPS = (
 OPENS_THOUGHT = LOOP.replace("+ m.content", "+ ('<think></think>' if m.role == 'assistant' else '') + m.content") + (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + ('<think></think>' if enable_thinking is defined and "
     "not enable_thinking else '<think>\\n') }}{% endif %}"
+)
+# Without enable_thinking=false the first prompt opens a thought; with it, a later prompt says more than any answer does.
+THINKS_LATER = LOOP.replace("+ m.content", "+ ('<think></think>' if loop.index0 == 1 else '') + m.content") + (
+    "{% if add_generation_prompt %}{% set off = enable_thinking is defined and not enable_thinking %}"
+    "{{ '<|im_start|>assistant\\n' + (('<think></think>' if off else '<think>\\n') if messages | length == 1 else '/no' if off else '') }}"
+    "{% endif %}"
 )
 # Mistral's way: the system prompt stands in the last question, and nowhere once that is answered.
 SYSTEM_IN_LAST = (
@@ -159,6 +166,15 @@ def test_an_answer_behind_a_prompt_that_is_rewritten_stands_behind_the_prompt_as
         prompt = chat.prompt_ids(rows[0]["messages"][:asked])
         assert example[: len(prompt)] == prompt
         assert "Be brief." in chat.decode(prompt)
+
+
+def test_answers_that_are_asked_for_with_other_settings_stand_apart(jinja: Any, tokenizer: Path) -> None:
+    path = jinja(THINKS_LATER)
+    rows = [talk("r", "Hi", "No.", "Sure?", "Yes.")]
+    made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
+    assert made.examples["prompt_settings"].to_list() == ['{"enable_thinking": false}', None]
+    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, ["Yes.<|im_end|>"])]
+    assert_served(made, rows, chat)
 
 
 @pytest.mark.parametrize("template", [TEXT_ARGUMENTS, NEEDS_IDS])
