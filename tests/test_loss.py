@@ -204,6 +204,24 @@ def test_out_of_memory_halves_the_batches_and_the_step_is_the_same(
     assert gradients.halvings == 1  # and stays so, for the next step
 
 
+def test_memory_for_one_example_is_enough(model: Trainable, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = arrays(random_examples(2))
+    batches = laid_out(examples, [range(2)])
+    right = by_step(model, batches, examples)
+    forget_memory_after(0, monkeypatch, int(examples.lengths.max()))
+    assert difference(by_step(model, batches, examples), right) < TOLERANCE
+
+
+def test_dropout_is_that_of_the_step_whatever_was_drawn_before(folder: Path) -> None:
+    with quiet_peft():
+        config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", lora_dropout=0.5)
+        model = randomised_adapter(get_peft_model(load_model(folder, torch.float32), config)).train()
+    examples = arrays(random_examples(4))
+    gradients = make_gradients(model, examples)
+    losses = [float(gradients.add_up(laid_out(examples, [range(4)]), seed=seed).sum()) for seed in (1, 2, 1)]
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_out_of_memory_with_one_example_is_told_in_words(model: Trainable, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = arrays(random_examples(4))
     forget_memory_after(0, monkeypatch, 1)
