@@ -48,6 +48,10 @@ SYSTEM_IN_LAST = (
     "{% if loop.last and m.role == 'user' %}{{ messages[0].content + '\\n\\n' }}{% endif %}{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
     + ASK
 )
+QUOTES_QUESTION = (
+    LOOP.replace("+ m.content", "+ (messages[0].content + '? ' if m.role == 'assistant' else '') + m.content") + ASK
+)
+REVERSES = LOOP.replace("in messages", "in messages | reverse") + "{{ '<|im_start|>assistant\\n' }}"
 ALWAYS_ASKS = LOOP + "{{ '<|im_start|>assistant\\n' }}"
 NEVER_ASKS = LOOP
 SPOKEN = "{% for m in messages %}{{ m.role | capitalize + ': ' + m.content + '<|im_end|>' }}{% endfor %}"
@@ -118,6 +122,20 @@ def jinja(tmp_path: Path) -> Any:
             ASKS_BEHIND_QUESTIONS,
             "header_in_answer",
         ),
+        (  # a name for the answerer that only its own prompt tells
+            row("r", [{"role": "system", "content": "Welcome."}, {"role": "assistant", "content": "Hi"}]),
+            ASKS_BEHIND_QUESTIONS.replace("m.role + '", "m.role.replace('assistant', 'helper') + '").replace(
+                "start|>assistant", "start|>helper"
+            ),
+            "header_in_answer",
+        ),
+        (
+            talk("r", "Hi", "No."),
+            CHATML.replace("m.content +", "m.content + (m.content if m.role == 'assistant' else '') +"),
+            "content_changed",
+        ),
+        (talk("r", "Hi", "No."), REVERSES, "prompt_not_a_prefix"),
+        (talk("r", "Hi", "No."), QUOTES_QUESTION, "derivations_disagree"),  # the question would be learned
     ],
 )
 def test_what_only_looks_right_is_refused(
@@ -145,6 +163,13 @@ def test_odd_prompts_are_learned_from_as_they_are_served(
     path = jinja(template)
     made = tokenize(tokenizer, talk("r", "Hi", "No."), template=path)
     assert learned(made, chat_of(tokenizer, template=path)) == [("r", 0, expected)]
+
+
+def test_an_example_ends_where_its_last_turn_does(jinja: Any, tokenizer: Path) -> None:
+    template = jinja(ALWAYS_ASKS)
+    made = tokenize(tokenizer, talk("r", "Hi", "No."), template=template)
+    text = chat_of(tokenizer, template=template).decode(made.examples["input_ids"][0].to_list())
+    assert text.endswith("<|im_start|>assistant\nNo.<|im_end|>\n")
 
 
 def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(jinja: Any, tokenizer: Path) -> None:
