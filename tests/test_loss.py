@@ -1,6 +1,7 @@
 """Loss and gradient of a step = those of a plain reference in float64, in every way in which they can be computed."""
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
-from exact_gradients import by_hand, by_step, difference, make_gradients, norm, randomised_adapter
+from exact_gradients import ALONE, by_hand, by_step, difference, make_gradients, norm, randomised_adapter
 from stages.errors import ConfigError
 from stages.models import load_model, quiet_peft, repeatable
 from stages.train import loss as loss_module
@@ -210,6 +211,17 @@ def test_memory_for_one_example_is_enough(model: Trainable, monkeypatch: pytest.
     right = by_step(model, batches, examples)
     forget_memory_after(0, monkeypatch, int(examples.lengths.max()))
     assert difference(by_step(model, batches, examples), right) < TOLERANCE
+
+
+def test_a_share_of_the_weights_cannot_start_a_step_again_by_itself(
+    model: Trainable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = arrays(random_examples(4))
+    forget_memory_after(0, monkeypatch, 1)
+    gradients = make_gradients(copy.deepcopy(model), examples, dataclasses.replace(ALONE, is_sharded=True))
+    with pytest.raises(torch.OutOfMemoryError):
+        gradients.add_up(laid_out(examples, [range(4)]), seed=0)
+    assert gradients.halvings == 0
 
 
 def test_dropout_is_that_of_the_step_whatever_was_drawn_before(folder: Path) -> None:

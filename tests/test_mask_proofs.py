@@ -243,6 +243,22 @@ def test_an_argument_that_a_template_leaves_out_refuses_the_call(jinja: Any, tok
     assert reasons(made) == {"s": "dropped_tool_call"}
 
 
+CALLS = "(m.tool_calls[0].function.name + {} if m.tool_calls else '')"
+
+
+@pytest.mark.parametrize("arguments", ["''", "(m.tool_calls[0].function.arguments | tojson if loop.last else '')"])
+def test_an_argument_that_only_the_question_shows_refuses_the_call(arguments: str, jinja: Any, tokenizer: Path) -> None:
+    """In the answer itself, and in the past of a later one."""
+    template = "{{ tools | tojson }}" + CHATML.replace("m.content +", f"m.content + {CALLS.format(arguments)} +")
+    called = {"role": "assistant", "content": "", "tool_calls": call("get_weather", city="Paris", unit="K")}
+    asked = {"role": "user", "content": "Weather in Paris, city, in K, the unit?"}
+    later = [{"role": "tool", "content": "3"}, {"role": "assistant", "content": "It is 3 K."}]
+    hidden = row("r", [{**asked, "content": "Weather?"}, called, *later], tools=WEATHER["tools"])
+    shown = row("s", [asked, called], tools=WEATHER["tools"])
+    made = tokenize(tokenizer, hidden, shown, template=jinja(template))
+    assert reasons(made) == dict.fromkeys("rs" if arguments == "''" else "r", "dropped_tool_call")
+
+
 @pytest.mark.parametrize(
     ("template", "plain"),
     [
