@@ -8,10 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from served_oracle import assert_served
-from stages.chat_template import ChatTemplate
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.outlines import Outlines
-from stages.tokenize.plain_template import is_plain
 from tiny_tokenizer import TEXTS, make_tokenizer
 from tokenized_rows import WEATHER, call, chat_of, learned, reasons, row, talk, tokenize
 
@@ -89,7 +87,6 @@ RAW_PARTS = (
     "~ '<|im_end|>\\n' }}{% endfor %}" + ASK
 )  # fmt: skip
 ASCII = "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson(ensure_ascii=True) }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK  # fmt: skip
-LOOKS = "{% for m in messages %}{% if '<think>' in m.content %}{{ '!' }}{% endif %}" + SAY + "{% endfor %}" + ASK
 SYSTEM = talk("r", "Hi", "No.", system="a")
 
 
@@ -257,39 +254,6 @@ def test_an_argument_that_only_the_question_shows_refuses_the_call(arguments: st
     shown = row("s", [asked, called], tools=WEATHER["tools"])
     made = tokenize(tokenizer, hidden, shown, template=jinja(template))
     assert reasons(made) == dict.fromkeys("rs" if arguments == "''" else "r", "dropped_tool_call")
-
-
-@pytest.mark.parametrize(
-    ("template", "plain"),
-    [
-        (CHATML, True),
-        (ALWAYS_ASKS, True),
-        ("{% set first = messages[0]['content'] | trim %}{% for m in messages[1:] %}{{ first ~ m.content.strip() }}{% endfor %}", True),
-        ("{% set ns = namespace(s='') %}{% for m in messages %}{% set ns.s = m.content or '' %}{{ ns.s }}{% endfor %}", True),
-        ("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}", True),
-        ("{% for m in messages %}{{ m.content if m.content is string and 'tool_calls' not in m else '' }}{% endfor %}", True),
-        (LOOKS, False),
-        ("{% for m in messages %}{{ m.content[:3] }}{% endfor %}", False),
-        ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", False),
-        ("{% for m in messages %}{{ m.content.split('x')[-1] }}{% endfor %}", False),
-        ("{% for m in messages %}{{ m | tojson }}{% endfor %}", False),
-        ("{{ messages | map(attribute='content') | join }}", False),
-        ("{% for m in messages %}{{ '%s' % m.content }}{% endfor %}", False),
-        ("{% for m in messages %}{% for part in m.content %}{{ part }}{% endfor %}{% endfor %}", False),
-        ("{% macro say(m) %}{{ m.content | length }}{% endmacro %}{% for m in messages %}{{ say(m) }}{% endfor %}", False),
-        ("{% for m in messages %}{% set c = m.content %}{% if c == 'x' %}!{% endif %}{{ c }}{% endfor %}", False),
-        ("{% for m in messages %}{% if m.content | length > 9 %}!{% endif %}{{ m.content }}{% endfor %}", False),
-        ("{% for m in messages %}{% if loop.changed(m.content) %}!{% endif %}{{ m.content }}{% endfor %}", False),
-        ("{% for m in messages %}{% for k in m.values() %}{{ k }}{% endfor %}{% endfor %}", False),
-        ("{% set ns = namespace(m=messages) %}{{ ns.m[0].content == 'x' }}", False),
-        ("{% for m in messages %}{{ {m.content: 1} }}{% endfor %}", False),
-        ("{% for m in messages %}{% filter upper %}{{ m.content }}{% endfilter %}{% endfor %}", False),
-        ("{% for m in messages %}{% set c %}{{ m.content }}{% endset %}{{ c }}{% endfor %}", False),
-        ("{% for m in messages %}{{ (m.content ~ 'x').startswith('a') }}{% endfor %}", False),
-    ],
-)  # fmt: skip
-def test_only_templates_that_insert_texts_are_taken_for_plain(template: str, plain: bool) -> None:
-    assert is_plain(ChatTemplate(template, {}).tree) is plain
 
 
 def test_answers_with_nothing_between_them_stand_apart(jinja: Any, tokenizer: Path) -> None:
