@@ -167,6 +167,12 @@ class ChatTemplate:
         parsed: nodes.Template = self._compiled.environment.parse(self.text)
         return parsed
 
+    @cached_property
+    def draws_at_random(self) -> bool:
+        """Whether what it writes may be another text each time, so that no rendering says what a server sends."""
+        filters = {node.name for node in self.tree.find_all(nodes.Filter)}
+        return "random" in filters or "lipsum" in {node.name for node in self.tree.find_all(nodes.Name)}
+
     @property
     def asks_for_the_date(self) -> bool:
         return "strftime_now" in self.text

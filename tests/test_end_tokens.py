@@ -30,6 +30,11 @@ OPENS_BEHIND_QUESTIONS = (
     "{% for m in messages %}{{ '<|turn|>' + m.role + '<|text|>' + m.content + ('<|end|>' if m.role == 'assistant' else '') }}"
     "{% endfor %}{{ '<|turn|>assistant<|text|>' }}"
 )
+# The template's own words stand between an answer and the token that ends its turn.
+WRAPPED = (
+    "{% for m in messages %}{{ '<|turn|>' + ('<|bot|>' if m.role == 'assistant' else '<|' + m.role + '|>') }}"
+    "{{ m.content + '</said>\n<|end_turn|>' }}{% endfor %}"
+)
 # Gemma 4's way: a call ends in a token, and the turn in the one that begins the result.
 TWO_BEHIND_CALL = (
     "{{ tools | tojson }}{% for m in messages %}{% if m.tool_calls %}{{ '<|turn>model\n<|call>' + m.tool_calls[0].function.name }}"
@@ -62,6 +67,8 @@ def jinja(tmp_path: Path) -> Jinja:
         (TEXTS_AND_TURNS + ASK, "<|end_turn|>", "No.<|end_text|><|end_turn|>"),
         (END_OF_ALL + ASK, "<|end_turn|>", "No.<|end_turn|>"),
         (OPENS_BEHIND_QUESTIONS, "<|end|>", "No.<|end|>"),
+        (WRAPPED + ASK, "<|end_turn|>", "No.</said>\n<|end_turn|>"),
+        (WRAPPED + "{{ '<|turn|><|bot|>' }}", "<|end_turn|>", "No.</said>\n<|end_turn|>"),
     ],
 )
 def test_the_token_that_ends_each_turn_ends_the_answer(

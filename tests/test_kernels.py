@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
@@ -81,6 +82,21 @@ def test_gradient_checkpointing_knows_the_documents_when_it_computes_again() -> 
     model.activation_checkpointing_enable({"use_reentrant": False})
     batches = list(lay_out(EXAMPLES, best_fit_decreasing(EXAMPLES.lengths, 128), packing=True, pack_tokens=128))
     assert difference(by_step(model, batches, EXAMPLES), by_hand(model, EXAMPLES)) < 5e-6
+
+
+@pytest.mark.parametrize("lengths", [(WINDOW - 1, WINDOW), (WINDOW + 1,), (1, WINDOW + 1, 2 * WINDOW)])
+def test_a_token_sees_those_of_its_document_within_the_window(lengths: tuple[int, ...]) -> None:
+    tokens = sum(lengths)
+    query, key, value = (torch.randn(1, heads, tokens, 8) for heads in (4, 2, 2))
+    places, document = torch.arange(tokens), torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    back = places[:, None] - places
+    sees = (document[:, None] == document) & (back >= 0) & (back < WINDOW)
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=sees, enable_gqa=True).transpose(1, 2)
+    documents = kernels.documents_of(lengths, torch.device("cpu"))
+    found, _ = kernels.attend_by_document(
+        torch.nn.Module(), query, key, value, None, documents=documents, sliding_window=WINDOW
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_generation_is_that_of_plain_attention() -> None:

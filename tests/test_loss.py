@@ -1,6 +1,7 @@
 """Loss and gradient of a step = those of a plain reference in float64, in every way in which they can be computed."""
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
-from exact_gradients import by_hand, by_step, difference, make_gradients, norm, randomised_adapter
+from exact_gradients import ALONE, by_hand, by_step, difference, make_gradients, norm, randomised_adapter
 from stages.errors import ConfigError
 from stages.models import load_model, quiet_peft, repeatable
 from stages.train import loss as loss_module
-from stages.train.batches import Batch, lay_out
+from stages.train.batches import Batch, halved, lay_out
 from stages.train.examples import Examples
 from stages.train.gradients import Forward, Gradients
 from stages.train.methods import Trainable, causal_model
@@ -143,6 +144,28 @@ def test_one_weight_for_all_changes_nothing(model: Trainable) -> None:
     assert difference(found, by_step(model, laid_out(light, packs), light)) < TOLERANCE
 
 
+def test_weights_are_not_rounded_where_the_arithmetic_is_bfloat16(model: PreTrainedModel) -> None:
+    heavy, light = (arrays([row | {"weight": weight} for row in random_examples(6)]) for weight in (1.001, 1.0))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        found, plain = (
+            loss_module.loss_sum(model, laid_out(examples, [range(6)])[0].to(torch.device("cpu")))
+            for examples in (heavy, light)
+        )
+    assert found.dtype == torch.float32
+    assert float(found / plain) == pytest.approx(1.001, rel=1e-5)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("lengths", [[2, 40], [40, 2], [2, 3, 40], [10, 10]])
+def test_half_a_batch_is_never_empty(lengths: list[int], packing: bool) -> None:
+    examples = arrays([example(f"r{number}", range(3, 3 + length)) for number, length in enumerate(lengths)])
+    (batch,) = lay_out(examples, [np.arange(len(lengths))], packing=packing, pack_tokens=999)
+    halves = [half.members.tolist() for half in halved(examples, batch)]
+    assert all(halves)
+    assert sorted(member for half in halves for member in half) == list(range(len(lengths)))
+    assert len(halves) == 2
+
+
 def test_only_supervised_tokens_count(model: Trainable) -> None:
     ids = list(range(50, 60))
     one, other = (arrays([example("a", ids, mask)]) for mask in ([0] * 9 + [1], [0] * 5 + [1] * 5))
@@ -180,6 +203,35 @@ def test_out_of_memory_halves_the_batches_and_the_step_is_the_same(
     assert "computed in 2 parts; the effective batch is the same" in caplog.text
     gradients.add_up(batches, seed=0)
     assert gradients.halvings == 1  # and stays so, for the next step
+
+
+def test_memory_for_one_example_is_enough(model: Trainable, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = arrays(random_examples(2))
+    batches = laid_out(examples, [range(2)])
+    right = by_step(model, batches, examples)
+    forget_memory_after(0, monkeypatch, int(examples.lengths.max()))
+    assert difference(by_step(model, batches, examples), right) < TOLERANCE
+
+
+def test_a_share_of_the_weights_cannot_start_a_step_again_by_itself(
+    model: Trainable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = arrays(random_examples(4))
+    forget_memory_after(0, monkeypatch, 1)
+    gradients = make_gradients(copy.deepcopy(model), examples, dataclasses.replace(ALONE, is_sharded=True))
+    with pytest.raises(torch.OutOfMemoryError):
+        gradients.add_up(laid_out(examples, [range(4)]), seed=0)
+    assert gradients.halvings == 0
+
+
+def test_dropout_is_that_of_the_step_whatever_was_drawn_before(folder: Path) -> None:
+    with quiet_peft():
+        config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", lora_dropout=0.5)
+        model = randomised_adapter(get_peft_model(load_model(folder, torch.float32), config)).train()
+    examples = arrays(random_examples(4))
+    gradients = make_gradients(model, examples)
+    losses = [float(gradients.add_up(laid_out(examples, [range(4)]), seed=seed).sum()) for seed in (1, 2, 1)]
+    assert losses[0] == losses[2] != losses[1]
 
 
 def test_out_of_memory_with_one_example_is_told_in_words(model: Trainable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,7 @@ def test_what_max_tokens_costs_is_told_for_each_source(base: Path, tmp_path: Pat
     rows = [
         talk("cut", "Hi", "Hello there", "More?", "No.", source="a"),
         talk("fits", "Hi", "Hello there", source="b"),
-        talk("lost", "Name three colours.", "Red, green and blue, that is three.", source="c"),
+        talk("lost", "Name three colours.", "Red, green and blue, that is three.", "More?", "No.", source="c"),
     ]
     made = transform(mixture(*rows), params=params)
     output, certificate, facts = certify(made, params, tmp_path)
@@ -183,7 +183,7 @@ def test_what_max_tokens_costs_is_told_for_each_source(base: Path, tmp_path: Pat
     assert certificate["truncation"] == {
         "a": {"rows_shortened": 1, "rows_lost": 0, "answers": 1, "tokens": whole - first, "end_tokens": 1},
         "b": {"rows_shortened": 0, "rows_lost": 0, "answers": 0, "tokens": 0, "end_tokens": 0},
-        "c": {"rows_shortened": 0, "rows_lost": 1, "answers": 1, "tokens": lost, "end_tokens": 1},
+        "c": {"rows_shortened": 0, "rows_lost": 1, "answers": 2, "tokens": lost, "end_tokens": 2},
     }
     assert facts["max_tokens"] == first
     assert facts["truncation"] == {source: certificate["truncation"][source] for source in ("a", "c")}

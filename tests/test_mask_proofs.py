@@ -7,10 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.chat_template import ChatTemplate
+from served_oracle import assert_served
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.outlines import Outlines
-from stages.tokenize.plain_template import is_plain
 from tiny_tokenizer import TEXTS, make_tokenizer
 from tokenized_rows import WEATHER, call, chat_of, learned, reasons, row, talk, tokenize
 
@@ -35,12 +34,22 @@ OPENS_THOUGHT = LOOP.replace("+ m.content", "+ ('<think></think>' if m.role == '
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + ('<think></think>' if enable_thinking is defined and "
     "not enable_thinking else '<think>\\n') }}{% endif %}"
 )
+# Without enable_thinking=false the first prompt opens a thought; with it, a later prompt says more than any answer does.
+THINKS_LATER = LOOP.replace("+ m.content", "+ ('<think></think>' if loop.index0 == 1 else '') + m.content") + (
+    "{% if add_generation_prompt %}{% set off = enable_thinking is defined and not enable_thinking %}"
+    "{{ '<|im_start|>assistant\\n' + (('<think></think>' if off else '<think>\\n') if messages | length == 1 else '/no' if off else '') }}"
+    "{% endif %}"
+)
 # Mistral's way: the system prompt stands in the last question, and nowhere once that is answered.
 SYSTEM_IN_LAST = (
     "{% for m in messages if m.role != 'system' %}{{ '<|im_start|>' + m.role + '\\n' }}"
     "{% if loop.last and m.role == 'user' %}{{ messages[0].content + '\\n\\n' }}{% endif %}{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
     + ASK
 )
+QUOTES_QUESTION = (
+    LOOP.replace("+ m.content", "+ (messages[0].content + '? ' if m.role == 'assistant' else '') + m.content") + ASK
+)
+REVERSES = LOOP.replace("in messages", "in messages | reverse") + "{{ '<|im_start|>assistant\\n' }}"
 ALWAYS_ASKS = LOOP + "{{ '<|im_start|>assistant\\n' }}"
 NEVER_ASKS = LOOP
 SPOKEN = "{% for m in messages %}{{ m.role | capitalize + ': ' + m.content + '<|im_end|>' }}{% endfor %}"
@@ -78,7 +87,6 @@ RAW_PARTS = (
     "~ '<|im_end|>\\n' }}{% endfor %}" + ASK
 )  # fmt: skip
 ASCII = "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson(ensure_ascii=True) }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK  # fmt: skip
-LOOKS = "{% for m in messages %}{% if '<think>' in m.content %}{{ '!' }}{% endif %}" + SAY + "{% endfor %}" + ASK
 SYSTEM = talk("r", "Hi", "No.", system="a")
 
 
@@ -111,6 +119,20 @@ def jinja(tmp_path: Path) -> Any:
             ASKS_BEHIND_QUESTIONS,
             "header_in_answer",
         ),
+        (  # a name for the answerer that only its own prompt tells
+            row("r", [{"role": "system", "content": "Welcome."}, {"role": "assistant", "content": "Hi"}]),
+            ASKS_BEHIND_QUESTIONS.replace("m.role + '", "m.role.replace('assistant', 'helper') + '").replace(
+                "start|>assistant", "start|>helper"
+            ),
+            "header_in_answer",
+        ),
+        (
+            talk("r", "Hi", "No."),
+            CHATML.replace("m.content +", "m.content + (m.content if m.role == 'assistant' else '') +"),
+            "content_changed",
+        ),
+        (talk("r", "Hi", "No."), REVERSES, "prompt_not_a_prefix"),
+        (talk("r", "Hi", "No."), QUOTES_QUESTION, "derivations_disagree"),  # the question would be learned
     ],
 )
 def test_what_only_looks_right_is_refused(
@@ -140,6 +162,13 @@ def test_odd_prompts_are_learned_from_as_they_are_served(
     assert learned(made, chat_of(tokenizer, template=path)) == [("r", 0, expected)]
 
 
+def test_an_example_ends_where_its_last_turn_does(jinja: Any, tokenizer: Path) -> None:
+    template = jinja(ALWAYS_ASKS)
+    made = tokenize(tokenizer, talk("r", "Hi", "No."), template=template)
+    text = chat_of(tokenizer, template=template).decode(made.examples["input_ids"][0].to_list())
+    assert text.endswith("<|im_start|>assistant\nNo.<|im_end|>\n")
+
+
 def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(jinja: Any, tokenizer: Path) -> None:
     template = jinja(OPENS_THOUGHT)
     made = tokenize(tokenizer, talk("r", "Hi", "No.", "Sure?", "Yes."), template=template)
@@ -159,6 +188,15 @@ def test_an_answer_behind_a_prompt_that_is_rewritten_stands_behind_the_prompt_as
         prompt = chat.prompt_ids(rows[0]["messages"][:asked])
         assert example[: len(prompt)] == prompt
         assert "Be brief." in chat.decode(prompt)
+
+
+def test_answers_that_are_asked_for_with_other_settings_stand_apart(jinja: Any, tokenizer: Path) -> None:
+    path = jinja(THINKS_LATER)
+    rows = [talk("r", "Hi", "No.", "Sure?", "Yes.")]
+    made, chat = tokenize(tokenizer, *rows, template=path), chat_of(tokenizer, template=path)
+    assert made.examples["prompt_settings"].to_list() == ['{"enable_thinking": false}', None]
+    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, ["Yes.<|im_end|>"])]
+    assert_served(made, rows, chat)
 
 
 @pytest.mark.parametrize("template", [TEXT_ARGUMENTS, NEEDS_IDS])
@@ -202,37 +240,20 @@ def test_an_argument_that_a_template_leaves_out_refuses_the_call(jinja: Any, tok
     assert reasons(made) == {"s": "dropped_tool_call"}
 
 
-@pytest.mark.parametrize(
-    ("template", "plain"),
-    [
-        (CHATML, True),
-        (ALWAYS_ASKS, True),
-        ("{% set first = messages[0]['content'] | trim %}{% for m in messages[1:] %}{{ first ~ m.content.strip() }}{% endfor %}", True),
-        ("{% set ns = namespace(s='') %}{% for m in messages %}{% set ns.s = m.content or '' %}{{ ns.s }}{% endfor %}", True),
-        ("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}", True),
-        ("{% for m in messages %}{{ m.content if m.content is string and 'tool_calls' not in m else '' }}{% endfor %}", True),
-        (LOOKS, False),
-        ("{% for m in messages %}{{ m.content[:3] }}{% endfor %}", False),
-        ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", False),
-        ("{% for m in messages %}{{ m.content.split('x')[-1] }}{% endfor %}", False),
-        ("{% for m in messages %}{{ m | tojson }}{% endfor %}", False),
-        ("{{ messages | map(attribute='content') | join }}", False),
-        ("{% for m in messages %}{{ '%s' % m.content }}{% endfor %}", False),
-        ("{% for m in messages %}{% for part in m.content %}{{ part }}{% endfor %}{% endfor %}", False),
-        ("{% macro say(m) %}{{ m.content | length }}{% endmacro %}{% for m in messages %}{{ say(m) }}{% endfor %}", False),
-        ("{% for m in messages %}{% set c = m.content %}{% if c == 'x' %}!{% endif %}{{ c }}{% endfor %}", False),
-        ("{% for m in messages %}{% if m.content | length > 9 %}!{% endif %}{{ m.content }}{% endfor %}", False),
-        ("{% for m in messages %}{% if loop.changed(m.content) %}!{% endif %}{{ m.content }}{% endfor %}", False),
-        ("{% for m in messages %}{% for k in m.values() %}{{ k }}{% endfor %}{% endfor %}", False),
-        ("{% set ns = namespace(m=messages) %}{{ ns.m[0].content == 'x' }}", False),
-        ("{% for m in messages %}{{ {m.content: 1} }}{% endfor %}", False),
-        ("{% for m in messages %}{% filter upper %}{{ m.content }}{% endfilter %}{% endfor %}", False),
-        ("{% for m in messages %}{% set c %}{{ m.content }}{% endset %}{{ c }}{% endfor %}", False),
-        ("{% for m in messages %}{{ (m.content ~ 'x').startswith('a') }}{% endfor %}", False),
-    ],
-)  # fmt: skip
-def test_only_templates_that_insert_texts_are_taken_for_plain(template: str, plain: bool) -> None:
-    assert is_plain(ChatTemplate(template, {}).tree) is plain
+CALLS = "(m.tool_calls[0].function.name + {} if m.tool_calls else '')"
+
+
+@pytest.mark.parametrize("arguments", ["''", "(m.tool_calls[0].function.arguments | tojson if loop.last else '')"])
+def test_an_argument_that_only_the_question_shows_refuses_the_call(arguments: str, jinja: Any, tokenizer: Path) -> None:
+    """In the answer itself, and in the past of a later one."""
+    template = "{{ tools | tojson }}" + CHATML.replace("m.content +", f"m.content + {CALLS.format(arguments)} +")
+    called = {"role": "assistant", "content": "", "tool_calls": call("get_weather", city="Paris", unit="K")}
+    asked = {"role": "user", "content": "Weather in Paris, city, in K, the unit?"}
+    later = [{"role": "tool", "content": "3"}, {"role": "assistant", "content": "It is 3 K."}]
+    hidden = row("r", [{**asked, "content": "Weather?"}, called, *later], tools=WEATHER["tools"])
+    shown = row("s", [asked, called], tools=WEATHER["tools"])
+    made = tokenize(tokenizer, hidden, shown, template=jinja(template))
+    assert reasons(made) == dict.fromkeys("rs" if arguments == "''" else "r", "dropped_tool_call")
 
 
 def test_answers_with_nothing_between_them_stand_apart(jinja: Any, tokenizer: Path) -> None:

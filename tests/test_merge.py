@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ from torch import Tensor
 from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from rows import sealed
+from stages.errors import ConfigError
+from stages.merge import embeddings
+from stages.merge.changes import TrainedRows
+from stages.merge.deltas import Adapter
+from stages.merge.embeddings import Names, settle_tied
 from stages.models import add_token_rows, load_model, quiet_peft
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_model import make_config, make_model, save_model
@@ -119,13 +125,39 @@ def test_embeddings_trained_beside_replace_those_of_the_base(tmp_path: Path, is_
     assert ("lm_head.weight" in load_file(made / "model.safetensors")) != is_tied
 
 
-def test_matrices_that_training_took_apart_are_no_longer_tied(tmp_path: Path) -> None:
+def test_a_copy_of_the_tied_matrix_in_the_files_changes_with_it(tmp_path: Path) -> None:
+    base = save_model(make_config(TOKENS, tie_word_embeddings=True), tmp_path / "base")
+    stored = load_file(base / "model.safetensors")
+    stored["lm_head.weight"] = stored["model.embed_tokens.weight"].clone()
+    save_file(stored, base / "model.safetensors", {"format": "pt"})
+    model = load_model(base)
+    add_token_rows(model, TOKENS + 3)
+    adapter = make_adapter(tmp_path / "adapter", model, modules_to_save=["embed_tokens"], ensure_weight_tying=True)
+    made = merge(tmp_path, base, adapter)
+    assert_equals_peft(made, base, adapter, TOKENS + 3)
+    merged = load_file(made / "model.safetensors")
+    assert torch.equal(merged["lm_head.weight"], merged["model.embed_tokens.weight"])
+
+
+def test_trained_rows_of_tied_matrices_are_the_same_only_at_the_same_places() -> None:
+    names = Names("embed", "head", True, "model", frozenset())
+    rows, places = torch.ones(2, 4), torch.tensor([3, 5])
+    for other, is_fine in ((places, True), (torch.tensor([3, 6]), False)):
+        adapter = Adapter({"embed": TrainedRows(places, rows), "head": TrainedRows(other, rows)}, "LORA", 4)
+        with nullcontext() if is_fine else pytest.raises(ConfigError, match="one of two tied"):
+            settled, is_tied = settle_tied(adapter, names, {"embed"})
+            assert (list(settled.changes), is_tied) == (["embed"], True)
+
+
+def test_matrices_that_training_took_apart_are_no_longer_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "ROWS_AT_ONCE", 16)
     base = save_model(make_config(TOKENS, tie_word_embeddings=True), tmp_path / "base")
     adapter = make_adapter(
         tmp_path / "adapter", load_model(base), modules_to_save=["embed_tokens"], ensure_weight_tying=True
     )
     tensors = load_file(adapter / "adapter_model.safetensors")
-    tensors["base_model.model.lm_head.weight"] = tensors["base_model.model.lm_head.weight"] + 1
+    tensors["base_model.model.lm_head.weight"] = tensors["base_model.model.lm_head.weight"].clone()
+    tensors["base_model.model.lm_head.weight"][-1] += 1  # the first rows are still the same
     save_file(tensors, adapter / "adapter_model.safetensors")
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(

@@ -1,5 +1,7 @@
 """Given the losses of an adapter in either base -> which base is chosen, and how sure that is."""
 
+import statistics
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -31,6 +33,12 @@ def test_the_base_with_the_lower_loss_is_chosen_only_where_examples_agree(
     assert found.merged_into == chosen
     assert why in found.chosen_because
     assert found.loss_difference == pytest.approx(sum(more) / sum(TOKENS))
+
+
+def test_of_examples_of_one_length_the_interval_is_that_of_a_mean() -> None:
+    more = [-1.0, -2.1, -0.9, -2.0, -1.1, -1.9]
+    found = choose(candidates([30.0 + m for m in more], [30.0] * 6), [10] * 6)
+    assert found.loss_difference_interval == pytest.approx(1.96 * statistics.stdev(more) / 6**0.5 / 10)
 
 
 def test_a_few_examples_decide_nothing_and_none_neither() -> None:

@@ -121,7 +121,7 @@ def make_scales(folder: Path, model: PreTrainedModel, targets: list[str], feedfo
     "config",
     [
         {"rank_pattern": {"q_proj": 2, "layers.1.mlp.down_proj": 6}},
-        {"alpha_pattern": {"q_proj": 1, ".*mlp.*": 30}, "rank_pattern": {"k_proj": 3}},
+        {"alpha_pattern": {"proj": 50, "q_proj": 1, ".*mlp.*": 30}, "rank_pattern": {"k_proj": 3}},
         {"use_rslora": True, "alpha_pattern": {"v_proj": 3}},
         {"bias": "all"},
         {"bias": "lora_only"},

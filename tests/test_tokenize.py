@@ -176,7 +176,7 @@ def test_unrolled_answers_that_do_not_fit_are_left_out_and_counted(tokenizer: Pa
     given = row("three", [*REASONED["messages"], *third])
     lengths = tokenize(tokenizer, given, template=template).examples["input_ids"].list.len()
     made = tokenize(tokenizer, given, template=template, max_tokens=lengths[1])
-    assert made.examples.select("turn", "answers_dropped").rows() == [(0, 1), (1, 0)]
+    assert made.examples.select("turn", "answers_dropped", "tokens_dropped").rows() == [(0, 1, lengths[2]), (1, 0, 0)]
 
 
 def test_a_first_exchange_that_does_not_fit_is_refused_and_never_cut(tokenizer: Path) -> None:

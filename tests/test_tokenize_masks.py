@@ -39,6 +39,9 @@ ROWS = [
 ]
 
 
+SPOKEN = "{% for m in messages %}{{ m.role | upper + ': ' + m.content + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT: {% endif %}"
+
+
 @pytest.fixture(scope="module")
 def gpt2() -> Path:
     return shared_data("tokenizer/gpt2")
@@ -87,9 +90,9 @@ def words_of_metaspace(folder: Path, scheme: str) -> Path:
     return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)])
 
 
-def words_of_llama_2(folder: Path, texts: Sequence[str] = TEXTS) -> Path:
+def words_of_llama_2(folder: Path, texts: Sequence[str] = TEXTS, *first: normalizers.Normalizer) -> Path:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.normalizer = normalizers.Sequence([*first, normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(steps)
     return save(tokenizer, folder, [f"<0x{byte:02X}>" for byte in range(256)], texts)
@@ -182,11 +185,21 @@ def test_a_tokenizer_of_any_kind_trains_what_is_served(kind: str, template: str,
     assert reasons(made) == {}
 
 
+def test_an_answer_behind_half_a_word_goes_on_in_the_middle_of_it(tmp_path: Path) -> None:
+    folder = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2)
+    (template := tmp_path / "spoken.jinja").write_text(SPOKEN)
+    rows = [talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), talk("more", "Hi", "\nHello", "So?", "  Yes")]
+    for name in ("chatml", str(template)):
+        made, chat = tokenize(folder, *rows, template=name), chat_of(folder, template=name)
+        assert_served(made, rows, chat)
+        assert reasons(made) == {}
+
+
 def test_an_answer_that_cannot_be_encoded_apart_is_refused(tmp_path: Path) -> None:
-    """Llama 2's way puts a space before what stands alone, so that the pieces are not the whole."""
-    tokenizer = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2)
-    made = tokenize(tokenizer, talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), template="chatml")
+    folder = words_of_llama_2(tmp_path, ["assistant\nHello"] * 2, normalizers.Replace("\0", ""))
+    made = tokenize(folder, talk("merged", "Hi", "Hello"), talk("parted", "Hi", "Ciao"), template="chatml")
     assert reasons(made) == {"merged": "prompt_not_a_prefix"}
+    assert "choose a template whose prompt ends in a control token" in made.refused["detail"][0]
 
 
 def test_where_a_text_cannot_be_cut_behind_the_end_token_each_answer_stands_alone(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Hi", "No."), OTHER_HEADER, "prompt_not_a_prefix", "a server sends 'model"),
         (talk("r", "Hi", "No."), NO_END, "no_end_token", "ends in 'No."),
         (talk("r", "Hi", "No."), UPPER, "content_changed", "the text of turn 1"),
+        (talk("r", "Hi", "No."), "{{ [] | random }}" + CHATML, "template_error", "draws at random"),
+        (talk("r", "Hi", "No."), CHATML + "{{ lipsum(n=1) }}", "template_error", "draws at random"),
         (talk("r", "Hi", "No."), TWO_BOS, "double_bos", "writes <s> twice"),
     ],
 )  # fmt: skip

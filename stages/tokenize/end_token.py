@@ -22,17 +22,18 @@ def find_end_token(template: ChatTemplate, control: re.Pattern[str], eos: str) -
     after = after.strip()
     if not found_answer:
         return None
-    if control.match(after):
-        return _turn_end(template, control, prompt.rstrip(), after, eos)
+    if first := control.search(after):
+        return _turn_end(template, control, prompt.rstrip(), after[first.start() :], eos)
     return after if MARKER.fullmatch(after) else None
 
 
 def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, after: str, eos: str) -> str | None:
-    """Which of the control tokens in `after`, which is all that follows the last answer, ends its turn."""
+    """Which of the control tokens in `after`, all that follows the last answer from the first of them on, ends its turn."""
     tokens: list[str] = control.findall(after)
     first, second = tokens[0], [*tokens, ""][1]
     rest = after.removeprefix(first)
     opening, behind_question, behind_answer = _around_turns(template)
+    behind_answer = behind_answer[closing.start() :] if (closing := control.search(behind_answer)) else ""
     openers = _run(control, opening)
     if prompt.endswith(after) and (first in openers or not behind_answer.startswith(first)):
         return None  # it opens the next answer
@@ -54,7 +55,7 @@ def _around_turns(template: ChatTemplate) -> tuple[str, str, str]:
     question, answer = (message["content"] for message in PROBE)
     opening, _, rest = rendered.partition(question)
     behind_question, _, behind_answer = rest.partition(answer)
-    return opening, behind_question.lstrip(), behind_answer.partition(question)[0].lstrip()
+    return opening, behind_question.lstrip(), behind_answer.partition(question)[0]
 
 
 def _run(control: re.Pattern[str], text: str) -> list[str]:

@@ -97,6 +97,10 @@ def _read_thought(
 
 def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settings: Settings) -> Reading:
     messages, tools, template = conversation.messages, conversation.tools, chat.template
+    if template.draws_at_random:
+        raise Refusal(
+            "template_error", "the template draws at random what it writes; take `random` and `lipsum` out of it"
+        )
     try:
         prompt = template.render(messages[:position], tools, add_generation_prompt=True, settings=settings)
         rendered = template.render(messages[: position + 1], tools, add_generation_prompt=False, settings=settings)

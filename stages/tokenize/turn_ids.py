@@ -17,6 +17,7 @@ from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 
 NEAR = 64  # characters from the end of what is fed in which its last control token mostly stands
+NUL = "\0"  # what no vocabulary joins to anything else
 ENCODED_AT_ONCE = 256  # texts; each token of a text that is being encoded holds some hundred bytes
 
 
@@ -80,10 +81,22 @@ def served_ids(
     """
     if as_sequence := sequence_ids([turn], [piece], ids, splitters):
         return as_sequence[0]
-    opener, answer = ids[piece.opener], ids[turn.end + turn.answer][1:]
-    if chat.decode(opener + answer) != chat.decode(opener) + turn.answer:
-        raise Refusal("prompt_not_a_prefix", "a token lies across the place at which the answer begins")
-    return TurnIds(ids[piece.head] + opener, answer, ids[_trailer(turn, splitters)][1:])
+    opener, whole = ids[piece.opener], chat.decode(ids[piece.opener + turn.answer])
+    for answer in _apart(turn, ids, chat):
+        if chat.decode(opener + answer) == whole:
+            return TurnIds(ids[piece.head] + opener, answer, ids[_trailer(turn, splitters)][1:])
+    raise Refusal(
+        "prompt_not_a_prefix",
+        "a token lies across the place at which the answer begins; choose a template whose prompt ends in a control token",
+    )
+
+
+def _apart(turn: Turn, ids: Mapping[str, Ids], chat: ChatTokenizer) -> Iterator[Ids]:
+    """The ids of the answer behind its end token, then behind a NUL: Llama 2 puts a space behind any control token."""
+    yield ids[turn.end + turn.answer][1:]
+    alone, behind = chat.encode([NUL, NUL + turn.answer])
+    if behind[: len(alone)] == alone:
+        yield array("i", behind[len(alone) :])
 
 
 def cut_pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> list[Piece]:

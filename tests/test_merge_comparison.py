@@ -1,0 +1,38 @@
+"""Given the logits of two models -> how far they lie apart, over all positions of all prompts."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import kl_div, log_softmax
+
+from stages.merge.certificate import ROWS_AT_ONCE, compare
+
+
+def logits_of(*lengths: int, seed: int = 0) -> list[Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return [torch.randn(length, 7, generator=random) for length in lengths]
+
+
+def test_a_long_prompt_counts_as_often_as_it_has_positions() -> None:
+    lengths = (1, ROWS_AT_ONCE + 3, 5)
+    expected, found = logits_of(*lengths), logits_of(*lengths, seed=1)
+    one, other = torch.cat(expected), torch.cat(found)
+    made = compare(expected, found)
+    kl = kl_div(log_softmax(other, -1), log_softmax(one, -1), log_target=True, reduction="batchmean")
+    assert made.mean_kl == pytest.approx(float(kl), rel=1e-5)
+    assert made.top1_agreement == pytest.approx(float((one.argmax(-1) == other.argmax(-1)).float().mean()))
+    assert made.max_logit_difference == float((one - other).abs().max())
+    assert made.largest_logit == float(one.abs().max())
+    assert made.positions == len(one)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("place", [0, ROWS_AT_ONCE + 1])
+def test_a_logit_that_is_no_number_is_as_far_as_can_be(value: float, place: int) -> None:
+    expected = logits_of(3, ROWS_AT_ONCE + 3)
+    found = [logits.clone() for logits in expected]
+    found[1][place, 2] = value
+    assert compare(expected, found).max_logit_difference == math.inf
+    assert compare(expected, expected).max_logit_difference == 0.0
