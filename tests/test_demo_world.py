@@ -25,7 +25,7 @@ from infra.demo.world import World, make_world, read_world
 from rows import conversation, table
 from stages.dedup.stage import DedupParams
 from stages.schema import conform, load_schema
-from stages.score.phrases import REFUSAL
+from stages.score.refusals import REFUSAL
 
 SEED = 7  # the demo's own
 Place = tuple[str, int]
