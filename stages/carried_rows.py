@@ -17,10 +17,7 @@ from stages.schema import load_schema
 from stages.storage import LocalStore, digest_of, read_json, verify_dataset
 from stages.tables import read_table
 
-TAKEN_OVER = "rows_taken_over"  # among the facts of a receipt
 LEAST_SHARED = 0.5  # of the rows; of fewer, looking for them costs as much as it saves
-# Of CPU for a row: to take one over costs 20 to 30 microseconds where score costs 84 a row and tokenize 390.
-LEAST_SECONDS = 40e-6
 BLOCK_ROWS = 1024  # between two ids of a table that are kept in memory
 HASH_SEEDS = (1, 2)  # 128 bits together
 
@@ -30,14 +27,12 @@ class Earlier(NamedTuple):
 
     rows: Path
     folder: Path
-    outputs: tuple[str, ...]
-    shared: int  # rows of then that are asked for now, by their ids
 
     @classmethod
     def found(cls, store: LocalStore, stage: Stage, parts: Mapping[str, Any], rows: Path) -> Self | None:
         """The newest result whose key differs from that of `parts` in what the stage reads alone.
 
-        None where to take its rows would save nothing, or a byte of it is not as it was.
+        None where it has too few of `rows`, or a byte of it is not as it was.
         """
         for path in reversed(store.receipts()):
             if path.parent.parent.name != stage.name:
@@ -53,15 +48,11 @@ class Earlier(NamedTuple):
     @classmethod
     def _of(cls, folder: Path, receipt: Mapping[str, Any], stage: Stage, rows: Path) -> Self | None:
         read, made = receipt["inputs"][stage.inputs[0]], receipt["outputs"]
-        computed = read["rows"] - receipt["facts"].get(TAKEN_OVER, 0)
-        if receipt["cost"]["cpu_seconds"] < LEAST_SECONDS * computed:
-            return None
-        then, outputs = Path(*read["paths"]), tuple(name for name in made if load_schema(name).kind == "table")
-        stated = [(then, read["digest"]), *((folder / name, made[name]["digest"]) for name in outputs)]
+        then, tables = Path(*read["paths"]), [name for name in made if load_schema(name).kind == "table"]
+        stated = [(then, read["digest"]), *((folder / name, made[name]["digest"]) for name in tables)]
         if any(verify_dataset(table).digest != digest for table, digest in stated):
             return None
-        asked, shared = _shared(rows, then)
-        return cls(then, folder, outputs, shared) if shared >= LEAST_SHARED * asked else None
+        return cls(then, folder) if _shared_share(rows, then) >= LEAST_SHARED else None
 
     def beside(
         self, rows: pl.DataFrame, make: Callable[[pl.DataFrame], Mapping[str, pl.DataFrame]]
@@ -75,11 +66,6 @@ class Earlier(NamedTuple):
             ).sort(load_schema(name).key)
             for name, table in made.items()
         }
-
-
-def taken_over(earlier: Earlier | None) -> dict[str, int]:
-    """What a receipt says of it."""
-    return {TAKEN_OVER: earlier.shared} if earlier else {}
 
 
 def _near(folder: Path, rows: pl.DataFrame) -> pl.DataFrame:
@@ -101,11 +87,11 @@ def _blocks(folder: Path) -> tuple[pl.Series, pl.Series]:
     return starts, pl.concat([ids.gather_every(BLOCK_ROWS, BLOCK_ROWS - 1), ids.tail(1)])[: len(starts)]
 
 
-def _shared(now: Path, then: Path) -> tuple[int, int]:
-    """The rows of `now`, and those of which the id is in `then`."""
+def _shared_share(now: Path, then: Path) -> float:
+    """The share of the rows of `now` of which the id is in `then`."""
     ids = read_table(now).select("row_id").collect()
     shared = ids.lazy().join(read_table(then).select("row_id"), on="row_id", how="semi").collect()
-    return ids.height, shared.height
+    return shared.height / max(ids.height, 1)
 
 
 def _same(now: pl.DataFrame, then: pl.DataFrame) -> pl.Series:

@@ -79,6 +79,9 @@ class Stage(Declaration):
     sets_aside: str | None = None
     params: type[Params]
     image: Literal["data", "train"]
+    costly_rows: bool = (
+        False  # a `rows` stage whose work on a row costs more than to look up what was made of it before
+    )
     gpus: int = 0
     outside: bool = False  # its effects reach beyond its output folder (a registry), so a hit asks whether they stand
 
@@ -87,6 +90,8 @@ class Stage(Declaration):
         decision = [name for name in (self.keeps, self.sets_aside) if name]
         if unknown := sorted({*self.either, *decision} - set(self.outputs)):
             raise ValueError(f"stage {self.name} names {unknown}, which are not among its outputs {list(self.outputs)}")
+        if self.costly_rows and self.kind != "rows":
+            raise ValueError(f"stage {self.name} has costly rows, and is no `rows` stage that sees each on its own")
         if self.sets_aside and not self.keeps:
             raise ValueError(f"stage {self.name} sets rows aside and does not say which output keeps the others")
         return self

@@ -218,7 +218,8 @@ def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
     rows, transform = _rows_of(batch), transform_of(work.stage.name)
 
     def make(some: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        return transform(some, params=work.params)._asdict()  # type: ignore[no-any-return]
+        made: dict[str, pl.DataFrame] = transform(some, params=work.params)._asdict()
+        return made
 
     write_spool(work.earlier.beside(rows, make) if work.earlier else make(rows), spool, number)
     return batch.rows

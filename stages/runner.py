@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.carried_rows import Earlier, taken_over
+from stages.carried_rows import Earlier
 from stages.conservation import check_conservation
 from stages.contract import Params, Stage, Workbench
 from stages.engine import (
@@ -186,7 +186,7 @@ def _make(
         if earlier:
             notes += (f"rows that are the same as in {earlier.folder} were taken from there",)
         with using(request.engine, request.workers):
-            facts = {**_produce(request, inputs, staged, bench, earlier), **taken_over(earlier)}
+            facts = _produce(request, inputs, staged, bench, earlier)
         outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:
             decided = inputs[request.stage.decided].value
@@ -198,7 +198,7 @@ def _make(
 
 
 def _earlier(request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any]) -> Earlier | None:
-    if request.store is None or request.stage.kind != "rows":
+    if request.store is None or not request.stage.costly_rows:
         return None
     return Earlier.found(request.store, request.stage, parts, inputs[request.stage.inputs[0]].value)
 

@@ -49,12 +49,13 @@ def unfilled_memory() -> Iterator[None]:
 
     Under deterministic algorithms it fills all new memory with a known value, and only then does the memory exist.
     """
-    before = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    switches: Any = torch.utils.deterministic
+    before = switches.fill_uninitialized_memory
+    switches.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.utils.deterministic.fill_uninitialized_memory = before  # type: ignore[attr-defined]
+        switches.fill_uninitialized_memory = before
 
 
 def sources(model: PreTrainedModel, files: TensorFolder) -> dict[int, str] | None:

@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from threading import Thread
 
@@ -75,23 +74,24 @@ def test_what_the_machine_refuses_is_told_in_words(
 
 def test_a_pipeline_that_is_ended_ends_its_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The stage is a sleeper that tells its id; SIGTERM comes to the pipeline alone."""
-    told = tmp_path / "pid"
-    sleeper = tmp_path / "sleeper"
-    sleeper.write_text(f"#!/bin/sh\necho $$ > {told}.part && mv {told}.part {told}\nexec sleep 600\n")
+    told, sleeper = tmp_path / "pid", tmp_path / "sleeper"
+    os.mkfifo(told)
+    sleeper.write_text(f"#!/bin/sh\necho $$ > {told}\nexec sleep 600\n")
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(sleeper))
     folder = finished_run(tmp_path / "store", "good", {"conversations": [record(1)]})
 
+    sleeping = list[str]()
+
     def end_once_it_sleeps() -> None:
-        while not told.exists():
-            time.sleep(0.01)
+        sleeping.append(told.read_text().strip())  # waits until it is written
         os.kill(os.getpid(), signal.SIGTERM)
 
     Thread(target=end_once_it_sleeps, daemon=True).start()
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         _run_in_its_own_process(load_run(folder), STAGES["dedup"], [])
-    assert not Path(f"/proc/{told.read_text().strip()}").exists()
+    assert not Path(f"/proc/{sleeping[0]}").exists()
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -92,7 +92,8 @@ def test_a_run_that_lacks_a_setting_is_refused_before_its_first_stage(tmp_path: 
 def test_a_path_in_a_setting_that_is_not_there_is_refused_before_the_first_stage(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigError, match=rf"tokenize\.tokenizer: {path} does not exist; correct the path"):
         started(tmp_path, tokenize={"tokenizer": path})
-    assert started(tmp_path, tokenize={"tokenizer": str(tmp_path)}).params["tokenize"].tokenizer == str(tmp_path)  # type: ignore[attr-defined]
+    there = started(tmp_path, tokenize={"tokenizer": str(tmp_path)})
+    assert there.params["tokenize"].model_dump()["tokenizer"] == str(tmp_path)
 
 
 def test_a_row_is_traced_with_the_runs_in_which_each_verdict_fell(

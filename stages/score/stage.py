@@ -15,4 +15,5 @@ STAGE = Stage(
     outputs=("scored",),
     params=ScoreParams,
     image="data",
+    costly_rows=True,
 )

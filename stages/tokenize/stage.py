@@ -45,4 +45,5 @@ STAGE = Stage(
     sets_aside="refused",
     params=TokenizeParams,
     image="data",
+    costly_rows=True,
 )
