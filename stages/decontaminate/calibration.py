@@ -55,7 +55,7 @@ def _above(scores: Floats, max_rate: float) -> float:
     """The lowest score that so few of `scores` reach that one more of their kind does with a chance of `max_rate`.
 
     Where there are too few scores to be so sure, none of them reaches it. Split conformal prediction: Angelopoulos and
-    Bates 2021, arXiv 2107.07511, equation 1.
+    Bates 2021, arXiv 2107.07511.
     """
     allowed = max(int(max_rate * (len(scores) + 1)) - 1, 0)
     highest = np.sort(scores)[::-1]
