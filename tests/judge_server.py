@@ -84,7 +84,7 @@ def drip(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()
-    for _ in range(400):
+    for _ in range(1200):
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.05)
