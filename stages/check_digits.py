@@ -24,6 +24,8 @@ IBAN_LENGTHS = {
     "YE": 30,
 }  # fmt: skip
 
+MIN_DIGITS = 12  # of an IBAN in lower case, where words in a row have the look of one
+
 
 def is_card_number(text: str) -> bool:
     """Whether the digits of `text` are a card number of a known issuer range whose last digit is right (Luhn)."""
@@ -34,8 +36,10 @@ def is_card_number(text: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """Whether `text` is an IBAN of its country's length whose number leaves 1 when divided by 97 (ISO 13616)."""
-    code = text.replace(" ", "")
+    code = text.replace(" ", "").replace("-", "").upper()
     if IBAN_LENGTHS.get(code[:2]) != len(code):
+        return False
+    if text != text.upper() and sum(map(str.isdigit, text)) < MIN_DIGITS:
         return False
     return int("".join(str(int(character, 36)) for character in code[4:] + code[:4])) % 97 == 1
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from stages.check_digits import is_card_number, is_iban
+from stages.check_digits import IBAN_LENGTHS, is_card_number, is_iban
 from stages.conversation_text import read_where
 from stages.secret_formats import KEYS, PASSWORD, is_drawn_key, is_given_secret, may_hold_key, may_hold_password
 
@@ -24,6 +24,11 @@ DOCUMENTATION = tuple(
 _LETTER = r"A-Za-z0-9\u00C0-\u024F"  # what a name of a mailbox or domain has, with the accented letters of Latin
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|电话|手机|電話|热线"
+
+
+def _iban_of(country: str, length: int) -> str:
+    return rf"{country}[0-9]{{2}}(?:[ -]?[A-Z0-9]){{{length - 4}}}"
+
 
 # First whole what only has the look of one: the user of an address of a service, or of a repository's copy.
 EMAIL = (
@@ -40,15 +45,21 @@ PHONE = (
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
 _NUMBERED = (
-    r"version|rev|revision|release|section|chapter|clause|build|firmware|ios|android|macos|kernel|driver|windows"
+    r"version|ver|rev|revision|release|section|chapter|clause|build|firmware|ios|android|macos|kernel|driver|windows|python|java|jdk|jre|"
+    r"php|ruby|perl|node\.?js|golang|npm|pip|cuda|cudnn|tensorflow|pytorch|numpy|pandas|chrome|chromium|firefox|safari|opera|sqlite|oracle|"
+    r"openssl|unity|gcc|clang|cmake|photoshop|wordpress|django|sdk|framework|package|plugin|patch|(?:up|down)graded? (?:from|to)"
+)
+_NO_ADDRESS = (  # and read first: "release 1.2.3.4 and 1.2.3.5", "Chrome/90.0.1.2", "numpy==1.2.3.4"
+    rf"(?i:\b(?:{_NUMBERED})s?(?: (?:is|was|number|no\.?|of))?)[ :=]{{1,2}}[\"'(]?[0-9.]+(?:(?:,| and| or| to| through) [0-9.]+)*"
+    r"|[A-Za-z]/[0-9.]+|\w[<>=~!]=[0-9.]+"
 )
 IP = (
-    rf"(?i:\b(?:{_NUMBERED})s?)[ :]{{1,2}}[0-9.]+"  # no address, and read first
+    rf"{_NO_ADDRESS}"
     rf"|(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}(?!\w|[./-][0-9]|-[a-z])"
     r"|(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:]|/[0-9]))"
 )
 CARD = r"(?<![\w.-])[2-6](?:[ -]?[0-9]){12,18}(?![\w]|[.-][0-9])"
-IBAN = r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+IBAN = rf"(?<![A-Za-z0-9])(?i:{'|'.join(_iban_of(*country) for country in IBAN_LENGTHS.items())})(?![A-Za-z0-9])"
 
 
 def is_public_address(found: str) -> bool:
@@ -112,7 +123,7 @@ KINDS = {
     ),
     "iban": Kind(
         re.compile(IBAN, re.ASCII),
-        lambda text: text.str.contains(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}"),
+        lambda text: text.str.contains(r"(?i)(?-u:[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11})"),
         is_iban,
         in_digits=True,
     ),

@@ -28,6 +28,8 @@ READERS = {
     "word_limit": ("prompt", promises.WORD_LIMIT),
     "missing_text": ("prompt", phrases.MISSING_TEXT),
     "missing_file": ("prompt", phrases.MISSING_FILE),
+    "missing_image": ("prompt", phrases.MISSING_IMAGE),
+    "merged_question": ("answers", phrases.MERGED_QUESTION),
     "items": ("prompt", promises.ITEMS),
     "foreign_refusal": ("answers", refusals.FOREIGN_REFUSAL),
     **{name: ("prompt", pattern) for name, pattern in formats.ASKED.items()},
@@ -182,6 +184,21 @@ def test_a_placeholder_stands_where_the_input_should(prompt: str, is_placeholder
         ("Use the data given below to find the mean.", "data given below"),
         ("Edit this paragraph for clarity.", "this paragraph"),
         ("Fix the bug in this code.", "this code"),
+        ("Based on the image, what is the man doing?", "image"),
+        ("Describe the picture in 3 sentences.", "picture"),
+        ("What is the woman in this photo doing?", "this photo"),
+        ("Look at the diagram. Which part is the heart?", "diagram"),
+        ("Which year is the best according to the chart?", "chart"),
+        ("Was ist auf dem Bild zu sehen?", "auf dem Bild"),
+        ("根据图片回答问题。", "根据图片"),
+        ("Describe the image of a harbour at dusk.", None),
+        ("What is the image of 2 under the function?", None),
+        ("How do I remove a person from the photo?", None),
+        ("Write a function that counts the objects in the image.", None),
+        ("Describe the image: a cat on a mat.", None),
+        ("Which sword is the best in the video game?", None),
+        ("Describe the painting 'Starry Night'.", None),
+        ("Based on the image, name the city.\n\nA river, a bridge and a tower.", None),
         ("Summarize the following text: Bread is good.", None),
         ("Explain the following: gravity", None),
         ("Rewrite the sentence below.\n\nI like it.", None),
@@ -190,6 +207,27 @@ def test_a_placeholder_stands_where_the_input_should(prompt: str, is_placeholder
 def test_a_text_that_is_pointed_at_is_missing(prompt: str, missing: str | None) -> None:
     found = signals(prompt, "Fine.")["missing_text"]
     assert (found or "").removeprefix("the ") == (missing or "")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "merged"),
+    [
+        (ASKED, "Mix and bake, for example.\n\nQ: How do I bake a cake?\nA: The same way.", "Q:"),
+        (ASKED, "A: Mix and bake.\nQ: And a cake?\nA: The same way.", "Q:"),
+        (ASKED, "Mix and bake.\n**Question 2:** And a cake?\n**Answer:** The same way.", "**Question 2:**"),
+        (ASKED, "Mix and bake.\n\nQuestion: How do I bake a cake?", "Question:"),
+        (ASKED, "Mix and bake. Q: And how do I bake a cake? A: The same way.", "Q:"),
+        ("Q: How do I bake bread?\nA:", "Mix and bake.\nQ: And a cake?\nA: The same way.", "Q:"),
+        ("Write two questions about bread.", "Here they are.\nQ: What is it made of?\nA: Flour.", None),
+        ("Tell me a joke.", "Here is one.\nQ: What did the bread say?\nA: Nothing.", None),
+        (ASKED, "Q: What is bread?\nA: Food.\nQ: And cake?\nA: Food.", None),
+        (ASKED, "# FAQ\n\nQ: What is bread?\nA: Food.", None),
+        (ASKED, "Statement: it is late\nQuestion: is it late?\nCommand: go", None),
+        (ASKED, "q = 3\nq: int\na: int", None),
+    ],
+)
+def test_a_question_that_nobody_asked_is_merged_into_the_answer(prompt: str, answer: str, merged: str | None) -> None:
+    assert signals(prompt, answer)["merged_instruction"] == merged
 
 
 def test_training_in_a_gym_is_no_cutoff() -> None:

@@ -45,6 +45,7 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "result": ["answer", "result", "boxed"],
         "role_label": ["human", "user", "assistant"],
         "markup": ["instruction"],
+        "merged_question": ["q", "question", *(f"q{number}" for number in range(1, 10))],
     },
     "prompt": {
         "code": [
@@ -65,6 +66,13 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
             "attached", "uploaded", "enclosed",
             "accompanying", "attachment", "attachments", "beiliegende", "beiliegenden", "adjunto", "adjunta", "joint", "jointe",
             "allegato", "allegata", "anexo", "anexa",
+        ],
+        "missing_image": [
+            *(f"{shown}{plural}" for plural in ("", "s") for shown in (
+                "image", "picture", "photo", "photograph", "screenshot", "diagram", "figure", "drawing", "painting",
+                "illustration", "chart", "graph", "video", "audio",
+            )),
+            "bild", "foto", "imagen", "immagine", "imagem",
         ],
     },
 }  # fmt: skip

@@ -23,6 +23,17 @@ MERGED_LABELS = [
     "the request",
 ]
 EXPECTS_LABELS = r"(?i)instruction|task|prompt|template|exercise|self-instruct"
+# A question that nobody asked, with its answer, behind an answer; or alone at the end; or all in one line.
+_LABEL_END = r"(?: ?#?\d{1,3})?(?:\*\*)?[:.](?:\*\*)?"
+MERGED_QUESTION = (
+    rf"(?i)\n[ \t]*((?:\*\*)?(?:(?-i:Q)|question){_LABEL_END})[^\n]+\n\s*(?:\*\*)?(?:(?-i:A)|answer){_LABEL_END}"
+    r"|\n\n[ \t]*((?:\*\*)?(?:(?-i:Q)|question)(?:\*\*)?:(?:\*\*)?)[^\n]*\?\s*\z|[.!?] ((?-i:Q):) [^\n?]{3,300}\? A: "
+)
+# Prompts and answers that are about questions, or begin with one, rightly have them.
+ABOUT_QUESTIONS = (
+    r"(?i)\A\W*Q(?:uestion)?[ \d]{0,4}[:.]|questions|quiz|faq|q ?& ?a|q/a|trivia|joke|riddle|humou?r|funny|interview|flash ?card|"
+    rf"worksheet|conversation|dialog|survey|{EDGE}(?:puns?|exams?|tests?){EDGE}|an? (?:\S+ ){{0,3}}question|question and"
+)
 
 # A request to look at a text, with nothing behind it that it could be.
 _TEXT = (
@@ -59,6 +70,32 @@ _ASKS_ABOUT_IT = (
 )
 MISSING_FILE = rf"(?i)^{_ASKS_ABOUT_IT}{EDGE}[^:\n\"“”‘`(<\[{{?!.]*?({_CAME_WITH_IT}){_NOTHING_BEHIND}|^(?:请|請)?[^。：:\n]{{0,8}}(附件(?:中|里|裡)?的?)[^：:\n]{{0,20}}\z"
 
+_IMAGE = (
+    r"(?:(?:above|below|given|provided|following|first|second|input|uploaded|accompanying) )?(?:image|picture|photo(?:graph)?|"
+    r"screenshot|diagram|figure|drawing|painting|illustration|chart|graph|video|audio)s?(?: clip| recording)?"
+)
+_LOOKS_AT = (
+    r"(?:in|from|on|according to|about|for|at|see|given|using|with|what(?:['’]s| is| does| do)|describe|caption|interpret|"
+    r"analy[sz]e|explain|transcribe|examine|observe|study)"
+)
+_IN_ONE_SENTENCE = r"[^:\n\"“”‘`(<\[{?!.—–]*"
+# What may follow an image that is meant itself: "the image of a function" and "the video game" are something else.
+_BEHIND_IT = (
+    r"(?:above|below|is|are|was|shows?|depicts?|about|represents?|and|to|as|by|using|with|for|what|how|who|which|where|i|we|you|"
+    r"doing|wearing|holding|looking|standing|sitting|in (?:detail|one|two|three|four|five|your|a|at|fewer|less|under|[0-9]+))"
+)
+MISSING_IMAGE = (
+    rf"(?i)^{_IN_ONE_SENTENCE}{EDGE}{_LOOKS_AT} ((?:the|this|these) {_IMAGE})(?:(?:,| {_BEHIND_IT}{EDGE}){_IN_ONE_SENTENCE})?[.?!]?\s*\z"
+    rf"|^(?:please )?(?:look at|see|refer to|observe|examine|study) ((?:the|this) {_IMAGE})[.] [^\n.!:\"“”(<\[{{]{{3,150}}\?\s*\z"
+    r"|^[^:\n\"“”(]*(auf (?:dem|diesem) (?:bild|foto)|en (?:la|esta) (?:imagen|foto)|sur (?:l['’]|cette )image|nell['’]immagine|na imagem)"
+    r"[^:\n\"“”(.]*[.?!]?\s*\z|^[^。：:\n“”「（(]*(这[张幅]图片?|(?:图片|照片|图)[中里上]|根据(?:这张|以下)?(?:图片|照片)|[上下]图)[^：:\n“”「（(。]*[。？！]?\s*\z"
+)
+# An image that somebody else is to have: how it is done, what a program does with one, one that is to be imagined.
+ANY_IMAGE = (
+    rf"(?i)^\W*how (?:do|can|could|would|should|to|does) |{EDGE}(?:code|function|program|script|class|python|javascript|html|css|matlab|"
+    rf"opencv|algorithm|model|network|app|software|photoshop|gimp|excel|imagine|suppose){EDGE}|如何|怎么|怎样|代码|函数"
+)
+
 # What a helpful answer does not say. Spans are told; whether a row goes is for `filter`, as a story may say it too.
 UNHELPFUL = (
     rf"(?i){EDGE}(?:(?:just |go )?google it{EDGE}|look it up yourself|figure it out (?:on your own|yourself)|do your own "
@@ -91,24 +128,33 @@ PLACEHOLDER = (
     r"|[<\[]\s*(?:insert|attach|paste) [a-z][a-z ,.'’/-]{0,60}[>\]]"
 )
 
-# Where no text ends: a comma, a colon, an open bracket, the number of an item.
-OPEN_END = r"[,:(\[{]\s*\z|\n[ \t]*\d{1,3}[.)]\s*\z"
+# Where no text ends: a comma, a colon, an open bracket, a sum without its result, an item or a heading with nothing in it.
+OPEN_END = r"(?:[,:(\[{，、：（「『《]|\s=)\s*\z|\n[ \t]*(?:\d{1,3}[.)]|[-*•]|#{1,6})\s*\z"
 _SUBJECT = r"(?-i:he|she|we|they|I)"
 _JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
 _OFTEN_OPEN = (
     rf"{_SUBJECT}|be|been|has|have|had|does|did|would|could|should|might|must|not|no|at|in|on|for|about"
-    r"|some|any|these|those|this|such|when|where|while|also|very|how|what|more|most|both|each"
+    r"|some|any|these|those|this|such|when|where|while|also|very|how|what|more|most|both|each|can|will|his"
+)
+_BEFORE_YOU = (
+    r"do|did|can|could|will|would|should|may|might|must|what|how|why|sure|ensure|everything|anything|something|things|"
+    r"whatever|information|steps|questions|means"
 )
 # Where English does not end: a word that needs another after it; one that mostly does, behind a whole sentence in its line.
 OPEN_WORD = (
     r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|every|by|during|between|among|(?-i:who|whose)|although"
-    rf"|(?-i:your|my|our|their|its|into))\s*\z|(?-i:[a-z]{{2}} a)\s*\z|(?:{EDGE}(?:{_JOINS})|,) (?:{_SUBJECT}|you|it)\s*\z"
-    rf"|[a-z]{{2}}[.!?][\"”)]? [^\n.!?]*\s(?:{_OFTEN_OPEN})\s*\z"
+    rf"|(?-i:your|my|our|their|its|into))\s*\z|(?-i:(?:[A-Za-z][a-z]|['’][a-z]{{1,2}}|[a-z]{{2}} [a-z]{{2,}}[,;]) a)\s*\z"
+    rf"|(?:{EDGE}(?:{_JOINS})|,) (?:{_SUBJECT}|you|it)\s*\z|{EDGE}(?:{_BEFORE_YOU}) (?-i:you)\s*\z"
+    rf"|[a-z]{{2}}[.!?][\"”)]?\s(?:[^.!?]|[0-9][.])*\s(?:{_OFTEN_OPEN})\s*\z"
 )
-# What seems open and is not: a letter that names a choice, or a question within a sentence ("where it is", "who we are").
+# The start of a sentence that is cut after few words; "night dark the" and "opt for" may have been asked for.
+OPEN_PHRASE = r"\A[A-Z][a-z'’]*(?: [a-z'’]+)+ (?:the|an?|and|or)\s*\z"
+# What seems open and is not: a letter that names a choice, or a question within a sentence ("where it is", "who we are"),
+# or a turn of speech ("like this", "all you can", "at will").
 CLOSED_WORD = (
-    rf"(?i){EDGE}(?:option|choice|type|plan|vitamin|grade|group|class|part|letter|answer is|hepatitis) a\s*\z"
+    rf"(?i){EDGE}(?:option|choice|type|plan|vitamin|grade|group|class|part|letter|answer is|hepatitis|(?:start|begin|end)(?:s|n?ing)? (?:with|in)) a\s*\z"
     rf"|{EDGE}(?:who|what|where|how|whatever|wherever|than|as) (?:\S+ ){{1,2}}(?:is|are|was|were|be)\s*\z"
+    rf"|{EDGE}(?:like (?:this|that|these|those)|(?:as|than|when(?:ever)?|if|where(?:ver)?|best|all) (?:\S+ )?can|(?:free|own|at|good) will)\s*\z"
 )
 # The same for languages that are told apart, by the words that need another after them and end no sentence.
 OPEN_WORDS_OF = {

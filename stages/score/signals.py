@@ -46,14 +46,24 @@ def _template_leak() -> pl.Expr:
 def _merged_instruction() -> pl.Expr:
     expected = read_where("may_have_labels", _prompt).str.contains(phrases.EXPECTS_LABELS)
     read = read_where(pl.col("may_have_labels") & ~expected, _answers)
-    return first_group(phrases.MERGED, read)
+    return pl.coalesce(first_group(phrases.MERGED, read), _merged_question())
+
+
+def _merged_question() -> pl.Expr:
+    answers = read_by("merged_question", "answers")
+    said = first_group(phrases.MERGED_QUESTION, answers)
+    in_both = pl.concat_str(answers, read_where(answers != "", _prompt), separator="\n")
+    return pl.when(~in_both.str.contains(phrases.ABOUT_QUESTIONS)).then(said)
 
 
 def _missing_text() -> pl.Expr:
     single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
-    patterns = {"missing_text": phrases.MISSING_TEXT, "missing_file": phrases.MISSING_FILE}
+    read = {name: read_where(single, read_by(f"missing_{name}", "prompt")) for name in ("text", "file", "image")}
+    shown = first_group(phrases.MISSING_IMAGE, read["image"])
     return pl.coalesce(
-        first_group(pattern, read_where(single, read_by(name, "prompt"))) for name, pattern in patterns.items()
+        first_group(phrases.MISSING_TEXT, read["text"]),
+        first_group(phrases.MISSING_FILE, read["file"]),
+        pl.when(~read["image"].str.contains(phrases.ANY_IMAGE)).then(shown),
     )
 
 
@@ -78,7 +88,8 @@ def _ends_unfinished() -> pl.Expr:
     open_word = (
         pl.when(language.is_in(list(phrases.OPEN_WORDS_OF))).then(pl.any_horizontal(in_others)).otherwise(in_english)
     )
-    return last.str.contains(phrases.OPEN_END) | open_word | _open_fence()
+    cut_short = read_where(pl.col("word_count") < ENOUGH_WORDS, last).str.contains(phrases.OPEN_PHRASE)
+    return last.str.contains(phrases.OPEN_END) | open_word | cut_short | _open_fence()
 
 
 def _links(text: pl.Expr) -> pl.Expr:
