@@ -9,6 +9,7 @@ import polars as pl
 from stages.contract import Stage
 from stages.errors import UsageError
 from stages.identity import differences
+from stages.private_data import mask_all
 from stages.receipt import most_frequent_first
 from stages.run_plan import PLAN
 from stages.runs import Run, finished
@@ -154,7 +155,8 @@ def _verdict(row: Mapping[str, Any]) -> str:
         "turn",
         "detail",
     )
-    told = [f"{name} {row[name]}" for name in named if row.get(name) is not None]
+    read = {**row, "detail": mask_all(row["detail"])} if row.get("detail") is not None else row
+    told = [f"{name} {read[name]}" for name in named if read.get(name) is not None]
     tokens = [f"{len(row['input_ids'])} tokens, {sum(row['loss_mask'])} supervised"] if "input_ids" in row else []
     return "".join(f"  {fact}" for fact in told + tokens)
 

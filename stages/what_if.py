@@ -10,7 +10,7 @@ import polars as pl
 
 from stages.conversation_text import prompt_text, response_text
 from stages.filter_rules import RULES, Rule, Settings, verdict
-from stages.private_data import mask_all
+from stages.private_data import masked
 from stages.selector_honesty import honesty_of_choice
 
 CHARS_PER_TOKEN = 4.0  # of English in the vocabularies of today; measured instead where tokens are known
@@ -156,6 +156,8 @@ def _mean(rows: pl.DataFrame) -> float | None:
 def _excerpt() -> pl.Expr:
     """The first words of question and answer, private data masked."""
     read = [text.str.head(EXCERPT_READ_CHARS) for text in (prompt_text(), response_text())]
-    masked = [text.map_elements(mask_all, return_dtype=pl.String) for text in read]
-    sides = [text.str.replace_all(r"\s+", " ").str.head(EXCERPT_CHARS) for text in masked]
+    sides = [
+        text.map_batches(masked, return_dtype=pl.String).str.replace_all(r"\s+", " ").str.head(EXCERPT_CHARS)
+        for text in read
+    ]
     return pl.concat_str(sides, separator=" -> ")

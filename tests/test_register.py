@@ -132,6 +132,34 @@ def test_the_card_says_what_was_trained_on_what_was_measured_and_what_cannot_be_
 
 
 @pytest.mark.slow
+def test_answers_go_with_the_model_without_their_private_data(
+    tmp_path: Path, inputs: dict[str, Path], database: str
+) -> None:
+    answer = {
+        "row_id": row_id("a"),
+        "prompt": "Who is a@b.example?",
+        "reference": "Jane, a@b.example",
+        "base_stopped": True,
+    }
+    answer |= {
+        "base_answer": "+44 20 7946 0958",
+        "tuned_answer": "My card is 4111 1111 1111 1111",
+        "tuned_stopped": False,
+    }
+    folder = sealed(tmp_path / "inputs" / "generations", "generations", [answer])
+    row = register(tmp_path, inputs | {"generations": folder}, database)
+    logged = mlflow.artifacts.download_artifacts(f"{row['uri']}/generations", dst_path=str(tmp_path / "downloaded"))
+    [shown] = pl.read_parquet(Path(logged) / "*.parquet").to_dicts()
+    masked = {
+        "prompt": "Who is [EMAIL]?",
+        "reference": "Jane, [EMAIL]",
+        "base_answer": "[PHONE]",
+        "tuned_answer": "My card is [CARD]",
+    }
+    assert shown == answer | masked
+
+
+@pytest.mark.slow
 def test_the_same_execution_registers_once_and_another_one_makes_a_new_version(
     tmp_path: Path, inputs: dict[str, Path], database: str, client: MlflowClient
 ) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from stages.ingest.content_id import content_digests, lists_of
 from stages.ingest.conversation import Conversation, Turn
-from stages.ingest.unusable import ADVICE
+from stages.ingest.unusable import ADVICE, shown
 from stages.records import BrokenRecord, Record
 from stages.schema import load_schema
 
@@ -99,7 +99,8 @@ class Quarantined:
         if not self._rows:
             return _none_quarantined()
         rows = [(*row, *ADVICE[row[2]]) for row in self._rows.values()]
-        return pl.DataFrame(rows, schema=_none_quarantined().schema, orient="row")
+        table = pl.DataFrame(rows, schema=_none_quarantined().schema, orient="row")
+        return table.with_columns(found=shown(table["found"]))
 
 
 @cache

@@ -16,7 +16,7 @@ from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
 from stages.ingest.stage import IngestParams
 from stages.ingest.templates import Templates, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
-from stages.ingest.unusable import Unusable, place_of, shortened
+from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.json_blocks import Block
 from stages.records import BrokenRecord, Found, Record
 from stages.source_files import SourceFile
@@ -116,7 +116,7 @@ class Transform:
         made = _Made(self.rules)
         for record in records:
             if isinstance(record, BrokenRecord):
-                made.quarantined.add(record, record.reason, found=shortened(record.detail))
+                made.quarantined.add(record, record.reason, found=in_utf8(record.detail))
                 continue
             try:
                 value = as_object(record.value)

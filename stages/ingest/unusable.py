@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import polars as pl
+
+from stages.private_data import masked
+
 SHOWN_CHARS = 200
+READ_CHARS = 2_000  # what is shown is found in them, so that no private data stands there in part
 
 
 class Advice(NamedTuple):
@@ -41,26 +46,34 @@ def place_of(value: object, is_at_fault: Callable[[str], object]) -> str | None:
 
 
 def describe(value: object) -> str:
-    """A short text that says what was found in place of something usable."""
+    """A text that says what was found in place of something usable, still to be `shown`."""
     match value:
         case None:
             return "null"
         case str():
-            return f'"{shortened(value)}"'
+            return f'"{in_utf8(value)}"'
         case bool() | int() | float():
-            return shortened(f"{type(value).__name__} {value!r}")
+            return in_utf8(f"{type(value).__name__} {value!r}")
         case dict():
-            return shortened(f"object with {', '.join(value) or 'no keys'}")
+            return in_utf8(f"object with {', '.join(value) or 'no keys'}")
         case list():
             return f"list of {len(value)}"
         case _:
             return type(value).__name__
 
 
-def shortened(text: str) -> str:
-    """At most SHOWN_CHARS characters of `text`, in a form that UTF-8 can hold."""
-    shown = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
-    return shown.encode("utf-8", "backslashreplace").decode()
+def in_utf8(text: str) -> str:
+    """The first READ_CHARS characters of `text` in a form that UTF-8 can hold."""
+    return text[:READ_CHARS].encode("utf-8", "backslashreplace").decode()
+
+
+def shown(found: pl.Series) -> pl.Series:
+    """What was found as people read it: private data masked, then at most SHOWN_CHARS characters and their quotation marks."""
+    text = pl.col("found")
+    quote = pl.when(text.str.starts_with('"')).then(pl.lit('"')).otherwise(pl.lit(""))
+    cut = pl.concat_str(text.str.head(pl.lit(SHOWN_CHARS) + quote.str.len_chars()), pl.lit("…"), quote)
+    is_long = text.str.len_chars() > pl.lit(SHOWN_CHARS) + 2 * quote.str.len_chars()
+    return masked(found).to_frame("found").select(pl.when(is_long).then(cut).otherwise(text)).to_series()
 
 
 ANSWER = "a text that answers the prompt"

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from stages.contract import Workbench
+from stages.private_data import masked
 from stages.register.model_card import write_card
 from stages.register.registration import Registration, find_version, link_version, make_version
 from stages.register.safe_files import refuse_unsafe_files
@@ -37,7 +38,8 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     other datasets in a folder each. Raises DataError for files that could run code, ServiceUnavailable without MLflow.
     """
     logs = {"training_log": training_log, "decontamination": decontamination}
-    evidence = {"adapter": adapter, "evaluation": evaluation, "generations": generations, **logs}
+    shown = _without_private_data(generations, workbench.scratch / "generations")
+    evidence = {"adapter": adapter, "evaluation": evaluation, "generations": shown, **logs}
     folders = [("", model), *((name, folder) for name, folder in evidence.items() if folder is not None)]
     refuse_unsafe_files(folder for _, folder in folders)
     measured, served = read_table(evaluation).collect(), read_served(model)
@@ -47,10 +49,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
         key=workbench.key,
         # The card comes last, over any README that the model's folder has.
         folders=[*folders, ("", card)],
-        metrics={
-            metric_name(m, who, part): v
-            for m, who, part, v in measured.select("metric", "model", "slice", "value").rows()
-        },
+        metrics=_metrics(measured),
         tags=_tags(served, workbench),
         description=f"Supervised fine-tuning, execution {workbench.key[:12]}; see {CARD} in its files",
     )
@@ -58,6 +57,23 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     _write_row(version, served, workbench, params, model_version)
     told = [f"{params.name} version {version}{'' if is_new else ', registered by an earlier attempt'}"]
     return {"version": version, "registered_now": is_new, "told": told}
+
+
+def _without_private_data(generations: Path | None, folder: Path) -> Path | None:
+    """The answers side by side as people read them beside the model; the table itself holds them as they are."""
+    if generations is None:
+        return None
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    texts = pl.col("prompt", "reference", "base_answer", "tuned_answer")
+    read = read_table(generations).collect().with_columns(texts.map_batches(masked, return_dtype=pl.String))
+    read.write_parquet(folder / "part-00000.parquet")
+    return folder
+
+
+def _metrics(measured: pl.DataFrame) -> dict[str, float]:
+    rows = measured.select("metric", "model", "slice", "value").rows()
+    return {metric_name(metric, model, part): value for metric, model, part, value in rows}
 
 
 def _tags(served: ServedModel, workbench: Workbench) -> dict[str, str]:

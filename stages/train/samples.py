@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from stages.private_data import mask_all
 from stages.train.examples import Examples, closing_ids
 from stages.train.gradients import Forward
 
@@ -56,13 +57,15 @@ class Sampler:
 
 
 def told(samples: Sequence[Sample]) -> str:
-    """For people: prompts and answers, one under the other."""
-    return "\n".join(f"step {s.step}, row {s.row_id}\n{s.prompt}\n→ {s.answer}\n" for s in samples)
+    """For people: prompts and answers without private data, one under the other."""
+    lines = (f"step {s.step}, row {s.row_id}\n{mask_all(s.prompt)}\n→ {mask_all(s.answer)}\n" for s in samples)
+    return "\n".join(lines)
 
 
 def shortened(samples: Sequence[Sample]) -> list[str]:
     """One line for each, for the end of a run."""
-    return [f"step {s.step}, row {s.row_id} → {' '.join(s.answer.split())[:SHOWN_CHARS]}" for s in samples]
+    answers = [" ".join(mask_all(s.answer).split())[:SHOWN_CHARS] for s in samples]
+    return [f"step {s.step}, row {s.row_id} → {answer}" for s, answer in zip(samples, answers, strict=True)]
 
 
 def _prompt(examples: Examples, place: int) -> list[int]:
