@@ -117,14 +117,23 @@ def resolve_params(
     return resolved
 
 
+BELONGS_HERE = {
+    "tuple_type": "a list belongs here, such as [a, b]",
+    "list_type": "a list belongs here, such as [a, b]",
+    "dict_type": "a mapping belongs here, such as {name: value}",
+}
+
+
 def _problem(stage: Stage, fault: Mapping[str, Any]) -> str:
     name = ".".join([stage.name, *(str(part) for part in fault["loc"])])
+    if name.endswith(".[key]"):
+        return f"{name.removesuffix('.[key]')}: {fault['msg'].replace('Input', 'the name')}"
     if fault["type"] == "extra_forbidden":
         known = list(stage.params.model_fields)
         near = get_close_matches(str(fault["loc"][-1]), known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{name} is no parameter ({meant}parameters: {', '.join(known) or 'none'})"
-    told = fault["msg"].removeprefix("Value error, ")
+    told = BELONGS_HERE.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return f"{name} = {fault['input']!r}: {told}" if fault["loc"] else f"{name}: {told}"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError, model_validator
 
 from stages.contract import Params, Stage, setting
+from stages.ratings import not_rated
 
 Task = Literal["chat", "code", "math", "extraction", "other"]
 Policy = Literal["keep", "mask", "reject"]
@@ -163,6 +164,13 @@ class FilterParams(Params):
                 raise ValueError(f"by_task.{task}: {', '.join(unknown)} cannot be set for a task type")
             _checked(task, type(self), changes)
         return self
+
+    def lacking_in(self, planned: Mapping[str, Params]) -> tuple[str, ...]:
+        stated = [self, *map(self.for_task, self.by_task)]
+        limits = {
+            name for values in stated for name, value in values if name[:4] in ("min_", "max_") and value is not None
+        }
+        return not_rated({name: name[4:] for name in sorted(limits)}, planned)
 
     def for_task(self, task: str) -> "FilterParams":
         """The values for the rows of one task type."""

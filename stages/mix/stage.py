@@ -1,10 +1,12 @@
 """Declares mix."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stages.contract import Params, Stage, setting
+from stages.ratings import not_rated
 
 Rows = Annotated[int, Field(ge=0)]
 
@@ -67,6 +69,9 @@ class MixParams(Params):
     def shares_decide(self) -> bool:
         """Whether shares say how often rows are seen, rather than `repeats`."""
         return bool(self.weights or self.temperature or self.epoch_rows or self.min_seen or self.max_seen)
+
+    def lacking_in(self, planned: Mapping[str, Params]) -> tuple[str, ...]:
+        return not_rated({"quality": (self.quality or "").removeprefix("-"), "alike_by": self.alike_by}, planned)
 
     @model_validator(mode="after")
     def _values_agree(self) -> Self:
