@@ -195,7 +195,13 @@ def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser, form: str) -> None:
-    parser.add_argument("--set", action="append", default=[], metavar=form, help="override a parameter; repeatable")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar=form,
+        help="override a parameter, or one value of a mapping: by_task.code.max_symbol_share=0.4; repeatable",
+    )
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:

@@ -105,7 +105,7 @@ def resolve_params(
                 for name in {**profile.stages, **overrides} if name not in known_stages]  # fmt: skip
     resolved = {}
     for stage in stages:
-        stated = {**profile.stages.get(stage.name, {}), **overrides.get(stage.name, {})}
+        stated = _with(profile.stages.get(stage.name, {}), overrides.get(stage.name, {}))
         try:
             resolved[stage.name] = stage.params(**stated)
         except ValidationError as error:
@@ -115,6 +115,16 @@ def resolve_params(
     if problems:
         raise ConfigError("; ".join(problems))
     return resolved
+
+
+def _with(stated: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`stated` with other values; `by_task.code.max_symbol_share` names one value in a mapping and leaves its others."""
+    made = dict(stated)
+    for name, value in overrides.items():
+        head, dot, rest = name.partition(".") if isinstance(name, str) else (name, "", "")
+        inner = made.get(head)
+        made[head] = _with(inner if isinstance(inner, dict) else {}, {rest: value}) if dot else value
+    return made
 
 
 BELONGS_HERE = {

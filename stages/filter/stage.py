@@ -6,6 +6,7 @@ where Alpaca says nothing, other data are named: 2,996 rows of Dolly, 7,473 of G
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
@@ -154,14 +155,17 @@ class FilterParams(Params):
     # Examples of code and of forms invent them (22 findings in all data, all invented).
     passwords: Policy = setting("keep", "Passwords and tokens that a name announces, as [PASSWORD]")
     by_task: dict[Task, dict[str, Any]] = setting(
-        {}, "Other values for the rows of one task type, such as {code: {max_symbol_share: null}}"
+        {},
+        "Other values for the rows of one task type, which go before those for all, such as {code: {max_symbol_share: null}}",
     )
 
     @model_validator(mode="after")
     def _tasks_set_what_there_is(self) -> Self:
         for task, changes in self.by_task.items():
             if unknown := sorted(set(changes) - set(type(self).model_fields) | {"by_task"} & set(changes)):
-                raise ValueError(f"by_task.{task}: {', '.join(unknown)} cannot be set for a task type")
+                near = get_close_matches(unknown[0], type(self).model_fields, n=1)
+                meant = f"; did you mean {near[0]}?" if near and near != unknown[:1] else ""
+                raise ValueError(f"by_task.{task}: {', '.join(unknown)} cannot be set for a task type{meant}")
             _checked(task, type(self), changes)
         return self
 
