@@ -95,9 +95,8 @@ def _add_run(verbs: "Verbs") -> None:
         )
         one.add_argument(
             "--run",
-            type=Path,
-            metavar="FOLDER",
-            help="take inputs and parameters from this run, and note the result there",
+            metavar="RUN",
+            help="take inputs and parameters from this run (name, folder or latest), and note the result there",
         )
         one.add_argument("--profile", metavar="NAME|FILE", help="parameters from a profile")
         _add_settings(one, "PARAM=VALUE")
@@ -128,7 +127,7 @@ def _add_pipeline(verbs: "Verbs") -> None:
 def _add_run_folder_commands(verbs: "Verbs") -> None:
     finish = verbs.add_parser("publish", help="publish the data set that a run curated")
     finish.set_defaults(command=commands.publish)
-    finish.add_argument("--run", type=Path, required=True, metavar="FOLDER")
+    finish.add_argument("--run", required=True, metavar="RUN", help="its name or folder, or latest")
 
 
 def _add_questions(verbs: "Verbs") -> None:
@@ -196,7 +195,13 @@ def _add_argument(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser, form: str) -> None:
-    parser.add_argument("--set", action="append", default=[], metavar=form, help="override a parameter; repeatable")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar=form,
+        help="override a parameter, or one value of a mapping: by_task.code.max_symbol_share=0.4; repeatable",
+    )
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:

@@ -60,11 +60,11 @@ def _run_alone(options: argparse.Namespace) -> str:
 
 def _run_in_run(options: argparse.Namespace) -> str:
     from stages.runner import run_stage, tell
-    from stages.runs import load_run, note_finished, stage_inputs
+    from stages.runs import default_store, find_run, note_finished, stage_inputs
 
     if options.input or options.output or options.set or options.profile or options.cache:
         raise UsageError("--run takes inputs, parameters and output from the run's plan; leave the other options out")
-    run_, stage = load_run(options.run), options.stage
+    run_, stage = find_run(default_store(), options.run), options.stage
     inputs = stage_inputs(run_, stage)
     if inputs is None:
         note_finished(run_, stage, None, {}, hit=False)
@@ -151,9 +151,9 @@ def _engine(options: argparse.Namespace) -> str:
 
 
 def publish(options: argparse.Namespace) -> str:
-    from stages.runs import load_run
+    from stages.runs import default_store, find_run
 
-    version = _publish(load_run(options.run))
+    version = _publish(find_run(default_store(), options.run))
     return f"published data set {version}" if version else "this run curates nothing, so nothing was published"
 
 

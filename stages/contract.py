@@ -33,6 +33,10 @@ class Params(Declaration):
         """Settings that no default can fill and that these values leave open: a run is refused before its first stage."""
         return ()
 
+    def lacking_in(self, planned: Mapping[str, "Params"]) -> tuple[str, ...]:
+        """In words, what these values need of other stages and `planned` (stage -> values) does not have them do."""
+        return ()
+
     def in_run(self, planned: Mapping[str, "Params"], name: str = "") -> Self:
         """These values in the run `name`, empty before it has one, whose plan has `planned` (stage -> values): for a
         stage that tells about others."""

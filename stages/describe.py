@@ -82,8 +82,7 @@ def params_of(params: type[Params]) -> Iterator[tuple[str, dict[str, Any]]]:
             for key, sign in BOUNDS.items()
             if hasattr(rule, key)
         ]
-        if choices := _choices(properties[name]):
-            bounds.append("one of " + ", ".join(choices))
+        bounds += [f"{told} {', '.join(choices)}" for told, choices in _choices(properties[name]) if choices]
         default = json.dumps(field.get_default(), default=str)
         yield (
             name,
@@ -91,9 +90,12 @@ def params_of(params: type[Params]) -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def _choices(stated: dict[str, Any]) -> list[str]:
+def _choices(stated: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """What may be stated: values, values of a list, names in a mapping."""
     variants = [stated, *stated.get("anyOf", [])]
-    return [str(value) for variant in variants for value in variant.get("enum", [])]
+    for told, part in (("one of", None), ("any of", "items"), ("for", "propertyNames")):
+        of_part = [variant.get(part, {}) if part else variant for variant in variants]
+        yield told, [str(value) for found in of_part if isinstance(found, dict) for value in found.get("enum", [])]
 
 
 def dataset_page(name: str) -> str:

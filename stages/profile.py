@@ -105,7 +105,7 @@ def resolve_params(
                 for name in {**profile.stages, **overrides} if name not in known_stages]  # fmt: skip
     resolved = {}
     for stage in stages:
-        stated = {**profile.stages.get(stage.name, {}), **overrides.get(stage.name, {})}
+        stated = _with(profile.stages.get(stage.name, {}), overrides.get(stage.name, {}))
         try:
             resolved[stage.name] = stage.params(**stated)
         except ValidationError as error:
@@ -117,14 +117,33 @@ def resolve_params(
     return resolved
 
 
+def _with(stated: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`stated` with other values; `by_task.code.max_symbol_share` names one value in a mapping and leaves its others."""
+    made = dict(stated)
+    for name, value in overrides.items():
+        head, dot, rest = name.partition(".") if isinstance(name, str) else (name, "", "")
+        inner = made.get(head)
+        made[head] = _with(inner if isinstance(inner, dict) else {}, {rest: value}) if dot else value
+    return made
+
+
+BELONGS_HERE = {
+    "tuple_type": "a list belongs here, such as [a, b]",
+    "list_type": "a list belongs here, such as [a, b]",
+    "dict_type": "a mapping belongs here, such as {name: value}",
+}
+
+
 def _problem(stage: Stage, fault: Mapping[str, Any]) -> str:
     name = ".".join([stage.name, *(str(part) for part in fault["loc"])])
+    if name.endswith(".[key]"):
+        return f"{name.removesuffix('.[key]')}: {fault['msg'].replace('Input', 'the name')}"
     if fault["type"] == "extra_forbidden":
         known = list(stage.params.model_fields)
         near = get_close_matches(str(fault["loc"][-1]), known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{name} is no parameter ({meant}parameters: {', '.join(known) or 'none'})"
-    told = fault["msg"].removeprefix("Value error, ")
+    told = BELONGS_HERE.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return f"{name} = {fault['input']!r}: {told}" if fault["loc"] else f"{name}: {told}"
 
 

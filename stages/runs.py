@@ -166,6 +166,7 @@ def _refuse_what_is_missing(
         for stage in pipeline.stages
         for name in params[stage.name].settings_needed()
     ]
+    problems += [f"{stage.name}.{told}" for stage in pipeline.stages for told in params[stage.name].lacking_in(params)]
     problems += [
         f"{stage.name}.{name}: {value} does not exist; correct the path"
         for stage in pipeline.stages

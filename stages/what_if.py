@@ -104,6 +104,13 @@ def by_rule(rows: pl.LazyFrame, params: Settings, count: int = 2) -> list[RuleOu
     ]
 
 
+def unmeasured(rows: pl.LazyFrame, params: Settings) -> list[str]:
+    """Settings of thresholds for which no row has a value, so that they cannot reject any."""
+    limits = [rule for rule in RULES if rule.is_on(params) and not rule.is_switch]
+    counted = rows.select(pl.len().alias("rows"), *(rule.value.count().alias(rule.reason) for rule in limits)).collect()
+    return [rule.setting for rule in limits if counted["rows"].item() and not counted[rule.reason].item()]
+
+
 def nearest_misses(rows: pl.LazyFrame, rule: Rule, params: Settings, count: int = 2) -> pl.DataFrame:
     """The rows on each side nearest to the threshold of their task type: row_id, is_rejected, value, threshold, text.
 

@@ -34,17 +34,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def what_if(options: argparse.Namespace) -> str:
     """What each rule does now; with `--set`, what is kept now and then."""
-    from stages.what_if import by_rule, newly_decided, outlook, token_rate
-    from stages.what_if_text import comparison_text, rules_text
+    from stages.what_if import by_rule, newly_decided, outlook, token_rate, unmeasured
+    from stages.what_if_text import comparison_text, rules_text, unmeasured_text
 
     rows, examples, run_params = _rows_of_file(options.input) if options.input else _rows_of_run(options)
     now: Any = _params(load_profile(options.profile), []) if options.profile else run_params
     rate = token_rate(rows, examples)
     before = outlook(rows, now, rate)
     if not options.set:
-        return rules_text(before, by_rule(rows, now, options.examples), rate)
+        return rules_text(before, by_rule(rows, now, options.examples), rate) + unmeasured_text(unmeasured(rows, now))
     then: Any = _params(Profile("now", "", {}, {FILTER.name: now.model_dump()}), options.set)
-    return comparison_text(before, outlook(rows, then, rate), rate, newly_decided(rows, now, then, options.examples))
+    moved = newly_decided(rows, now, then, options.examples)
+    return comparison_text(before, outlook(rows, then, rate), rate, moved) + unmeasured_text(unmeasured(rows, then))
 
 
 def _params(profile: Profile, settings: Sequence[str]) -> Params:

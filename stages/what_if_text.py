@@ -1,6 +1,6 @@
 """The what-if of the filter for people, as text for a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -46,6 +46,14 @@ def rules_text(now: Outlook, rules: list[RuleOutlook], rate: TokenRate) -> str:
             for miss in found.misses.to_dicts()
         ]
     return "\n".join(lines)
+
+
+def unmeasured_text(settings: Sequence[str]) -> str:
+    """A last line where thresholds have nothing to go by; without such nothing."""
+    named = ", ".join(settings)
+    return (
+        f"\nno row has a value for {named}: nothing is rejected by it until score or rate measures it" if named else ""
+    )
 
 
 def _sign(rule: Rule, is_rejected: bool) -> str:

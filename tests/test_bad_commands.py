@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -120,10 +121,31 @@ def test_a_source_that_no_pipeline_reads_is_refused_in_a_profile(
     ("filter.max_symbol_shar=1", "filter.max_symbol_shar is no parameter (did you mean max_symbol_share? parameters: "),
     ("mix.weights={a: -2}", "mix.weights.a = -2: "),
     ("train.method=magic", "train.method = 'magic': "),
+    ("ingest.repairs=user_turns_merged", "ingest.repairs = 'user_turns_merged': a list belongs here, such as [a, b]"),
+    ("ingest.columns=Question", "ingest.columns = 'Question': a mapping belongs here, such as {name: value}"),
+    ("ingest.columns={promt: A, response: B}", "ingest.columns.promt: the name should be 'prompt', 'context'"),
 ])  # fmt: skip
 def test_a_wrong_value_names_its_parameter(capsys: pytest.CaptureFixture[str], setting: str, said: str) -> None:
     assert main(["start", "all", "--set", setting]) == ConfigError.exit_code
     assert said in capsys.readouterr().err
+
+
+def test_a_stage_of_a_run_is_asked_for_by_the_name_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TEMPER_STORE", str(tmp_path))
+    finished_run(tmp_path, "nightly", {"conversations": [record(n) for n in range(3)]})
+    assert main(["run", "dedup", "--run", "nightly", "--progress", "off"]) == 0
+    assert "unique 3 rows" in capsys.readouterr().out
+    assert main(["run", "dedup", "--run", "nightl"]) == UsageError.exit_code
+    assert "no run 'nightl' in" in capsys.readouterr().err
+
+
+def test_what_a_list_or_a_mapping_may_hold_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "ingest"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^  repairs .*; any of .*user_turns_merged", told, re.MULTILINE)
+    assert re.search(r"^  columns .*; for prompt, context, response", told, re.MULTILINE)
 
 
 def test_values_that_exclude_each_other_name_their_stage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,8 @@ EXPECTED = {f"{i}": ("eval_exact", i) for i in range(len(LINES))}
     [
         ("lines.txt", "\n".join(LINES)),
         ("spaced.txt", "\n\n".join(LINES)),
+        ("texts.json", json.dumps(LINES)),
+        ("texts.jsonl", "\n".join(map(json.dumps, LINES))),
         ("array.json", json.dumps([{"query": line} for line in LINES])),
         ("wrapped.jsonl", "\n".join(json.dumps({"data": {"Question Text": line}}) for line in LINES)),
         ("pairs.csv", "context,answer\n" + "\n".join(f'"{line}",x' for line in LINES)),

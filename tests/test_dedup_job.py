@@ -63,6 +63,19 @@ def test_a_row_that_goes_shows_its_first_words_that_differ_from_the_survivor(tmp
     assert list(told.values()) == [(None, None)]
 
 
+def test_the_certificate_and_the_answers_in_conflict_are_told_in_words(tmp_path: Path) -> None:
+    question = "What is the capital of Australia?"
+    _, facts = run(
+        tmp_path / "x" / "run", [row("a", STORY), row("b", question, "Sydney."), row("c", question, "It is Canberra.")]
+    )
+    assert facts["told"] == [
+        "recall of pairs 0.8 alike: 100.00% by the curve, 1 of 1 planted ones",
+        "2 rows answer a question that others answer differently: answers_to_question above 1",
+    ]
+    _, facts = run(tmp_path / "y" / "run", [row("b", question, "Canberra.")])
+    assert facts["told"] == ["recall of pairs 0.8 alike: 100.00% by the curve, no row was long enough to plant one"]
+
+
 def test_only_rows_that_are_new_are_sketched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = with_content(planted(40, seed=4)[0])
     sketched = []

@@ -59,6 +59,7 @@ def test_records_and_sources_that_no_set_is_for_are_told_by_their_fields(tmp_pat
     [
         ({"label": 7}, "template_failed"),
         ({"label": "x"}, "template_failed"),
+        ({"label": -1}, "template_failed"),
         ({"label": None}, "unknown_dialect"),
         ({"premise": "see {{ name }}"}, "unfilled_placeholder"),
         ({"premise": "{{ 7 * 7 }}", "hypothesis": "\0"}, "nul_character"),
@@ -113,6 +114,28 @@ def test_built_in_templates_make_several_instructions_of_a_task(task: str, tmp_p
     assert made.faults == []
     assert set(made.conversations["task"]) == {task}
     assert made.conversations["content_id"].n_unique() >= 2
+
+
+@pytest.mark.parametrize(("task", "field", "value", "expected"), [
+    ("natural_language_inference", "label", -1, None),  # SNLI: people did not agree
+    ("natural_language_inference", "label", "2", "No"),  # a CSV holds texts only
+    ("boolean_questions", "answer", False, "No"),
+    ("boolean_questions", "answer", "True", "Yes"),
+    ("boolean_questions", "answer", "perhaps", None),
+])  # fmt: skip
+def test_a_label_names_its_answer_or_none(
+    task: str, field: str, value: object, expected: str | None, tmp_path: Path
+) -> None:
+    made = ingest_records([SAMPLES[task] | {field: value}], tmp_path, templates="nlp")
+    assert [turns[1][1] for turns in made.turns] == ([expected] if expected else [])
+    assert [fault[1] for fault in made.faults] == ([] if expected else ["template_failed"])
+
+
+def test_a_file_that_is_not_there_is_named_as_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"templates: {tmp_path}/no\.yaml cannot be used: .*\(nlp\); a YAML or JSON file"
+    ):
+        ingest_records([], tmp_path, templates=str(tmp_path / "no.yaml"))
 
 
 def test_every_built_in_file_is_sound() -> None:

@@ -47,6 +47,11 @@ def test_a_quality_that_is_no_column_of_numbers_is_refused_with_those_that_are()
         mix(about("goats", 3), select_rows=1, quality="source", **NOTHING_HELD_OUT)
 
 
+def test_a_quality_that_no_row_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match="quality names judge_score, and no row has one; have it measured"):
+        mix(about("goats", 3, judge_score=None), select_rows=1, quality="judge_score", **NOTHING_HELD_OUT)
+
+
 def test_rows_without_a_value_are_the_last_choice() -> None:
     table = pl.DataFrame({"x": [None, 1.0, float("nan"), 2.0]})
     assert np.argsort(quality_of(table, "x"), kind="stable").tolist() == [0, 2, 1, 3]

@@ -20,6 +20,22 @@ def test_a_profile_changes_defaults_and_an_override_changes_the_profile() -> Non
     assert (params["dedup"].min_similarity, params["dedup"].shingle_words) == (0.9, 4)  # type: ignore[attr-defined]
 
 
+def test_one_value_of_a_mapping_is_changed_and_its_others_stay() -> None:
+    stated = {"filter": {"by_task": {"chat": {"max_symbol_share": 0.4}, "code": {"max_symbol_share": 0.5}}}}
+    changed = {"by_task.code.max_symbol_share": None, "by_task.code.min_response_words": 3}
+    params = resolve(stated, {"filter": changed, "mix": {"weights.a": 2, "weights.b": 1}})
+    assert params["filter"].by_task == {  # type: ignore[attr-defined]
+        "chat": {"max_symbol_share": 0.4},
+        "code": {"max_symbol_share": None, "min_response_words": 3},
+    }
+    assert params["mix"].weights == {"a": 2, "b": 1}  # type: ignore[attr-defined]
+    assert stated["filter"]["by_task"]["code"] == {"max_symbol_share": 0.5}, "the profile itself stays as it was"
+    with pytest.raises(
+        ConfigError, match=r"by_task\.code: max_symbl cannot be set .*; did you mean max_symbol_share\?"
+    ):
+        resolve(stated, {"filter": {"by_task.code.max_symbl": 1}})
+
+
 def test_everything_that_is_wrong_is_told_in_one_message() -> None:
     wrong = {"dedup": {"min_similarity": 1.5, "min_similarty": 0.8}, "dedupe": {}, "train": {"method": "magic"}}
     with pytest.raises(ConfigError) as caught:

@@ -202,6 +202,8 @@ def test_every_threshold_of_a_run_is_shown_with_the_rows_nearest_to_it_though_it
     assert near["max_response_chars"] == [[31.0, 33.0, 35.0], [40.0, 29.0, 38.0]], "code ends at 30, chat at 40"
     assert near["min_response_chars"] == [[], [1.0, 2.0, 3.0]]
     assert near["max_url_count"] == [[], [0.0, 0.0, 0.0]]
+    up_to_all = re.findall(r">([^<]*) %</text>", str(curves["max_url_count"].chart))
+    assert up_to_all == ["0", "20", "40", "60", "80", "100"], "no more than all rows can be kept"
 
 
 def test_a_summary_shows_shares_as_percentages_and_leaves_out_what_nothing_is_known_of(tmp_path: Path) -> None:

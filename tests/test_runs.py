@@ -1,6 +1,7 @@
 """A run's folder: what its plan may be, and that its notes tell of one execution only."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,25 @@ def test_a_run_that_lacks_a_setting_is_refused_before_its_first_stage(tmp_path: 
     with pytest.raises(ConfigError, match=r"tokenize\.tokenizer is not given \(--set tokenize\.tokenizer=<value>"):
         started(tmp_path, tokenize={})
     assert not (tmp_path / "store" / "runs").exists()
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    ({"filter": {"max_ifd": 1.0}}, "filter.max_ifd goes by ifd, which is not measured; set rate.perplexity too"),
+    ({"filter": {"by_task": {"code": {"min_judge_score": 3}}}}, "filter.min_judge_score goes by judge_score"),
+    ({"mix": {"select_rows": 5, "quality": "-perplexity"}}, "mix.quality goes by perplexity, which"),
+    ({"mix": {"select_rows": 5, "alike_by": "embedding"}}, "set rate.embed too"),
+])  # fmt: skip
+def test_what_nobody_measures_is_refused_before_the_first_stage(
+    tmp_path: Path, settings: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        started(tmp_path, **settings)
+
+
+def test_what_another_stage_is_told_to_measure_may_be_gone_by(tmp_path: Path) -> None:
+    judge = {"judge_model": "m", "judge_endpoint": "http://judge:8000/v1"}
+    run = started(tmp_path, rate=judge, filter={"min_judge_score": 3})
+    assert run.params["filter"].model_dump()["min_judge_score"] == 3
 
 
 @pytest.mark.parametrize("path", ["/nope/tokenizer", "./nope", "~/nope/tokenizer"])

@@ -140,6 +140,15 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert list(tmp_path.iterdir()) == [folder], "nothing was run or written"
 
 
+def test_a_threshold_without_a_value_in_any_row_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sealed(tmp_path / "rated", "rated", records({"longest_character_run": 1}, {}))
+    assert main(["whatif", "filter", "--input", str(folder), "--set", "max_ifd=1", "--set", "max_url_count=3"]) == 0
+    told = capsys.readouterr().out
+    assert "no row has a value for max_ifd: nothing is rejected by it" in told
+    assert main(["whatif", "filter", "--input", str(folder)]) == 0
+    assert "no row has a value" not in capsys.readouterr().out
+
+
 def test_a_misspelt_setting_is_refused_with_the_names_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,12 @@
 """Reads the records of evaluation files; what goes with a set, such as its README, is passed over and said."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from stages.byte_stream import decompressed
 from stages.errors import DataError
 from stages.records import BrokenRecord, Record, read_records
 from stages.source_files import SourceFile
@@ -16,6 +18,8 @@ ABOUT_NAMES += (
 ABOUT_SUFFIXES = {".md", ".rst", ".html", ".pdf", ".py", ".sh", ".ipynb", ".yaml", ".yml", ".toml", ".cfg", ".lock"}
 ABOUT_SUFFIXES |= {".sha256", ".md5", ".license", ".bib", ".png", ".jpg", ".svg"}
 TEXT_CHARS = 100_000  # a text file is one document up to this size, and divided into items here
+MAY_BE_TEXTS = ("not_an_object", "unsupported_format")  # what a list of bare texts is, or their lines, to other readers
+MAX_TEXTS_BYTES = 1 << 26  # of a list of bare texts, which is read at once
 MAX_LINE_ITEM_SHARE = 0.5  # of paragraphs with several lines, from which lines are not items of their own
 
 
@@ -62,17 +66,39 @@ def eval_records(file: SourceFile) -> Iterator[Record]:
     number = 0
     for record in read_records(file, text_chars=TEXT_CHARS):
         if isinstance(record, BrokenRecord):
+            if number == 0 and record.reason in MAY_BE_TEXTS and (texts := _bare_texts(file)):
+                yield from (Record(place, 0, text) for place, text in enumerate(texts))
+                return
             where = "the file" if record.index is None else f"record {record.index}"
             raise DataError(
                 f"evals: {where} of {file.name} cannot be read at byte {record.byte_offset} ({record.reason}: "
                 f"{record.detail}); rows cannot be checked against it, so mend or remove it"
             )
         if not isinstance(record.value, str):
+            number += 1
             yield record
             continue
         for text in text_items(record.value):
             yield Record(number, record.byte_offset, text)
             number += 1
+
+
+def _bare_texts(file: SourceFile) -> list[str]:
+    """The texts of a file that is one JSON list of texts, or has a JSON text on each line; of any other none."""
+    read = bytearray()
+    for chunk in decompressed(file.path):
+        read += chunk
+        if len(read) > MAX_TEXTS_BYTES:
+            return []
+    try:
+        values = (
+            json.loads(read)
+            if read.lstrip().startswith(b"[")
+            else [json.loads(line) for line in read.splitlines() if line.strip()]
+        )
+    except ValueError:
+        return []
+    return values if all(isinstance(value, str) for value in values) else []
 
 
 def text_items(text: str) -> list[str]:

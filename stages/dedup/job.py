@@ -3,7 +3,7 @@
 What outlives a run in its cache: sketches (`sketch_book`) and what was found (`settled`), from which `update` starts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +57,25 @@ def run(
     made, facts = divide(paths, params, workbench)
     with private_folder(workbench.scratch) as waiting:
         write(paths, made, params.key, unique, duplicates, waiting)
-    return facts
+    return facts | {"told": _told(facts, made, params)}
+
+
+def _told(facts: Mapping[str, object], made: Verdicts, params: DedupParams) -> list[str]:
+    """In words how surely likes were found, and how many answers of one question there are side by side."""
+    curve, planted = facts["recall_at_threshold_by_curve"], facts["probes"]
+    probed = (
+        f"{facts['probes_found']:,} of {planted:,} planted ones" if planted else "no row was long enough to plant one"
+    )
+    found = f"recall of pairs {params.min_similarity:g} alike: {curve:.2%} by the curve, {probed}"
+    rivals = made.stay.filter(pl.col("answers_to_question") > 1).height
+    return [
+        found,
+        *(
+            [f"{rivals:,} rows answer a question that others answer differently: answers_to_question above 1"]
+            if rivals
+            else []
+        ),
+    ]
 
 
 def divide(

@@ -6,11 +6,13 @@ where Alpaca says nothing, other data are named: 2,996 rows of Dolly, 7,473 of G
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
 
 from stages.contract import Params, Stage, setting
+from stages.ratings import not_rated
 
 Task = Literal["chat", "code", "math", "extraction", "other"]
 Policy = Literal["keep", "mask", "reject"]
@@ -153,16 +155,26 @@ class FilterParams(Params):
     # Examples of code and of forms invent them (22 findings in all data, all invented).
     passwords: Policy = setting("keep", "Passwords and tokens that a name announces, as [PASSWORD]")
     by_task: dict[Task, dict[str, Any]] = setting(
-        {}, "Other values for the rows of one task type, such as {code: {max_symbol_share: null}}"
+        {},
+        "Other values for the rows of one task type, which go before those for all, such as {code: {max_symbol_share: null}}",
     )
 
     @model_validator(mode="after")
     def _tasks_set_what_there_is(self) -> Self:
         for task, changes in self.by_task.items():
             if unknown := sorted(set(changes) - set(type(self).model_fields) | {"by_task"} & set(changes)):
-                raise ValueError(f"by_task.{task}: {', '.join(unknown)} cannot be set for a task type")
+                near = get_close_matches(unknown[0], type(self).model_fields, n=1)
+                meant = f"; did you mean {near[0]}?" if near and near != unknown[:1] else ""
+                raise ValueError(f"by_task.{task}: {', '.join(unknown)} cannot be set for a task type{meant}")
             _checked(task, type(self), changes)
         return self
+
+    def lacking_in(self, planned: Mapping[str, Params]) -> tuple[str, ...]:
+        stated = [self, *map(self.for_task, self.by_task)]
+        limits = {
+            name for values in stated for name, value in values if name[:4] in ("min_", "max_") and value is not None
+        }
+        return not_rated({name: name[4:] for name in sorted(limits)}, planned)
 
     def for_task(self, task: str) -> "FilterParams":
         """The values for the rows of one task type."""

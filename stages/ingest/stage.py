@@ -34,7 +34,7 @@ class IngestParams(Params):
     )
     templates: str | None = setting(
         None,
-        "prompt templates that make instructions of data sets for other tasks: a YAML, JSON or Jinja file, or `nlp` for "
+        "prompt templates that make instructions of data sets for other tasks: a YAML, JSON or Jinja file (stages/ingest/templates.py says of what form), or `nlp` for "
         "the built-in ones; several for a task, of which each record gets one by its content",
         content=True,
     )

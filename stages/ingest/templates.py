@@ -34,6 +34,7 @@ from stages.source_files import SourceFile
 
 BUILT_IN = Path(__file__).parent / "prompt_templates"
 SEPARATOR = "|||"
+FORM = "a YAML or JSON file is a list of {name, fields: [a, b], templates: [{prompt: '{{ a }}?', response: '{{ b }}'}]}"
 ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)
 
 
@@ -54,6 +55,17 @@ class TemplateSet(Declaration):
     templates: tuple[PromptTemplate, ...] = Field(min_length=1)
 
 
+class Choices(tuple[str, ...]):
+    """Names by their number, from 0. A file of text may hold the number as text; below 0 there is no name (SNLI's -1)."""
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, str) and number.isdecimal():
+            return super().__getitem__(int(number))
+        if isinstance(number, int) and number < 0:
+            raise IndexError(number)
+        return super().__getitem__(number)
+
+
 class Templates:
     """The sets that are for one file."""
 
@@ -69,7 +81,9 @@ class Templates:
 @cache
 def load(path: str) -> tuple[TemplateSet, ...]:
     """The sets of a file, or of the built-in file of that name. Raises ConfigError that names what is wrong with it."""
-    given = Path(path) if Path(path).is_file() else BUILT_IN / f"{path}.yaml"
+    given = Path(path)
+    if not given.is_file() and given.name == path and not given.suffix:
+        given = BUILT_IN / f"{path}.yaml"
     try:
         text = given.read_text(encoding="utf-8")
         sets = [_single(text, given.stem)] if given.suffix in (".jinja", ".j2") else yaml.safe_load(text)
@@ -79,12 +93,13 @@ def load(path: str) -> tuple[TemplateSet, ...]:
         return made
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"templates: {given}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        place = ".".join(map(str, first["loc"])) or "a set"
+        raise ConfigError(f"templates: {given}: {place}: {first['msg']}; {FORM}") from error
     except (OSError, ValueError, TypeError, yaml.YAMLError, jinja2.TemplateError) as error:
         built_in = ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.yaml")))
         raise ConfigError(
-            f"templates: {given} cannot be used: {str(error).splitlines()[0]}; give a YAML, JSON or Jinja file of "
-            f"templates, or the name of a built-in one ({built_in})"
+            f"templates: {given} cannot be used: {str(error).splitlines()[0]}; give a file, or the name of a built-in "
+            f"one ({built_in}); {FORM}"
         ) from error
 
 
@@ -119,6 +134,6 @@ def convert_by_template(record: Record, one: TemplateSet, number: int, rules: Ru
 
 def _rendered(text: str, record: Record, one: TemplateSet) -> str:
     try:
-        return _compiled(text).render({**record, "choices": list(one.choices)}).strip()
+        return _compiled(text).render({**record, "choices": Choices(one.choices)}).strip()
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         raise Unusable("template_failed", None, f"{one.name}: {error}") from error

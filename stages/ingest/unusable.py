@@ -114,7 +114,9 @@ ADVICE: dict[str, Advice] = {
     "wrong_field_count": Advice("as many fields as the header has names", "quote fields that hold the delimiter"),
     # records of no known dialect
     "not_an_object": Advice("a JSON object, a list of messages or a document", "wrap the value in an object"),
-    "unknown_dialect": Advice("fields of a known dialect", "name the columns with the parameter `columns`"),
+    "unknown_dialect": Advice(
+        "fields of a known dialect", "name the columns with the parameter `columns`, or give `templates`"
+    ),
     "preference_pair": Advice("one answer to one prompt", "keep the chosen answer only"),
     "undesired_answer": Advice("an answer to learn from", "drop the record, which tells what not to answer (KTO)"),
     "image_content": Advice("text only", "leave out records with images, audio or files"),

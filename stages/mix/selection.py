@@ -77,7 +77,7 @@ def model_vectors(rows: pl.DataFrame) -> Matrix:
 def quality_of(rows: pl.DataFrame, column: str | None) -> Floats:
     """Between 0.5 and 1, by the rank of the row in `column`; 1 for all without one. Nulls and NaN come last.
 
-    Raises ConfigError for a column that is not there or not a number.
+    Raises ConfigError for a column that is not there, not a number, or null in every row.
     """
     if column is None:
         return np.ones(rows.height)
@@ -86,5 +86,9 @@ def quality_of(rows: pl.DataFrame, column: str | None) -> Floats:
         numeric = [n for n, dtype in rows.schema.items() if dtype.is_numeric()]
         raise ConfigError(f"mix: quality names {name}, which is no column of numbers; those are {', '.join(numeric)}")
     value = pl.col(name).cast(pl.Float64).fill_nan(None)
+    if rows.height and rows.select(value.is_null().all()).item():
+        raise ConfigError(
+            f"mix: quality names {name}, and no row has one; have it measured (score, rate), or name another"
+        )
     rank = (-value if lower_is_better else value).rank("average").fill_null(0.0) / rows.height
     return rows.select(0.5 + rank / 2).to_series().to_numpy().astype(np.float64)

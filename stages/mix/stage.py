@@ -1,10 +1,12 @@
 """Declares mix."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stages.contract import Params, Stage, setting
+from stages.ratings import not_rated
 
 Rows = Annotated[int, Field(ge=0)]
 
@@ -45,7 +47,13 @@ class MixParams(Params):
     min_seen: dict[str, Rows] = setting({}, "training rows of an epoch at least, repeats counted, by part", unit="rows")
     max_seen: dict[str, Rows] = setting({}, "training rows of an epoch at most, repeats counted, by part", unit="rows")
     # Up to four epochs repeated data is worth nearly as much as new (Muennighoff et al. 2023, arXiv 2305.16264).
-    max_repeats: int = setting(4, "how often a share may have a row seen in an epoch", unit="times", ge=1, le=100)
+    max_repeats: int = setting(
+        4,
+        "most times a row is seen in an epoch, whatever a share, min_seen or replay_share asks for",
+        unit="times",
+        ge=1,
+        le=100,
+    )
     replay_share: float | None = setting(
         None, "share of plain documents in an epoch of training, against forgetting; None treats them as any other row",
         unit="share", ge=0, lt=1,
@@ -67,6 +75,9 @@ class MixParams(Params):
     def shares_decide(self) -> bool:
         """Whether shares say how often rows are seen, rather than `repeats`."""
         return bool(self.weights or self.temperature or self.epoch_rows or self.min_seen or self.max_seen)
+
+    def lacking_in(self, planned: Mapping[str, Params]) -> tuple[str, ...]:
+        return not_rated({"quality": (self.quality or "").removeprefix("-"), "alike_by": self.alike_by}, planned)
 
     @model_validator(mode="after")
     def _values_agree(self) -> Self:

@@ -107,7 +107,8 @@ def _chart(points: pl.DataFrame, thresholds: Sequence[float], rule: Rule, *, is_
     places = [(_along(value, is_share=is_share) - low) / (high - low or 1) for value in values]
     shares: list[float] = points["share"].to_list()
     curve = svg.Line("train", _steps(places[: points.height], shares, is_lower_bound=rule.is_lower_bound))
-    marks = [svg.Line("threshold", [(place, min(shares)), (place, 1.0)]) for place in places[points.height :]]
+    foot = min(shares) if min(shares) < 1 else 0.0  # a curve along the top needs a line to be seen against
+    marks = [svg.Line("threshold", [(place, foot), (place, 1.0)]) for place in places[points.height :]]
     ends = [low + (high - low) * n / (TICKS - 1) for n in range(TICKS)]
     across = [svg.Tick(n / (TICKS - 1), short(end if is_share else 10**end - 1)) for n, end in enumerate(ends)]
     return svg.line_chart(
