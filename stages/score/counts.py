@@ -8,7 +8,7 @@ from stages.score import characters
 from stages.score.characters import Characters, characters_of
 from stages.score.cues import cue_columns
 from stages.score.language import languages_of
-from stages.score.repetition import copied_share, repetition
+from stages.score.repetition import copied_share, repetition, run_repeats
 from stages.score.texts import pieces
 from stages.word_bytes import Ints
 from stages.word_runs import Runs, run_hashes, word_hashes
@@ -49,8 +49,9 @@ def _words(
 ) -> dict[str, pl.Series]:
     """Repetition, copying, diversity and languages, by the words and characters of prompts and of answers."""
     prompts, answers = words
-    copied = copied_share(runs[COPIED_WORDS], run_hashes(prompts, COPIED_WORDS))
-    found = repetition(answers, runs, pieces(texts, "\n"), pieces(texts, "\n\n"))
+    repeats = run_repeats(answers, runs)
+    copied = copied_share(runs[COPIED_WORDS], run_hashes(prompts, COPIED_WORDS), repeats[COPIED_WORDS].distinct)
+    found = repetition(answers, repeats, pieces(texts, "\n"), pieces(texts, "\n\n"))
     return found | {
         "answer_copies_prompt_share": copied.set(texts["is_document"], None),
         "prompt_language": languages_of(written[0], prompts),
