@@ -60,7 +60,7 @@ def _words(
 
 
 def _shares(said: Characters) -> dict[str, pl.Series]:
-    total, letters = said.counts.sum(axis=1), said.of(*characters.LETTERS)
+    total, letters = said.counts.sum(axis=0), said.of(*characters.LETTERS)
     parts: dict[str, tuple[Ints, Ints]] = {
         "symbol_share": (said.of(*characters.SYMBOLS), total),
         "digit_share": (said.of(characters.DIGIT), total),

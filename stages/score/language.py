@@ -53,7 +53,7 @@ def languages_of(characters: Characters, words: Runs) -> pl.Series:
     scores = _scores(words, table)
     enough = np.maximum(MIN_SCORE, MIN_SHARE * np.minimum(words.counts, MANY_WORDS))
     names = [*table.languages, *ONLY_LANGUAGE, None]
-    found = np.where((main >= 0) & (letters.max(axis=1) >= MIN_LETTERS), len(table.languages) + main, len(names) - 1)
+    found = np.where((main >= 0) & (letters.max(axis=0) >= MIN_LETTERS), len(table.languages) + main, len(names) - 1)
     for script in ("LATIN", "CYRILLIC", "ARABIC"):
         rows = np.flatnonzero(main == SCRIPTS.index(script))
         codes = OF_SCRIPT.get(script) or tuple(c for c in table.languages if c not in WITHOUT_LATIN)
@@ -64,24 +64,24 @@ def languages_of(characters: Characters, words: Runs) -> pl.Series:
 
 
 def _script_letters(characters: Characters) -> npt.NDArray[np.int64]:
-    """Letters by script, texts x SCRIPTS; kana counts double and draws Han with it, as Japanese mixes the two."""
-    lower = characters.counts[:, FIRST_SCRIPT : FIRST_SCRIPT + len(SCRIPTS)]
-    letters = lower + characters.counts[:, FIRST_SCRIPT + UPPER : FIRST_SCRIPT + UPPER + len(SCRIPTS)]
+    """Letters by script, SCRIPTS x texts; kana counts double and draws Han with it, as Japanese mixes the two."""
+    lower = characters.counts[FIRST_SCRIPT : FIRST_SCRIPT + len(SCRIPTS)]
+    letters = lower + characters.counts[FIRST_SCRIPT + UPPER : FIRST_SCRIPT + UPPER + len(SCRIPTS)]
     han, hiragana, katakana = (SCRIPTS.index(name) for name in ("CJK", "HIRAGANA", "KATAKANA"))
-    kana = letters[:, hiragana] + letters[:, katakana]
-    japanese = kana * 10 > letters[:, han]  # a Chinese text quotes a kana word now and then
+    kana = letters[hiragana] + letters[katakana]
+    japanese = kana * 10 > letters[han]  # a Chinese text quotes a kana word now and then
     joined = letters.copy()
-    joined[:, hiragana] = np.where(japanese & (kana > 0), kana + letters[:, han], 0)
-    joined[:, katakana] = 0
-    joined[:, han] = np.where(japanese & (kana > 0), 0, letters[:, han])
-    joined[:, [han, hiragana]] *= 3  # a Han character or kana says about as much as three letters of Latin
+    joined[hiragana] = np.where(japanese & (kana > 0), kana + letters[han], 0)
+    joined[katakana] = 0
+    joined[han] = np.where(japanese & (kana > 0), 0, letters[han])
+    joined[[han, hiragana]] *= 3  # a Han character or kana says about as much as three letters of Latin
     return joined
 
 
 def _main_script(letters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The script of more than half of the letters; -1 where there is none."""
-    best = letters.argmax(axis=1)
-    return np.where(letters.max(axis=1) * 2 > letters.sum(axis=1), best, -1)
+    best = letters.argmax(axis=0)
+    return np.where(letters.max(axis=0) * 2 > letters.sum(axis=0), best, -1)
 
 
 def _scores(words: Runs, table: WordTable) -> npt.NDArray[np.float64]:

@@ -98,12 +98,6 @@ def distinct_word_share(words: Runs) -> pl.Series:
     return share.set(pl.Series(words.counts == 0), None)
 
 
-def hashes_of(items: pl.Series) -> Runs:
-    """Hashes of a column of lists of texts."""
-    counts = items.list.len().to_numpy().astype(np.int64)
-    return Runs(items.explode(empty_as_null=False).hash().to_numpy(), counts)
-
-
 def _slices(runs: Runs) -> Iterator[Runs]:
     """Consecutive texts, at most SLICE_TEXTS at a time; one part at least."""
     ends = np.append(0, np.cumsum(runs.counts))
