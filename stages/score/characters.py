@@ -76,12 +76,14 @@ class Characters(NamedTuple):
 def characters_of(texts: pl.Series) -> Characters:
     """The characters of texts without nulls."""
     parts = [_measured(texts.slice(first, count)) for first, count in _slices(texts)]
-    return parts[0] if len(parts) == 1 else Characters(*(np.concatenate(of, axis=-1) for of in zip(*parts, strict=True)))
+    return (
+        parts[0] if len(parts) == 1 else Characters(*(np.concatenate(of, axis=-1) for of in zip(*parts, strict=True)))
+    )
 
 
 def _slices(texts: pl.Series) -> Iterator[tuple[int, int]]:
     """First text and number of texts of consecutive parts of about SLICE_CHARS characters; one part at least."""
-    number = (texts.str.len_chars().cum_sum() // SLICE_CHARS).to_numpy()
+    number = np.cumsum(texts.str.len_chars().to_numpy(), dtype=np.int64) // SLICE_CHARS
     cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(texts)]
     for first, past in pairwise(cuts):
         yield first, past - first

@@ -60,16 +60,14 @@ def run_repeats(words: Runs, runs: Mapping[int, Runs]) -> dict[int, Repeats]:
     return found
 
 
-def repetition(words: Runs, runs: Mapping[int, Repeats], lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
-    """The signals about repetition and diversity of texts, given what of their runs repeats, and the hashes of their
-    words, lines and paragraphs.
+def repetition(words: Runs, runs: Mapping[int, Repeats]) -> dict[str, pl.Series]:
+    """The signals about repetition and diversity of texts, given the hashes of their words, and what of their runs
+    repeats.
     """
     found = {}
     for length, name in RUN_NAMES.items():
         found[f"repeated_{name}_share"] = runs[length].repeated_share
         found[f"top_{name}_share"] = runs[length].top_share
-    found["repeated_line_share"] = repeats_of(lines).repeated_share
-    found["repeated_paragraph_share"] = repeats_of(paragraphs).repeated_share
     found["distinct_word_share"] = distinct_word_share(words)
     return found
 

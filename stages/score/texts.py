@@ -40,10 +40,12 @@ def first_group(pattern: str, text: pl.Expr) -> pl.Expr:
     return text.map_batches(found, return_dtype=pl.String)
 
 
-def pieces(texts: pl.DataFrame, separator: str) -> Runs:
-    """Hashes of the parts of each answer between separators that say something, white space at their ends removed."""
-    rows = texts["answers"].str.contains(separator, literal=True).arg_true()
-    parts = pl.DataFrame([rows.alias("row"), texts["answers"].gather(rows).str.split(separator).alias("part")])
-    stripped = parts.explode("part").with_columns(pl.col("part").str.strip_chars())
+def pieces(texts: pl.Series, separator: str) -> Runs:
+    """Hashes of the parts of each text between separators that say something, white space at their ends removed; none
+    of a text without a separator.
+    """
+    rows = texts.str.contains(separator, literal=True).arg_true()
+    parts = pl.DataFrame([rows.alias("row"), texts.gather(rows).str.split(separator).alias("part")]).explode("part")
+    stripped = parts.with_columns(pl.col("part").str.strip_chars())
     told = stripped.filter(pl.col("part").str.contains(_SAYS_SOMETHING))
-    return Runs(told["part"].hash().to_numpy(), np.bincount(told["row"], minlength=texts.height))
+    return Runs(told["part"].hash().to_numpy(), np.bincount(told["row"], minlength=len(texts)))
