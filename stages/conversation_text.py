@@ -11,6 +11,10 @@ UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 # Soft hyphens, joiners, spaces of no width and byte order marks: within a word they are not seen.
 INVISIBLE = r"[\u00ad\u200b-\u200d\u2060\ufeff]"
 WORD = rf"[{UNSPACED}]|[\w--{UNSPACED}]+"
+WHITE_RUN = r"[^\S ]\s*| \s+"  # not a space that stands alone, which most do and which need not be replaced
+# No text of these alone is changed by NFKC, which takes longer than all else: frequent letters, signs and emoji of which
+# none is a form of another character and none joins the one before it.
+IN_NFKC = "\\x00-\\x9f¡-§©«-®°±¶»¿-ıĴ-ľŁ-ňŊ-žΑ-ώЀ-҂‐‒-‖‘-•←-↿─-◿、。ぁ-ゖァ-ヺ一-\\u9fff가-힣\\ufe0f😀-🙏"
 
 
 def prompt_text() -> pl.Expr:
@@ -56,18 +60,22 @@ def later_questions() -> pl.Expr:
 
 def normalised(text: pl.Expr) -> pl.Expr:
     """`text` in Unicode NFKC and lower case without INVISIBLE, each run of white space one space, none at the ends."""
-    return (
-        text.str.replace_all(INVISIBLE, "")
-        .str.normalize("NFKC")
-        .str.to_lowercase()
-        .str.replace_all(r"\s+", " ")
-        .str.strip_chars()
-    )
+    seen = text.str.replace_all(INVISIBLE, "")
+    may_change = seen.str.contains(f"[^{IN_NFKC}]")
+    composed = pl.when(may_change).then(read_where(may_change, seen).str.normalize("NFKC")).otherwise(seen)
+    return composed.str.to_lowercase().str.replace_all(WHITE_RUN, " ").str.strip_chars()
 
 
 def words(text: pl.Expr) -> pl.Expr:
     """The words of `text` as a list: runs of letters, digits and underscores; one character each in unspaced scripts."""
     return text.str.extract_all(WORD)
+
+
+def spaced_words(text: pl.Expr) -> pl.Expr:
+    """`text` with spaces for all that is not ASCII and no word, and around each character of unspaced scripts, so that
+    its bytes tell its `words`.
+    """
+    return text.str.replace_all(rf"[^\w\x00-\x7f{UNSPACED}]", " ").str.replace_all(rf"[{UNSPACED}]", " $0 ")
 
 
 def read_where(condition: pl.Expr | str, text: pl.Expr) -> pl.Expr:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.conversation_text import normalised, read_where, words
+from stages.conversation_text import normalised, read_where, spaced_words
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -81,7 +81,7 @@ def _in_bytes(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     made = (
         texts.filter(~given).to_frame("text").select(folded=normalised(pl.col("text")))
         .select(
-            plain=pl.when(now).then(folded).otherwise(words(read_where(~now, folded)).list.join(" ")),
+            plain=pl.when(now).then(folded).otherwise(spaced_words(read_where(~now, folded))),
             other=pl.when(~now).then(folded),
         )
     )  # fmt: skip

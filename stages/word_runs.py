@@ -28,6 +28,11 @@ class Runs(NamedTuple):
         """Those of some of the texts."""
         return Runs(self.hashes[np.repeat(keep, self.counts)], self.counts[keep])
 
+    def at(self, places: Ints) -> "Runs":
+        """Those at some places, in order, among all of them."""
+        before = np.searchsorted(places, np.cumsum(self.counts))
+        return Runs(self.hashes[places], np.diff(before, prepend=0))
+
 
 def word_hashes(texts: pl.Series) -> Runs:
     """The words of texts without nulls, case folded."""
@@ -41,7 +46,7 @@ def run_hashes(text_words: Runs, length: int, *, short_texts: bool = False) -> R
     """
     counts = np.maximum(text_words.counts - length + 1, 0)
     starts = starts_of(text_words.counts)
-    runs = _rolled(text_words.hashes, length)[ranges(starts, counts)]
+    runs = _rolled(text_words.hashes, length)[_within_texts(text_words.counts, length)]
     if not short_texts:
         return Runs(scattered(runs), counts)
     short = np.flatnonzero((text_words.counts > 0) & (counts == 0))
@@ -76,6 +81,16 @@ def _rolled(hashes: Hashes, length: int) -> Hashes:
     for place in range(length):
         total = (total + hashes[place : place + size]) * BASE
     return total
+
+
+def _within_texts(counts: Ints, length: int) -> Booleans:
+    """For each place that `length` words follow, whether all of them are of one text."""
+    within = np.ones(max(int(counts.sum()) - length + 1, 0), dtype=np.bool_)
+    ends = np.cumsum(counts)
+    for left in range(1, length):  # words from the place to the end of its text
+        places = ends[counts >= left] - left
+        within[places[places < len(within)]] = False
+    return within
 
 
 def starts_of(counts: Ints) -> Ints:

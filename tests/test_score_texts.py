@@ -145,8 +145,8 @@ def test_characters_are_counted_alike_in_any_company(drawn: list[str]) -> None:
     together = characters_of(pl.Series(drawn, dtype=pl.String))
     for place, text in enumerate(drawn):
         alone = characters_of(pl.Series([text]))
-        assert (together.counts[place] == alone.counts[0]).all()
-        assert (together.counts[place].sum(), together.longest_run[place]) == (len(text), alone.longest_run[0])
+        assert (together.counts[:, place] == alone.counts[:, 0]).all()
+        assert (together.counts[:, place].sum(), together.longest_run[place]) == (len(text), alone.longest_run[0])
         assert (together.invisible[place], together.bidirectional[place]) == (
             alone.invisible[0],
             alone.bidirectional[0],

@@ -58,13 +58,13 @@ WHITE_CONTROLS = (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)
 class Characters(NamedTuple):
     """By text: how many characters of each kind, the longest run of one, and hidden ones that do not belong there."""
 
-    counts: Ints  # texts x KINDS
+    counts: Ints  # KINDS x texts
     longest_run: Ints  # characters; white space and drawn lines do not count
     invisible: Ints
     bidirectional: Ints
 
     def of(self, *kinds: int) -> Ints:
-        return np.asarray(self.counts[:, list(kinds)].sum(axis=1), dtype=np.int64)
+        return np.asarray(self.counts[list(kinds)].sum(axis=0), dtype=np.int64)
 
     @property
     def unclosed_brackets(self) -> Ints:
@@ -76,24 +76,28 @@ class Characters(NamedTuple):
 def characters_of(texts: pl.Series) -> Characters:
     """The characters of texts without nulls."""
     parts = [_measured(texts.slice(first, count)) for first, count in _slices(texts)]
-    return Characters(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    return (
+        parts[0] if len(parts) == 1 else Characters(*(np.concatenate(of, axis=-1) for of in zip(*parts, strict=True)))
+    )
 
 
 def _slices(texts: pl.Series) -> Iterator[tuple[int, int]]:
     """First text and number of texts of consecutive parts of about SLICE_CHARS characters; one part at least."""
-    number = (texts.str.len_chars().cum_sum() // SLICE_CHARS).to_numpy()
+    number = np.cumsum(texts.str.len_chars().to_numpy(), dtype=np.int64) // SLICE_CHARS
     cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(texts)]
     for first, past in pairwise(cuts):
         yield first, past - first
 
 
 def _measured(texts: pl.Series) -> Characters:
-    is_ascii = texts.str.len_bytes() == texts.str.len_chars()
+    is_ascii = (texts.str.len_bytes() == texts.str.len_chars()).to_numpy()
     if is_ascii.all():
         return _measured_bytes(texts)
-    found = _measured_bytes(texts.filter(is_ascii)), _measured_points(texts.filter(~is_ascii))
-    order = np.argsort(np.concatenate([is_ascii.arg_true().to_numpy(), (~is_ascii).arg_true().to_numpy()]))
-    return Characters(*(np.concatenate(values)[order] for values in zip(*found, strict=True)))
+    found = Characters(np.zeros((KINDS, len(texts)), np.int64), *np.zeros((3, len(texts)), np.int64))
+    for chosen, measured in ((is_ascii, _measured_bytes), (~is_ascii, _measured_points)):
+        for of_all, of_some in zip(found, measured(texts.filter(pl.Series(chosen))), strict=True):
+            of_all[..., chosen] = of_some
+    return found
 
 
 def _measured_bytes(texts: pl.Series) -> Characters:
@@ -103,9 +107,8 @@ def _measured_bytes(texts: pl.Series) -> Characters:
     at = np.flatnonzero(kinds != LOWER_LATIN)
     others = np.diff(np.searchsorted(at, ends), prepend=0)
     lengths = np.diff(ends, prepend=0)
-    cells = np.repeat(np.arange(len(texts)) * KINDS, others) + kinds[at]
-    counts = np.bincount(cells, minlength=len(texts) * KINDS).reshape(-1, KINDS)
-    counts[:, LOWER_LATIN] = lengths - others
+    counts = _counted(kinds[at], np.repeat(np.arange(len(texts)), others), len(texts))
+    counts[LOWER_LATIN] = lengths - others
     none = np.zeros(len(texts), dtype=np.int64)
     return Characters(counts, _longest_runs(data, kinds, ends, lengths), none, none)
 
@@ -116,14 +119,20 @@ def _measured_points(texts: pl.Series) -> Characters:
     owners = np.repeat(np.arange(len(lengths)), lengths)
     kinds = kind_table()[np.minimum(points, CODE_POINTS - 1)]
     kinds[(points >= TAGS) & (points < PAST_TAGS)] = INVISIBLE
-    counts = np.bincount(owners * KINDS + kinds, minlength=len(lengths) * KINDS).reshape(-1, KINDS)
-    has_right_to_left = counts[:, RIGHT_TO_LEFT].sum(axis=1) > 0
+    counts = _counted(kinds, owners, len(lengths))
+    has_right_to_left = counts[list(RIGHT_TO_LEFT)].sum(axis=0) > 0
     return Characters(
         counts,
         _longest_runs(points, kinds, np.cumsum(lengths), lengths),
         np.bincount(owners[_misplaced(points, kinds)], minlength=len(lengths)),
         np.bincount(owners[_turning(points, kinds, has_right_to_left[owners])], minlength=len(lengths)),
     )
+
+
+def _counted(kinds: npt.NDArray[np.uint8], owners: Ints, texts: int) -> Ints:
+    """How often each kind stands in each text, KINDS x texts."""
+    cells = (np.arange(KINDS) * texts)[kinds] + owners
+    return np.bincount(cells, minlength=KINDS * texts).reshape(KINDS, texts)
 
 
 def _misplaced(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> Ints:
@@ -153,7 +162,7 @@ def _turning(points: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], right
 def _longest_runs(points: npt.NDArray[Any], kinds: npt.NDArray[np.uint8], ends: Ints, lengths: Ints) -> Ints:
     """Length of each text's longest run of one character that is neither white space nor draws a line."""
     same = np.flatnonzero((points[1:] == points[:-1]) & (kinds[1:] != SPACE)) + 1
-    same = same[~np.isin(points[same], RULES)]
+    same = same[~_draws_line().take(points[same], mode="clip")]
     owners = np.searchsorted(ends, same, side="right")
     within = same > (ends - lengths)[owners]  # the first character of a text follows none
     same, owners = same[within], owners[within]
@@ -162,6 +171,14 @@ def _longest_runs(points: npt.NDArray[Any], kinds: npt.NDArray[np.uint8], ends: 
     runs = np.diff(np.append(first, len(same))) + 1
     np.maximum.at(longest, owners[first], runs)
     return longest
+
+
+@cache
+def _draws_line() -> Booleans:
+    """Code point -> whether it is one of RULES."""
+    table = np.zeros(CODE_POINTS, dtype=np.bool_)
+    table[RULES] = True
+    return table
 
 
 @cache

@@ -8,7 +8,7 @@ from stages.score import characters
 from stages.score.characters import Characters, characters_of
 from stages.score.cues import cue_columns
 from stages.score.language import languages_of
-from stages.score.repetition import copied_share, repetition
+from stages.score.repetition import copied_share, repeats_of, repetition, run_repeats
 from stages.score.texts import pieces
 from stages.word_bytes import Ints
 from stages.word_runs import Runs, run_hashes, word_hashes
@@ -22,7 +22,17 @@ def counts_in_slices(texts: pl.DataFrame) -> pl.DataFrame:
     prompt and answers) and the bits of their cues.
     """
     starts = range(0, max(texts.height, 1), SLICE_ROWS)
-    return pl.concat([_counts(texts.slice(start, SLICE_ROWS)) for start in starts])
+    counted = pl.concat([_counts(texts.slice(start, SLICE_ROWS)) for start in starts])
+    return counted.with_columns(**_pieces(texts), **_hidden(texts, counted["has_control"]))
+
+
+def _pieces(texts: pl.DataFrame) -> dict[str, pl.Series]:
+    """How many lines and paragraphs stood there before."""
+    separators = {"line": "\n", "paragraph": "\n\n"}
+    return {
+        f"repeated_{name}_share": repeats_of(pieces(texts["answers"], separator)).repeated_share
+        for name, separator in separators.items()
+    }
 
 
 def _counts(texts: pl.DataFrame) -> pl.DataFrame:
@@ -33,10 +43,10 @@ def _counts(texts: pl.DataFrame) -> pl.DataFrame:
         {
             "word_count": pl.Series(words[1].counts),
             "has_numbers": np.logical_and(*(text.of(characters.DIGIT) > 0 for text in written)),
+            "has_control": np.logical_or(*(text.of(characters.CONTROL) > 0 for text in written)),
             **cue_columns(texts, *words, runs[2]),
             **_words(texts, words, runs, written),
             **_shares(written[1]),
-            **_hidden(texts, written),
         }
     )
 
@@ -49,9 +59,9 @@ def _words(
 ) -> dict[str, pl.Series]:
     """Repetition, copying, diversity and languages, by the words and characters of prompts and of answers."""
     prompts, answers = words
-    copied = copied_share(runs[COPIED_WORDS], run_hashes(prompts, COPIED_WORDS))
-    found = repetition(answers, runs, pieces(texts, "\n"), pieces(texts, "\n\n"))
-    return found | {
+    repeats = run_repeats(answers, runs)
+    copied = copied_share(runs[COPIED_WORDS], run_hashes(prompts, COPIED_WORDS), repeats[COPIED_WORDS].distinct)
+    return repetition(answers, repeats) | {
         "answer_copies_prompt_share": copied.set(texts["is_document"], None),
         "prompt_language": languages_of(written[0], prompts),
         "response_language": languages_of(written[1], answers),
@@ -59,7 +69,7 @@ def _words(
 
 
 def _shares(said: Characters) -> dict[str, pl.Series]:
-    total, letters = said.counts.sum(axis=1), said.of(*characters.LETTERS)
+    total, letters = said.counts.sum(axis=0), said.of(*characters.LETTERS)
     parts: dict[str, tuple[Ints, Ints]] = {
         "symbol_share": (said.of(*characters.SYMBOLS), total),
         "digit_share": (said.of(characters.DIGIT), total),
@@ -76,10 +86,10 @@ def _shares(said: Characters) -> dict[str, pl.Series]:
     }
 
 
-def _hidden(texts: pl.DataFrame, written: tuple[Characters, Characters]) -> dict[str, pl.Series]:
+def _hidden(texts: pl.DataFrame, has_control: pl.Series) -> dict[str, pl.Series]:
     """Characters that nobody sees, in any turn; only the few texts that have some are counted."""
     whole = texts["whole"]
-    read = read_where(pl.lit(_may_hide(texts, written)), pl.col("whole"))
+    read = read_where(_may_hide() | has_control, pl.col("whole"))
     rows = texts.select(read.str.contains(characters.HIDDEN)).to_series()
     found = characters_of(whole.filter(rows))
     counted = {
@@ -91,10 +101,11 @@ def _hidden(texts: pl.DataFrame, written: tuple[Characters, Characters]) -> dict
     return {name: none.clone().scatter(places, counts) for name, counts in counted.items()}
 
 
-def _may_hide(texts: pl.DataFrame, written: tuple[Characters, Characters]) -> pl.Series:
-    """Where prompt and answers are not all of the conversation, or are not all ASCII, or have a control character."""
-    sizes = texts.select(pl.col("prompt", "answers", "whole").str.len_bytes().cast(pl.Int64))
-    in_others = sizes["whole"] != sizes["prompt"] + sizes["answers"] + 1
-    not_ascii = sizes["whole"] != texts["whole"].str.len_chars().cast(pl.Int64)
-    controls = written[0].of(characters.CONTROL) + written[1].of(characters.CONTROL)
-    return in_others | not_ascii | pl.Series(controls > 0)
+def _may_hide() -> pl.Expr:
+    """Where prompt and answers, which are searched for control characters, are not all of the conversation, or it is
+    not all ASCII.
+    """
+    sizes = {name: pl.col(name).str.len_bytes() for name in ("prompt", "answers", "whole")}
+    return (sizes["whole"] != sizes["prompt"] + sizes["answers"] + 1) | (
+        sizes["whole"] != pl.col("whole").str.len_chars()
+    )

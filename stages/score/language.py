@@ -25,6 +25,7 @@ OF_SCRIPT = {
     "GURMUKHI": ("pa",), "KANNADA": ("kn",), "MALAYALAM": ("ml",), "SINHALA": ("si",), "THAI": ("th",), "LAO": ("lo",),
     "KHMER": ("km",), "MYANMAR": ("my",), "GEORGIAN": ("ka",), "ETHIOPIC": ("am",), "TIBETAN": ("bo",),
 }  # fmt: skip
+ONLY_LANGUAGE = [OF_SCRIPT[script][0] if len(OF_SCRIPT.get(script, ())) == 1 else None for script in SCRIPTS]
 WITHOUT_LATIN = [code for codes in OF_SCRIPT.values() for code in codes]
 MIN_LETTERS = 2  # of a script that one language uses
 MIN_SCORE = 1.5  # two words, one of them in no other language
@@ -47,43 +48,40 @@ class WordTable(NamedTuple):
 
 def languages_of(characters: Characters, words: Runs) -> pl.Series:
     """The language of each text, given its characters and the hashes of its words in lower case."""
-    scripts = _script_letters(characters)
-    table = word_table()
+    letters = _script_letters(characters)
+    main, table = _main_script(letters), word_table()
     scores = _scores(words, table)
     enough = np.maximum(MIN_SCORE, MIN_SHARE * np.minimum(words.counts, MANY_WORDS))
-    found = np.full(len(words.counts), "", dtype="<U2")
-    main = _main_script(scripts)
+    names = [*table.languages, *ONLY_LANGUAGE, None]
+    found = np.where((main >= 0) & (letters.max(axis=0) >= MIN_LETTERS), len(table.languages) + main, len(names) - 1)
     for script in ("LATIN", "CYRILLIC", "ARABIC"):
+        rows = np.flatnonzero(main == SCRIPTS.index(script))
         codes = OF_SCRIPT.get(script) or tuple(c for c in table.languages if c not in WITHOUT_LATIN)
-        chosen = _clearly_ahead(scores[:, [table.languages.index(code) for code in codes]], enough)
-        decided = (main == SCRIPTS.index(script)) & (chosen >= 0)
-        found[decided] = np.array(codes)[chosen[decided]]
-    for script, codes in OF_SCRIPT.items():
-        if len(codes) == 1:
-            place = SCRIPTS.index(script)
-            found[(main == place) & (scripts[:, place] >= MIN_LETTERS)] = codes[0]
-    return pl.Series(found).replace("", None)
+        places = [table.languages.index(code) for code in codes]
+        chosen = _clearly_ahead(scores[np.ix_(rows, places)], enough[rows])
+        found[rows] = np.array([*places, len(names) - 1])[chosen]
+    return pl.Series(names, dtype=pl.String).gather(found)
 
 
 def _script_letters(characters: Characters) -> npt.NDArray[np.int64]:
-    """Letters by script, texts x SCRIPTS; kana counts double and draws Han with it, as Japanese mixes the two."""
-    lower = characters.counts[:, FIRST_SCRIPT : FIRST_SCRIPT + len(SCRIPTS)]
-    letters = lower + characters.counts[:, FIRST_SCRIPT + UPPER : FIRST_SCRIPT + UPPER + len(SCRIPTS)]
+    """Letters by script, SCRIPTS x texts; kana counts double and draws Han with it, as Japanese mixes the two."""
+    lower = characters.counts[FIRST_SCRIPT : FIRST_SCRIPT + len(SCRIPTS)]
+    letters = lower + characters.counts[FIRST_SCRIPT + UPPER : FIRST_SCRIPT + UPPER + len(SCRIPTS)]
     han, hiragana, katakana = (SCRIPTS.index(name) for name in ("CJK", "HIRAGANA", "KATAKANA"))
-    kana = letters[:, hiragana] + letters[:, katakana]
-    japanese = kana * 10 > letters[:, han]  # a Chinese text quotes a kana word now and then
+    kana = letters[hiragana] + letters[katakana]
+    japanese = kana * 10 > letters[han]  # a Chinese text quotes a kana word now and then
     joined = letters.copy()
-    joined[:, hiragana] = np.where(japanese & (kana > 0), kana + letters[:, han], 0)
-    joined[:, katakana] = 0
-    joined[:, han] = np.where(japanese & (kana > 0), 0, letters[:, han])
-    joined[:, [han, hiragana]] *= 3  # a Han character or kana says about as much as three letters of Latin
+    joined[hiragana] = np.where(japanese & (kana > 0), kana + letters[han], 0)
+    joined[katakana] = 0
+    joined[han] = np.where(japanese & (kana > 0), 0, letters[han])
+    joined[[han, hiragana]] *= 3  # a Han character or kana says about as much as three letters of Latin
     return joined
 
 
 def _main_script(letters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The script of more than half of the letters; -1 where there is none."""
-    best = letters.argmax(axis=1)
-    return np.where(letters.max(axis=1) * 2 > letters.sum(axis=1), best, -1)
+    best = letters.argmax(axis=0)
+    return np.where(letters.max(axis=0) * 2 > letters.sum(axis=0), best, -1)
 
 
 def _scores(words: Runs, table: WordTable) -> npt.NDArray[np.float64]:
@@ -104,8 +102,8 @@ def _scores(words: Runs, table: WordTable) -> npt.NDArray[np.float64]:
 
 def _clearly_ahead(scores: npt.NDArray[np.float64], enough: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """The language of the highest score; -1 where it is too low or another is close."""
-    ranked = np.sort(scores, axis=1)
-    clear = (ranked[:, -1] >= enough) & (ranked[:, -1] >= AHEAD * ranked[:, -2])
+    second, first = np.partition(scores, -2, axis=1)[:, -2:].T
+    clear = (first >= enough) & (first >= AHEAD * second)
     return np.where(clear, scores.argmax(axis=1), -1)
 
 

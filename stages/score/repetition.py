@@ -7,10 +7,12 @@ import numpy as np
 import polars as pl
 
 from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs, run_hashes
+from stages.word_runs import Runs, run_hashes, starts_of
 
 SLICE_TEXTS = 1 << 16  # their numbers take 16 of 64 bits; the other 48 are the hash, alike however texts are split
-TEXT_BITS = np.uint64(48)
+TEXT_BITS, HASH_SHIFT = np.uint64(48), np.uint64(16)
+ASKED_BITS = 19  # of a hash, in a table of what prompts have that fits into a cache of a processor
+ASKED_SHIFT = np.uint64(64 - ASKED_BITS)
 WINDOW_WORDS = 50  # the share of distinct words falls with length, so it is taken over windows (MATTR, Covington 2010)
 RUN_NAMES = {2: "bigram", 3: "trigram", 4: "fourgram"}
 
@@ -39,25 +41,33 @@ def repeats_of(runs: Runs) -> Repeats:
     return Repeats(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def copied_share(answers: Runs, prompts: Runs) -> pl.Series:
-    """Of the distinct hashes of each answer, those that its prompt has too; 0 where there are none."""
-    pairs = zip(_slices(answers), _slices(prompts), strict=True)
-    return pl.concat([_copied_share(answer, prompt) for answer, prompt in pairs])
+def copied_share(answers: Runs, prompts: Runs, distinct: Ints) -> pl.Series:
+    """Of the `distinct` hashes of each answer, those that its prompt has too; 0 where there are none."""
+    asked = np.zeros(1 << ASKED_BITS, dtype=np.bool_)
+    asked[prompts.hashes >> ASKED_SHIFT] = True
+    perhaps = answers.at(np.flatnonzero(asked[answers.hashes >> ASKED_SHIFT]))  # of this prompt or of another one
+    pairs = zip(_slices(perhaps), _slices(prompts), strict=True)
+    return _share(np.concatenate([_copied(answer, prompt) for answer, prompt in pairs]), distinct)
 
 
-def repetition(words: Runs, runs: Mapping[int, Runs], lines: Runs, paragraphs: Runs) -> dict[str, pl.Series]:
-    """The signals about repetition and diversity of texts, given by hashes: of words, of runs of some lengths, of lines
-    and of paragraphs.
-    """
+def run_repeats(words: Runs, runs: Mapping[int, Runs]) -> dict[int, Repeats]:
+    """By their lengths, the RUN_NAMES of texts, given by the hashes of their words and of runs of some lengths."""
     found = {}
     repeats_some = np.ones(len(words.counts), dtype=np.bool_)
+    for length in RUN_NAMES:
+        found[length] = _run_repeats(words, length, runs.get(length), repeats_some)
+        repeats_some = found[length].distinct < found[length].items
+    return found
+
+
+def repetition(words: Runs, runs: Mapping[int, Repeats]) -> dict[str, pl.Series]:
+    """The signals about repetition and diversity of texts, given the hashes of their words, and what of their runs
+    repeats.
+    """
+    found = {}
     for length, name in RUN_NAMES.items():
-        repeats = _run_repeats(words, length, runs.get(length), repeats_some)
-        found[f"repeated_{name}_share"] = repeats.repeated_share
-        found[f"top_{name}_share"] = repeats.top_share
-        repeats_some = repeats.distinct < repeats.items
-    found["repeated_line_share"] = repeats_of(lines).repeated_share
-    found["repeated_paragraph_share"] = repeats_of(paragraphs).repeated_share
+        found[f"repeated_{name}_share"] = runs[length].repeated_share
+        found[f"top_{name}_share"] = runs[length].top_share
     found["distinct_word_share"] = distinct_word_share(words)
     return found
 
@@ -86,12 +96,6 @@ def distinct_word_share(words: Runs) -> pl.Series:
     return share.set(pl.Series(words.counts == 0), None)
 
 
-def hashes_of(items: pl.Series) -> Runs:
-    """Hashes of a column of lists of texts."""
-    counts = items.list.len().to_numpy().astype(np.int64)
-    return Runs(items.explode(empty_as_null=False).hash().to_numpy(), counts)
-
-
 def _slices(runs: Runs) -> Iterator[Runs]:
     """Consecutive texts, at most SLICE_TEXTS at a time; one part at least."""
     ends = np.append(0, np.cumsum(runs.counts))
@@ -102,35 +106,34 @@ def _slices(runs: Runs) -> Iterator[Runs]:
 
 def _keys(runs: Runs) -> Hashes:
     """Text number and hash in one number each, sorted: equal neighbours are equal hashes of one text."""
-    keys = runs.owners.astype(np.uint64) << TEXT_BITS | runs.hashes >> np.uint64(16)
+    texts = np.arange(len(runs.counts), dtype=np.uint64) << TEXT_BITS
+    keys = np.repeat(texts, runs.counts) | runs.hashes >> HASH_SHIFT
     keys.sort()
     return keys
 
 
 def _repeats(runs: Runs) -> Repeats:
-    keys, texts = _keys(runs), len(runs.counts)
+    keys = _keys(runs)
     first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
-    owners = _texts(keys[first])
-    most = np.zeros(texts, dtype=np.int64)
-    np.maximum.at(most, owners, np.diff(np.append(first, len(keys))))
-    return Repeats(runs.counts, np.bincount(owners, minlength=texts), most)
+    filled = runs.counts > 0
+    starts = np.searchsorted(first, starts_of(runs.counts)[filled])  # the first of each text's distinct hashes
+    distinct, most = np.zeros_like(runs.counts), np.zeros_like(runs.counts)
+    distinct[filled] = np.diff(np.append(starts, len(first)))
+    if len(starts):
+        most[filled] = np.maximum.reduceat(np.diff(np.append(first, len(keys))), starts)
+    return Repeats(runs.counts, distinct, most)
 
 
-def _copied_share(answers: Runs, prompts: Runs) -> pl.Series:
-    own, asked = _distinct(_keys(answers)), _distinct(_keys(prompts))
-    texts = len(answers.counts)
-    both = np.concatenate([own, asked])
+def _copied(answers: Runs, prompts: Runs) -> Ints:
+    """How many distinct hashes of each answer its prompt has too."""
+    both = np.concatenate([_distinct(_keys(answers)), _distinct(_keys(prompts))])
     both.sort()
     shared = both[:-1][both[1:] == both[:-1]]
-    return _share(np.bincount(_texts(shared), minlength=texts), np.bincount(_texts(own), minlength=texts))
+    return np.bincount((shared >> TEXT_BITS).astype(np.int64), minlength=len(answers.counts))
 
 
 def _distinct(keys: Hashes) -> Hashes:
     return np.asarray(keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]], dtype=np.uint64)
-
-
-def _texts(keys: Hashes) -> Ints:
-    return (keys >> TEXT_BITS).astype(np.int64)
 
 
 def _share(part: Ints, whole: Ints) -> pl.Series:

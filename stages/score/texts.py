@@ -1,9 +1,9 @@
 """The texts and facts of each conversation that the signals are measured on."""
 
+import numpy as np
 import polars as pl
 
-from stages.conversation_text import answers_text, every_text, prompt_text, read_where, response_text
-from stages.score.repetition import hashes_of
+from stages.conversation_text import answers_text, every_text, prompt_text, response_text
 from stages.word_runs import Runs
 
 # A line or paragraph counts when it has a letter or digit: braces, rules and tags of markup repeat rightly.
@@ -40,10 +40,12 @@ def first_group(pattern: str, text: pl.Expr) -> pl.Expr:
     return text.map_batches(found, return_dtype=pl.String)
 
 
-def pieces(texts: pl.DataFrame, separator: str) -> Runs:
-    """Hashes of the parts of each answer between separators that say something, white space at their ends removed."""
-    part = pl.element().str.strip_chars()
-    several = pl.col("answers").str.contains(separator, literal=True)
-    parts = read_where(several, pl.col("answers")).str.split(separator)
-    told = parts.list.eval(part.filter(part.str.contains(_SAYS_SOMETHING)))
-    return hashes_of(texts.select(told).to_series())
+def pieces(texts: pl.Series, separator: str) -> Runs:
+    """Hashes of the parts of each text between separators that say something, white space at their ends removed; none
+    of a text without a separator.
+    """
+    rows = texts.str.contains(separator, literal=True).arg_true()
+    parts = pl.DataFrame([rows.alias("row"), texts.gather(rows).str.split(separator).alias("part")]).explode("part")
+    stripped = parts.with_columns(pl.col("part").str.strip_chars())
+    told = stripped.filter(pl.col("part").str.contains(_SAYS_SOMETHING))
+    return Runs(told["part"].hash().to_numpy(), np.bincount(told["row"], minlength=len(texts)))
