@@ -4,16 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jinja2
 from jinja2 import nodes
-from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
-from transformers.utils.chat_template_utils import _cached_compile_jinja_template as compile_template
+from tokenizers import AddedToken, Tokenizer
 
 from stages.errors import ConfigError
 from stages.template_messages import (
@@ -27,11 +23,8 @@ from stages.template_messages import (
 from stages.template_messages import (
     RenderError as RenderError,
 )
-from stages.tokenizer_files import open_tokenizer
+from stages.template_sandbox import Span, compile_template, generation_blocks
 
-# What a template that asks for today's date is told, always: the same rows must give the same bytes on any day.
-# It is the date that Llama 3.1's own template falls back to.
-TODAY = datetime(2024, 7, 26)
 # What a template can raise by itself, or because a message lacks what it counts on.
 RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 Settings = Mapping[str, bool]
@@ -47,21 +40,22 @@ THINKING = ("enable_thinking", "thinking")
 class ChatTemplate:
     """A compiled template; `text` is its Jinja source, `special_tokens` what `bos_token` and the like stand for.
 
-    Compiled by transformers, in the sandbox it keeps for templates from strangers, so that it renders what
-    `apply_chat_template` does, except that today is always `TODAY`. Raises ConfigError when the source is not Jinja.
+    It renders what transformers' `apply_chat_template` does, except that today is always the same day, and can be
+    pickled. Raises ConfigError when the source is not Jinja.
     """
 
     def __init__(self, text: str, special_tokens: Mapping[str, str]) -> None:
         self.text = text
-        self._special_tokens = dict(special_tokens)
+        self.special_tokens = dict(special_tokens)
         try:
             self._compiled = compile_template(text)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
                 f"chat template, line {error.lineno}: {error.message}; mend it or choose another"
             ) from error
-        # A plain dict: Jinja copies it at each rendering, and its chain of maps took half of the time.
-        self._compiled.globals = {**self._compiled.globals, "strftime_now": TODAY.strftime}
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, dict[str, str]]]:
+        return type(self), (self.text, self.special_tokens)
 
     def render(
         self,
@@ -94,7 +88,7 @@ class ChatTemplate:
             documents=None,
             add_generation_prompt=add_generation_prompt,
             **settings,
-            **self._special_tokens,
+            **self.special_tokens,
         )
         return rendered
 
@@ -106,14 +100,13 @@ class ChatTemplate:
 
     def render_tagged(
         self, messages: Sequence[Message], tools: Tools | None = None, *, settings: Settings = DEFAULT
-    ) -> tuple[str, list[tuple[int, int]]]:
+    ) -> tuple[str, list[Span]]:
         """The conversation as text, and from where to where each `{% generation %}` block of it goes. Raises RenderError."""
         blocks: list[str] = []
-        spans: list[tuple[int, int]] = []
         given = as_parts(messages) if self.takes_parts else messages
-        told = {"tools": tools, "documents": None, "add_generation_prompt": False, **settings, **self._special_tokens}
+        told = {"tools": tools, "documents": None, "add_generation_prompt": False, **settings, **self.special_tokens}
         try:
-            with self._compiled.environment.activate_tracker(blocks, spans):
+            with generation_blocks(self._compiled).noted(blocks) as spans:
                 for block in self._compiled.generate(messages=given, **told):
                     blocks.append(block)
         except RENDER_ERRORS as error:
@@ -182,21 +175,19 @@ class ChatTemplate:
 class ChatTokenizer:
     """A tokenizer, the template that goes with it, and the token that ends a turn (None: the template has none)."""
 
-    tokenizer: PreTrainedTokenizerFast
+    backend: Tokenizer
     template: ChatTemplate
     end_token: str | None
 
-    @cached_property
-    def backend(self) -> Tokenizer:
-        tokenizer: Tokenizer = self.tokenizer.backend_tokenizer
-        return tokenizer
+    @property
+    def _added_tokens(self) -> Iterable[AddedToken]:
+        return self.backend.get_added_tokens_decoder().values()
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
         """Tokens that steer and must never come out of a message: the special ones, and those the template writes."""
-        added = self.tokenizer.added_tokens_decoder.values()
         written = {token for text in self.template.literals for token in CONTROL_LITERAL.findall(text)}
-        return frozenset(token.content for token in added if token.special or token.content in written)
+        return frozenset(token.content for token in self._added_tokens if token.special or token.content in written)
 
     @cached_property
     def control_ids(self) -> dict[str, int]:
@@ -210,17 +201,18 @@ class ChatTokenizer:
     @cached_property
     def finds_control_late(self) -> bool:
         """Whether a control token is looked for in a text that was normalised, so that other spellings become it."""
-        added = self.tokenizer.added_tokens_decoder.values()
-        return any(token.normalized for token in added if token.content in self.control_tokens)
+        return any(token.normalized for token in self._added_tokens if token.content in self.control_tokens)
 
     @cached_property
     def bos_id(self) -> int | None:
-        found: int | None = self.tokenizer.bos_token_id
-        return found
+        bos = self.template.special_tokens.get("bos_token")
+        return self.backend.token_to_id(bos) if bos else None
 
     def token_id(self, token: str) -> int:
         """The id of a token that the tokenizer has."""
-        found: int = self.tokenizer.convert_tokens_to_ids(token)
+        found = self.backend.token_to_id(token)
+        if found is None:
+            raise KeyError(token)
         return found
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -250,18 +242,3 @@ def match_any(tokens: Iterable[str]) -> re.Pattern[str]:
     """A pattern for any of `tokens`, the longest first; for nothing where there is none."""
     longest_first = sorted(tokens, key=lambda token: (-len(token), token))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-
-def open_chat_tokenizer(folder: Path) -> ChatTokenizer:
-    """The tokenizer of a tuned model's folder, or tokenize's `tokenizer` output, with the template saved there."""
-    tokenizer = open_tokenizer(folder)
-    text = own_template(tokenizer)
-    if text is None:
-        raise ConfigError(f"the tokenizer in {folder} has no chat template; give the folder that tokenize made")
-    return ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), tokenizer.eos_token)
-
-
-def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:
-    """The template that a tokenizer brings; of several the one named `default`."""
-    template: str | dict[str, str] | None = tokenizer.chat_template
-    return template.get("default") if isinstance(template, dict) else template

@@ -67,7 +67,8 @@ Kind = Literal["rows", "table", "job"]
 class Stage(Declaration):
     """One program of the pipeline: `stages/<name>/stage.py` declares it, `transform.py` or `job.py` does it.
 
-    rows:  `transform(batch, *, params)`, each row on its own; the runner splits the input anywhere.
+    rows:  `transform(batch, *, params)`, each row on its own; the runner splits the input anywhere. Where it `prepares`,
+           a worker gets, as `prepared`, what `preparation.prepare(params)` of that folder made in another process.
     table: `transform(datasets…, *, params)`, sees whole datasets.
     job:   `run(inputs…, *, outputs…, params, workbench)`, folders in and folders out, with effects.
     """
@@ -86,6 +87,7 @@ class Stage(Declaration):
     costly_rows: bool = (
         False  # a `rows` stage whose work on a row costs more than to look up what was made of it before
     )
+    prepares: bool = False  # a `rows` stage that takes seconds before its first row
     gpus: int = 0
     outside: bool = False  # its effects reach beyond its output folder (a registry), so a hit asks whether they stand
 
@@ -94,8 +96,10 @@ class Stage(Declaration):
         decision = [name for name in (self.keeps, self.sets_aside) if name]
         if unknown := sorted({*self.either, *decision} - set(self.outputs)):
             raise ValueError(f"stage {self.name} names {unknown}, which are not among its outputs {list(self.outputs)}")
-        if self.costly_rows and self.kind != "rows":
-            raise ValueError(f"stage {self.name} has costly rows, and is no `rows` stage that sees each on its own")
+        if (self.costly_rows or self.prepares) and self.kind != "rows":
+            raise ValueError(
+                f"stage {self.name} has costly rows or prepares, and is no `rows` stage that sees each on its own"
+            )
         if self.sets_aside and not self.keeps:
             raise ValueError(f"stage {self.name} sets rows aside and does not say which output keeps the others")
         return self

@@ -4,6 +4,7 @@ import ctypes
 import importlib
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -25,9 +26,10 @@ from stages.errors import TryAgain
 from stages.schema import Schema, load_schema
 
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
-BATCHES_PER_WORKER = 6
+SHARES_PER_WORKER = 4  # of the rows that are left: batches get smaller, so that at the end none works on alone for long
 WORTHWHILE_ROWS = 1024  # to start a process for
 AHEAD = 2  # batches each other process holds: one in work, one for when that is done
+PREPARED = "prepared.pickle"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOCAL, RAY = "local", "ray"
 ENGINES = (LOCAL, RAY)
@@ -85,18 +87,20 @@ def job_of(stage: str) -> Callable[..., Any]:
 def split_into_batches(folder: Path, batch_rows: int, workers: int = 1) -> list[Batch]:
     """The rows of a sealed table in batches of at most `batch_rows`, and of about BATCH_BYTES; none crosses a part.
 
-    For several workers there are several batches each, so that none works on while the others wait.
+    Several workers get several batches each, smaller ones towards the end, so that none works on while the others wait.
     """
     parts = [(part, pq.read_metadata(part)) for part in sorted(folder.glob("part-*.parquet"))]
-    if workers > 1:
-        share = sum(facts.num_rows for _, facts in parts) // (BATCHES_PER_WORKER * workers)
-        batch_rows = min(batch_rows, max(share, WORTHWHILE_ROWS))
+    left = sum(facts.num_rows for _, facts in parts)
     batches = []
     for part, facts in parts:
         unpacked = sum(facts.row_group(group).total_byte_size for group in range(facts.num_row_groups))
-        step = max(1, min(batch_rows, BATCH_BYTES * facts.num_rows // max(unpacked, 1)))
-        starts = range(0, facts.num_rows, step)
-        batches += [Batch(part, start, min(step, facts.num_rows - start)) for start in starts]
+        most = max(1, min(batch_rows, BATCH_BYTES * facts.num_rows // max(unpacked, 1)))
+        start = 0
+        while start < facts.num_rows:
+            share = most if workers == 1 else max(left // (SHARES_PER_WORKER * workers), WORTHWHILE_ROWS)
+            rows = min(most, share, facts.num_rows - start)
+            batches.append(Batch(part, start, rows))
+            start, left = start + rows, left - rows
     return batches or [Batch(part, 0, 0) for part, _ in parts[:1]]
 
 
@@ -106,6 +110,7 @@ class Work(NamedTuple):
     stage: Stage
     params: Params
     earlier: Earlier | None = None  # a result from which rows that are the same are taken
+    prepared: Path | None = None  # what the transform needs besides, made by another process
 
 
 def run_rows(work: Work, batches: Sequence[Batch], spool: Path, *, workers: int, progress: Progress) -> None:
@@ -113,6 +118,7 @@ def run_rows(work: Work, batches: Sequence[Batch], spool: Path, *, workers: int,
     total, done = sum(batch.rows for batch in batches), 0
     for name in table_outputs(work.stage):
         (spool / name).mkdir(parents=True)
+    progress(done, total, "rows")
     for rows in _finished_batches(work, batches, spool, min(workers, len(batches))):
         done += rows
         progress(done, total, "rows")
@@ -138,19 +144,25 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
         yield from (run(number, batch) for number, batch in numbered)
     else:
         with worker_pool(workers - 1, if_one_dies) as pool:
-            yield from _run_here_and_there(pool, workers - 1, run, numbered)
+            for _ in range(workers - 1):
+                pool.submit(transform_of, work.stage.name)  # imports while this process prepares
+            there = partial(run_batch, hand_over(work, spool), spool)
+            yield from _run_here_and_there(pool, workers - 1, run, there, numbered)
+
+
+Run = Callable[[int, Batch], int]
 
 
 def _run_here_and_there(
-    pool: Executor, others: int, run: Callable[[int, Batch], int], numbered: Sequence[tuple[int, Batch]]
+    pool: Executor, others: int, here: Run, there: Run, numbered: Sequence[tuple[int, Batch]]
 ) -> Iterator[int]:
-    """This process works as well: a new one imports for seconds before it begins."""
+    """This process works as well: a new one imports for a while before it begins."""
     waiting, given = deque(numbered), set[Future[int]]()
     while waiting or given:
         while waiting and len(given) < AHEAD * others:
-            given.add(pool.submit(run, *waiting.popleft()))
+            given.add(pool.submit(there, *waiting.popleft()))
         if waiting:
-            yield run(*waiting.popleft())
+            yield here(*waiting.popleft())
         done, given = wait(given, timeout=0 if waiting else None, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
 
@@ -213,12 +225,27 @@ def _die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hand_over(work: Work, folder: Path) -> Work:
+    """The work for other processes: what this one prepared for the stage, they find in a file."""
+    if not work.stage.prepares:
+        return work
+    prepare = importlib.import_module(f"stages.{work.stage.name}.preparation").prepare
+    (folder / PREPARED).write_bytes(pickle.dumps(prepare(work.params)))
+    return work._replace(prepared=folder / PREPARED)
+
+
+@lru_cache(maxsize=1)
+def _taken_over(prepared: Path) -> Any:
+    return pickle.loads(prepared.read_bytes())
+
+
 def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
     """One batch, in whichever process: rows in from the part file, rows out to the spool. Returns the rows read."""
     rows, transform = _rows_of(batch), transform_of(work.stage.name)
+    prepared = {"prepared": _taken_over(work.prepared)} if work.prepared else {}
 
     def make(some: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        made: dict[str, pl.DataFrame] = transform(some, params=work.params)._asdict()
+        made: dict[str, pl.DataFrame] = transform(some, params=work.params, **prepared)._asdict()
         return made
 
     write_spool(work.earlier.beside(rows, make) if work.earlier else make(rows), spool, number)

@@ -13,7 +13,7 @@ LONGEST_SILENCE_SECONDS = 60.0
 class ProgressLine:
     """Prints how far a stage is; `form` is `text`, `json` or `off`.
 
-    At most once a second; less often in a log that nobody watches the longer it takes, at least once a minute.
+    Speed and time left count from the first word, which says where a loop begins. At most once a second; less often in a log that nobody watches the longer it takes, at least once a minute.
     """
 
     def __init__(self, stage: str, form: str = "text", stream: TextIO | None = None) -> None:
@@ -33,11 +33,11 @@ class ProgressLine:
         rate = self._rate(now, done)
         eta = (total - done) / rate if total is not None and rate else None
         if self.form == "json":
-            line = json.dumps({"stage": self.stage, "done": done, "total": total, "unit": unit, "per_second": round(rate, 2),
-                               "eta_seconds": None if eta is None else round(eta, 1), **facts})  # fmt: skip
+            line = json.dumps({"stage": self.stage, "done": done, "total": total, "unit": unit,
+                               "per_second": _rounded(rate, 2), "eta_seconds": _rounded(eta, 1), **facts})  # fmt: skip
         else:
             of = "" if total is None else f" of {total:,}"
-            line = f"[{self.stage}] {done:,}{of} {unit}  {_pace(rate)} {unit}/s{_left(eta)}{_told(facts)}"
+            line = f"[{self.stage}] {done:,}{of} {unit}{_pace(rate, unit)}{_left(eta)}{_told(facts)}"
         print(line, file=self.stream, flush=True)
 
     def _seconds_between_lines(self, now: float) -> float:
@@ -46,16 +46,18 @@ class ProgressLine:
         share = (now - self.started) * SHARE_OF_TIME_BETWEEN_LOG_LINES
         return min(max(share, SECONDS_BETWEEN_LINES), LONGEST_SILENCE_SECONDS)
 
-    def _rate(self, now: float, done: int) -> float:
+    def _rate(self, now: float, done: int) -> float | None:
         """Per second since the first word: what came before was preparation, or the work of an attempt that was killed."""
-        then, before, _ = self.first or (self.started, 0, "")
-        if done > before and now > then:
-            return (done - before) / (now - then)
-        return done / max(now - self.started, 1e-9)
+        then, before, _ = self.first or (now, done, "")
+        return (done - before) / (now - then) if done > before and now > then else None
 
 
-def _pace(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _pace(rate: float | None, unit: str) -> str:
+    return "" if rate is None else f"  {f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'} {unit}/s"
 
 
 def _left(eta: float | None) -> str:

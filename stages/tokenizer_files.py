@@ -11,6 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from stages.chat_template import ChatTemplate, ChatTokenizer
 from stages.errors import ConfigError, ServiceUnavailable
 
 TOKENIZER_JSON = "tokenizer.json"
@@ -43,6 +44,22 @@ def open_tokenizer(name: str | Path) -> PreTrainedTokenizerFast:
     tokenizer.backend_tokenizer.no_truncation()  # tokenizer.json may hold a length of its own
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+def open_chat_tokenizer(folder: Path) -> ChatTokenizer:
+    """The tokenizer of a tuned model's folder, or tokenize's `tokenizer` output, with the template saved there."""
+    tokenizer = open_tokenizer(folder)
+    text = own_template(tokenizer)
+    if text is None:
+        raise ConfigError(f"the tokenizer in {folder} has no chat template; give the folder that tokenize made")
+    template = ChatTemplate(text, tokenizer.special_tokens_map)
+    return ChatTokenizer(tokenizer.backend_tokenizer, template, tokenizer.eos_token)
+
+
+def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:
+    """The template that a tokenizer brings; of several the one named `default`."""
+    template: str | dict[str, str] | None = tokenizer.chat_template
+    return template.get("default") if isinstance(template, dict) else template
 
 
 def tokenizer_folder(name: str | Path) -> Path:

@@ -3,9 +3,11 @@
 import json
 import re
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerFast
 
 from stages.chat_template import ChatTokenizer
 from stages.template_messages import other_forms, template_messages, template_tools
@@ -46,12 +48,19 @@ def assert_served(made: Tokenized, rows: list[dict[str, Any]], chat: ChatTokeniz
             assert not chat.decode(whole[length:]).strip()
 
 
+@cache
+def tokenizer_of(chat: ChatTokenizer) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=chat.backend, chat_template=chat.template.text, **chat.template.special_tokens
+    )
+
+
 def ids_of_transformers(
     chat: ChatTokenizer, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, **settings: bool
 ) -> list[int]:
     """What a server feeds; where the template stumbles over tool calls, with results that name their call."""
     for form in (messages, *other_forms(messages)):
         with suppress(TemplateError, TypeError):
-            ids: list[int] = chat.tokenizer.apply_chat_template(form, tools=tools, return_dict=False, **settings)
+            ids: list[int] = tokenizer_of(chat).apply_chat_template(form, tools=tools, return_dict=False, **settings)
             return ids
     raise AssertionError("transformers cannot render what was tokenized")

@@ -12,15 +12,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from rows import chat
 from shared_data import shared_data
-from stages.chat_template import (
-    ChatTemplate,
-    RenderError,
-    open_chat_tokenizer,
-)
+from stages.chat_template import ChatTemplate, RenderError
 from stages.errors import ConfigError, ServiceUnavailable
 from stages.template_messages import template_messages, template_tools
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
-from stages.tokenizer_files import open_tokenizer
+from stages.tokenizer_files import open_chat_tokenizer, open_tokenizer
 from tiny_tokenizer import make_tokenizer
 
 CALL = json.dumps([{"type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}])

@@ -83,7 +83,8 @@ def test_every_dataset_of_a_stage_has_a_schema(name: str) -> None:
 def test_a_transform_takes_the_declared_inputs_and_returns_the_declared_tables(name: str) -> None:
     transform = import_module(f"stages.{name}.transform").transform
     arguments = [p for p in inspect.signature(transform).parameters if p != "params"]
-    assert arguments == [*STAGES[name].inputs, *STAGES[name].optional_inputs]
+    prepared = ["prepared"] if STAGES[name].prepares else []
+    assert arguments == [*STAGES[name].inputs, *STAGES[name].optional_inputs, *prepared]
     assert get_type_hints(transform)["return"]._fields == table_outputs(STAGES[name])
 
 

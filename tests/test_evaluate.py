@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from rows import chat, row_id, sealed
-from stages.chat_template import ChatTemplate, ChatTokenizer, open_chat_tokenizer
+from stages.chat_template import ChatTemplate, ChatTokenizer
 from stages.errors import DataError
 from stages.evaluate import job
 from stages.evaluate.held_out import HeldOut, held_out_prompts
@@ -21,6 +21,7 @@ from stages.models import load_model, repeatable
 from stages.schema import check_table, load_schema
 from stages.source_files import list_source_files
 from stages.tokenize.builtin_templates import CHATML
+from stages.tokenizer_files import open_chat_tokenizer
 from tiny_model import make_model
 from tiny_tokenizer import CHATML as CHATML_TOKENS
 from tiny_tokenizer import make_tokenizer
@@ -253,7 +254,7 @@ def test_both_models_are_given_only_what_both_can_read(tmp_path: Path, world: Wo
 
 def test_a_prompt_is_rendered_with_what_its_example_was_trained_with(world: World, tmp_path: Path) -> None:
     template = CHATML.replace("add_generation_prompt", "add_generation_prompt and not (enable_thinking is defined)")
-    asks = ChatTokenizer(world.chat.tokenizer, ChatTemplate(template, {}), "<|im_end|>")
+    asks = ChatTokenizer(world.chat.backend, ChatTemplate(template, {}), "<|im_end|>")
     rows = pl.read_parquet(world.inputs["examples"] / "*.parquet")
     first = rows["row_id"].sort()[0]
     told = pl.when(pl.col("row_id") == first).then(pl.lit('{"enable_thinking": false}'))

@@ -156,9 +156,9 @@ def test_two_answers_are_the_same_but_for_case_space_and_a_full_stop(answer: str
 def test_the_marks_of_a_role_are_what_the_template_writes_between_turns(
     tokenizer_folder: Path, template: str, end: str, marks: set[str]
 ) -> None:
-    tokenizer = open_tokenizer(tokenizer_folder)
+    backend = open_tokenizer(tokenizer_folder).backend_tokenizer
     special = {"bos_token": "<s>", "eos_token": "</s>"}
-    found = role_marks(ChatTokenizer(tokenizer, ChatTemplate(template, special), end), {end})
+    found = role_marks(ChatTokenizer(backend, ChatTemplate(template, special), end), {end})
 
     assert {mark.removeprefix("<s>") for mark in found} == marks
     assert leaks_role(f"Paris.\n{sorted(found)[0]}\nAnd Rome?", found)
@@ -168,7 +168,8 @@ def test_the_marks_of_a_role_are_what_the_template_writes_between_turns(
 def test_a_template_that_refuses_the_probe_has_no_marks(tokenizer_folder: Path) -> None:
     template = ChatTemplate("{{ raise_exception('system first') }}", {})
 
-    assert role_marks(ChatTokenizer(open_tokenizer(tokenizer_folder), template, None), set()) == frozenset()
+    backend = open_tokenizer(tokenizer_folder).backend_tokenizer
+    assert role_marks(ChatTokenizer(backend, template, None), set()) == frozenset()
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 4096])

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -152,20 +153,35 @@ def test_one_dense_line_says_it_all(base: Path, tmp_path: Path) -> None:
     bench, said = lend(tmp_path / "scratch"), []
     object.__setattr__(bench, "progress", lambda done, total, unit, **facts: said.append((done, total, unit, facts)))
     train(tmp_path, base, ROWS, bench, max_steps=3)
-    assert [entry[:3] for entry in said] == [(step, 3, "steps") for step in (1, 2, 3)]
-    assert list(said[0][3]) == [
+    assert [entry[:3] for entry in said] == [(step, 3, "steps") for step in (0, 1, 2, 3)]
+    assert list(said[1][3]) == [
         "loss", "lr", "grad_norm", "supervised_tokens_per_second", "total_tokens_per_second", "memory_mib",
     ]  # fmt: skip
     assert all(value > 0 for value in said[-1][3].values())
 
 
 def test_the_time_left_follows_from_this_attempt_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    clock = iter([0.0, 100.0, 110.0])
+    clock = iter([0.0, 100.0, 110.0, 120.0])
     monkeypatch.setattr("stages.progress.time.monotonic", lambda: next(clock))
     line = ProgressLine("train", "json")
-    line(901, 1000, "steps")  # a checkpoint held 900, and a minute was spent on preparation
-    line(911, 1000, "steps")
-    assert '"per_second": 1.0, "eta_seconds": 89.0' in capsys.readouterr().err.splitlines()[-1]
+    for step in (900, 901, 911):  # a checkpoint held 900, and 100 seconds went by before the loop
+        line(step, 1000, "steps")
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["per_second"], one["eta_seconds"]) for one in said] == [(None, None), (0.1, 990.0), (0.55, 161.8)]
+
+
+def test_the_first_word_of_a_loop_says_nothing_of_the_time_that_preparing_for_it_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    clock = iter([0.0, 600.0, 615.0])
+    monkeypatch.setattr("stages.progress.time.monotonic", lambda: next(clock))
+    line = ProgressLine("train")
+    line(0, 61, "steps")
+    line(1, 61, "steps")
+    assert capsys.readouterr().err.splitlines() == [
+        "[train] 0 of 61 steps",
+        "[train] 1 of 61 steps  0.067 steps/s  15:00 left",
+    ]
 
 
 @pytest.mark.parametrize(("watched", "lines"), [(True, 3600), (False, 243)])
@@ -204,7 +220,8 @@ def test_a_log_that_fails_on_the_way_changes_nothing(
         def fail(*given: Any, **named: Any) -> None:
             raise error
 
-        monkeypatch.setattr(f"mlflow.MlflowClient.{call}", fail)
+        if done:
+            monkeypatch.setattr(f"mlflow.MlflowClient.{call}", fail)
 
     object.__setattr__(bench, "progress", fail_from_step_two)
     logged = train(tmp_path / "logged", base, ROWS, bench, **settings)

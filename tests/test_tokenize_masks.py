@@ -229,7 +229,7 @@ def test_letters_that_only_become_a_control_token_in_the_tokenizer_refuse_the_ro
 
 def test_control_tokens_that_are_there_keep_their_behaviour(tmp_path: Path) -> None:
     chat = chat_of(with_control_tokens(tmp_path, rstrip=True), template="chatml")
-    kept = {token.content: token.rstrip for token in chat.tokenizer.added_tokens_decoder.values()}
+    kept = {token.content: token.rstrip for token in chat.backend.get_added_tokens_decoder().values()}
     assert kept == {"<|endoftext|>": False, "<|im_start|>": True, "<|im_end|>": True}
 
 

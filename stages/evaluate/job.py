@@ -8,7 +8,7 @@ import polars as pl
 import torch
 
 from stages.adapters import token_rows
-from stages.chat_template import ChatTokenizer, open_chat_tokenizer
+from stages.chat_template import ChatTokenizer
 from stages.contract import Progress, Workbench
 from stages.errors import DataError
 from stages.evaluate.answers import answer_prompts, greedy, stop_ids_of
@@ -19,6 +19,7 @@ from stages.evaluate.stage import EvaluateParams
 from stages.models import add_token_rows, load_config, load_model, repeatable
 from stages.sequence_loss import loss_sums
 from stages.source_files import SourceFile
+from stages.tokenizer_files import open_chat_tokenizer
 
 ALMOST_ENDLESS = 2**31  # tokens; stands for a model that states no longest input
 

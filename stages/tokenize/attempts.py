@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from stages.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, read_conversation
 from stages.tokenize.example_table import Example, Ids
-from stages.tokenize.preparation import Preparation
+from stages.tokenize.prepared import Preparation
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.stage import TokenizeParams
@@ -176,7 +176,7 @@ def _stated(turn: Turn) -> str | None:
 def _refuse_bad_beginning(first: TurnIds, chat: ChatTokenizer) -> None:
     bos = chat.bos_id
     if bos is not None and first.context[:2].tolist() == [bos, bos]:
-        raise Refusal("double_bos", f"the template writes {chat.tokenizer.bos_token} twice at the beginning")
+        raise Refusal("double_bos", f"the template writes {chat.decode([bos])} twice at the beginning")
     if not first.context:
         raise Refusal("no_prompt", "the template writes nothing before the answer")
 

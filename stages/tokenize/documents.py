@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from stages.tokenize.conversation import refuse_control_tokens
 from stages.tokenize.example_table import Example, Ids
-from stages.tokenize.preparation import Preparation
+from stages.tokenize.prepared import Preparation
 from stages.tokenize.refusal import Refusal
 
 Document = tuple[int, str]  # position of the row in the batch, text

@@ -9,7 +9,7 @@ from typing import Any
 from stages.chat_template import ChatTokenizer, RenderError
 from stages.template_messages import Message, Tools
 from stages.tokenize.conversation import Conversation
-from stages.tokenize.preparation import Preparation
+from stages.tokenize.prepared import Preparation
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.turns import read_turns

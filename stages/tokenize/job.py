@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stages.chat_template import TODAY
 from stages.contract import Workbench
+from stages.template_sandbox import TODAY
 from stages.tokenize.certificate import Count, count_examples, count_refused, refuse_unended, show_masks
 from stages.tokenize.certificate_page import certificate_page
 from stages.tokenize.generation_tags import compare_tags
-from stages.tokenize.preparation import Preparation, prepare
+from stages.tokenize.preparation import Fitted, fit
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.truncation import truncation_ledger
 
@@ -24,10 +24,11 @@ def run(
 
     Raises DataError when the examples, counted again, break a promise of the mask.
     """
-    prepared = prepare(params)
+    fitted = fit(params)
+    prepared = fitted.preparation
     parts, refused_parts = sorted(examples.glob("*.parquet")), sorted(refused.glob("*.parquet"))
     count, refusals = count_examples(parts), count_refused(refused_parts)
-    certificate = _describe(prepared, params) | {
+    certificate = _describe(fitted, params) | {
         "rows": {"tokenized": count.rows, "refused": sum(found["rows"] for found in refusals.values())},
         "examples": dict(sorted(count.examples.items())),
         "answers": _answers(count),
@@ -39,14 +40,15 @@ def run(
         "generation_tags": compare_tags(prepared),
         "first_examples": show_masks(parts, prepared.chat),
     }
-    prepared.chat.tokenizer.save_pretrained(tokenizer)
+    fitted.tokenizer.save_pretrained(tokenizer)
     text = json.dumps(certificate, indent=2, ensure_ascii=False)
     (tokenizer / CERTIFICATE).write_text(text + "\n", encoding="utf-8")
     (tokenizer / PAGE).write_text(certificate_page(certificate), encoding="utf-8")
     return _facts(certificate)
 
 
-def _describe(prepared: Preparation, params: TokenizeParams) -> dict[str, Any]:
+def _describe(fitted: Fitted, params: TokenizeParams) -> dict[str, Any]:
+    tokenizer, prepared = fitted
     chat = prepared.chat
     return {
         "template": {
@@ -58,9 +60,9 @@ def _describe(prepared: Preparation, params: TokenizeParams) -> dict[str, Any]:
         "end_token": chat.end_token,
         "end_token_id": None if chat.end_token is None else chat.token_id(chat.end_token),
         "document_end_token": prepared.document_end,
-        "padding_token": chat.tokenizer.pad_token,
+        "padding_token": tokenizer.pad_token,
         "control_tokens": sorted(chat.control_tokens),
-        "vocabulary": {"before": prepared.tokens_before, "after": len(chat.tokenizer)},
+        "vocabulary": {"before": prepared.tokens_before, "after": len(tokenizer)},
         "max_tokens": params.max_tokens,
         "supervise": params.supervise,
     }

@@ -1,11 +1,10 @@
 """Makes a tokenizer and a chat template fit each other, before any row is looked at."""
 
-import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
@@ -17,15 +16,15 @@ from stages.chat_template import (
     ChatTokenizer,
     RenderError,
     match_any,
-    own_template,
 )
 from stages.errors import ConfigError
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.end_token import find_end_token
 from stages.tokenize.outlines import Outlines
+from stages.tokenize.prepared import Preparation
 from stages.tokenize.splitters import find_splitters
 from stages.tokenize.stage import TokenizeParams
-from stages.tokenizer_files import open_tokenizer, tokenizer_folder
+from stages.tokenizer_files import open_tokenizer, own_template, tokenizer_folder
 
 OWN_TEMPLATE = "tokenizer"
 NEW_EOS = "<|endoftext|>"  # for a tokenizer that has no eos_token although the template or a document needs one
@@ -33,29 +32,23 @@ NEW_PAD = "<|pad|>"
 TAG = re.compile(r"</?[^\s<>]{1,40}>|\[/?[^\s\[\]]{1,40}\]")
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """The tokenizer as it will be saved, and what was done to it."""
+class Fitted(NamedTuple):
+    """The tokenizer as transformers saves it, with the template's control tokens, end token and a padding token."""
 
-    chat: ChatTokenizer
-    template_name: str
-    layout_removed: bool  # the template only works without its indentation and line breaks
-    document_end: str  # ends a plain document: eos_token as the tokenizer came
-    tokens_before: int
-    splitters: re.Pattern[str]  # the control tokens at which texts may be cut before they are encoded
-    tags: re.Pattern[str]  # what the template may look for inside a message
-    outlines: Outlines
-
-    @property
-    def template_sha256(self) -> str:
-        return hashlib.sha256(self.chat.template.text.encode()).hexdigest()
+    tokenizer: PreTrainedTokenizerFast
+    preparation: Preparation
 
 
 def prepare(params: TokenizeParams) -> Preparation:
-    """The tokenizer with the template's control tokens, end token and a padding token; one per process and content.
+    """What the transform needs to know of the tokenizer and the template.
 
     Raises ConfigError for a tokenizer or template that is missing or cannot be used.
     """
+    return fit(params).preparation
+
+
+def fit(params: TokenizeParams) -> Fitted:
+    """The tokenizer and the template made to fit each other; one per process and content. Raises as `prepare` does."""
     if params.tokenizer is None:
         raise ConfigError(
             "tokenize needs the base model's tokenizer and none is given; set it with --set tokenizer=<folder or hub id>, "
@@ -63,7 +56,7 @@ def prepare(params: TokenizeParams) -> Preparation:
         )
     folder = tokenizer_folder(params.tokenizer)
     files = [path for path in (folder, Path(params.template)) if path.exists()]
-    return _prepare(str(folder), params.template, _versions(files))
+    return _fit(str(folder), params.template, _versions(files))
 
 
 def _versions(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
@@ -73,7 +66,7 @@ def _versions(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=4)
-def _prepare(folder: str, template: str, versions: object) -> Preparation:
+def _fit(folder: str, template: str, versions: object) -> Fitted:
     tokenizer = open_tokenizer(folder)
     tokens_before = len(tokenizer)
     given = _template_text(template, tokenizer)
@@ -87,12 +80,12 @@ def _prepare(folder: str, template: str, versions: object) -> Preparation:
     tokenizer.eos_token = end_token or document_end
     _set_padding(tokenizer, document_end)
     tokenizer.chat_template = text
-    chat = ChatTokenizer(tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
+    chat = ChatTokenizer(tokenizer.backend_tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
     splitters = match_any(find_splitters(chat))
-    return Preparation(
-        chat, name, text != given, document_end, tokens_before, splitters, _tags(chat.template), Outlines(chat)
-    )
+    tags = _tags(chat.template)
+    preparation = Preparation(chat, name, text != given, document_end, tokens_before, splitters, tags, Outlines(chat))
+    return Fitted(tokenizer, preparation)
 
 
 def _tags(template: ChatTemplate) -> re.Pattern[str]:
@@ -160,7 +153,8 @@ def _add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str]) -> No
 def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
     """What the template writes when an answer is over, as one token; None where it writes nothing that could be one."""
     template = ChatTemplate(text, tokenizer.special_tokens_map)
-    found = find_end_token(template, ChatTokenizer(tokenizer, template, None).control_pattern, tokenizer.eos_token)
+    control = ChatTokenizer(tokenizer.backend_tokenizer, template, None).control_pattern
+    found = find_end_token(template, control, tokenizer.eos_token)
     if found is not None:
         _add_tokens(tokenizer, [found])
     return found

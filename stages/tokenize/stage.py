@@ -46,4 +46,5 @@ STAGE = Stage(
     params=TokenizeParams,
     image="data",
     costly_rows=True,
+    prepares=True,
 )

@@ -77,7 +77,7 @@ class Run:
         # What the checks freed lies between what is in use, and would be added to the peak of the first steps.
         return_freed_memory()
         self._resume()
-        self.teller.begin(self.position)
+        self.teller.begin(self.position, self.steps)
         while self.position.step < self.steps and not self._is_over():
             self._record(self._take_step())
             if self.position.step % self.plan.params.checkpoint_every_steps == 0:

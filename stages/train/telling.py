@@ -46,8 +46,9 @@ class Teller:
         """From here on `answers` takes its prompts from the first of `examples`."""
         self.sampler = Sampler(self.spikes.forward, examples, words)
 
-    def begin(self, position: Position) -> None:
-        """From here on tokens are counted against the clock."""
+    def begin(self, position: Position, steps: int) -> None:
+        """From here on steps and tokens are counted against the clock."""
+        self.progress(position.step, steps, "steps")
         self.began = time.monotonic()
         self.supervised_before, self.total_before = position.supervised_tokens, position.total_tokens
 

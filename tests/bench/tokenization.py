@@ -76,10 +76,10 @@ def write_corpus(source: Path, rows: int, folder: Path) -> Path:
 def save_tokenizer(given: Path, folder: Path) -> None:
     """The tokenizer with the marks of ChatML, as the stage adds them, for the peers to load."""
     sys.path.insert(0, str(ROOT))
-    from stages.tokenize.preparation import prepare
+    from stages.tokenize.preparation import fit
     from stages.tokenize.stage import TokenizeParams
 
-    prepare(TokenizeParams(tokenizer=str(given), template="chatml")).chat.tokenizer.save_pretrained(folder)
+    fit(TokenizeParams(tokenizer=str(given), template="chatml")).tokenizer.save_pretrained(folder)
 
 
 def measure(tool: str, corpus: Path, asked: argparse.Namespace, cores: int) -> Found:

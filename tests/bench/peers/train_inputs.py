@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from train import FEED_FORWARD, HEADS, HIDDEN, LAYERS, VOCABULARY
 
-from stages.tokenize.preparation import prepare
+from stages.tokenize.preparation import fit
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import transform
 from stages.train.examples import Examples, read_examples
@@ -30,7 +30,7 @@ def main() -> None:
     folder, corpus, tokenizer = map(Path, sys.argv[1:4])
     params = TrainParams(**json.loads(sys.argv[4]))
     words = TokenizeParams(tokenizer=str(tokenizer), template="chatml", max_tokens=params.pack_tokens)
-    prepare(words).chat.tokenizer.save_pretrained(folder / "base")
+    fit(words).tokenizer.save_pretrained(folder / "base")
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=HIDDEN, intermediate_size=FEED_FORWARD, num_hidden_layers=LAYERS,
