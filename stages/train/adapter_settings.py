@@ -39,7 +39,12 @@ def adapter_settings(model: PreTrainedModel, params: TrainParams, *, train_embed
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
     """All linear layers but the output matrix. Source: QLoRA, section 4: adapters on all of them match full training."""
     head = model.get_output_embeddings()
-    return {n: m for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head}
+    return {n: m for n, m in model.named_modules() if _is_linear(m) and m is not head}
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether it gives what a linear layer gives: Llama 4's router is one by its class, and gives two tensors."""
+    return isinstance(module, (nn.Linear, Conv1D)) and type(module).forward in (nn.Linear.forward, Conv1D.forward)
 
 
 def embedding_names(model: PreTrainedModel, *, tied_twice: bool = False) -> list[str]:
