@@ -1,4 +1,4 @@
-"""Bases that cannot be trained as asked are refused before the first step, with what to set instead."""
+"""Bases of other families: trained as asked, or refused before the first step with what to set instead."""
 
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,21 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     DeepseekV3Config,
+    GPT2Config,
     Llama4TextConfig,
     MambaConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
+from stages.adapters import load_adapted
 from stages.errors import ConfigError
-from stages.train.adapter_settings import linear_layers
+from stages.models import copy_tokenizer, load_model
 from stages.train.methods import Trainable, load_trainable
 from stages.train.stage import TrainParams
-from tiny_tokenizer import make_tokenizer
+from tiny_merge import merge
+from tiny_tokenizer import CHATML, make_tokenizer
+from tiny_training import random_examples, train
 
 SHAPE: dict[str, Any] = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2}
 ATTENTION: dict[str, Any] = SHAPE | {"intermediate_size": 64, "num_attention_heads": 4}
@@ -65,7 +69,20 @@ def test_beside_experts_the_layers_that_are_named_are_adapted(tokenizer: PreTrai
     assert trained == {"o_proj"}
 
 
-def test_a_layer_that_gives_more_than_a_linear_one_is_none() -> None:
-    layers = linear_layers(AutoModelForCausalLM.from_config(ROUTED))
-    assert {name.rsplit(".", 1)[-1] for name in layers} >= {"q_proj", "down_proj"}
-    assert not [name for name in layers if name.endswith("router")]
+def test_tied_matrices_of_any_name_learn_new_tokens_as_one(tmp_path: Path) -> None:
+    old = make_tokenizer(tmp_path / "tokenizer")
+    new = make_tokenizer(tmp_path / "more", special_tokens=[*CHATML, "<|new|>"], vocab_size=401)
+    tokens = len(AutoTokenizer.from_pretrained(new))
+    config = GPT2Config(vocab_size=tokens - 1, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "base")
+    copy_tokenizer(old, tmp_path / "base")
+    rows = random_examples(10, tokens=tokens, end=tokens - 1)
+    adapter = train(tmp_path, tmp_path / "base", rows, tokenizer=new, method="lora").adapter
+
+    whole = load_adapted(tmp_path / "base", adapter)
+    read, said = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
+    assert said is read
+    assert not torch.equal(said[-1], load_model(tmp_path / "base").get_input_embeddings().weight.mean(dim=0))
+    merged = load_model(merge(tmp_path / "merged", tmp_path / "base", adapter))
+    assert merged.config.tie_word_embeddings
+    assert torch.equal(merged.get_output_embeddings().weight, read)

@@ -183,7 +183,11 @@ def save_adapter(model: Trainable, folder: Path, base_digest: str) -> None:
     tensors: dict[str, Tensor]
     if isinstance(model, PeftModel):
         tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-        stated = model.peft_config["default"].to_dict() | stated
+        config = model.peft_config["default"]
+        stated = config.to_dict() | stated
+        if tied := getattr(config, "modules_to_tie", None):
+            # PEFT takes them out when it ties them, and without them would not tie them again.
+            stated["modules_to_save"] = [*config.modules_to_save, *tied]
     else:
         tensors = dict(trained_weights(model))
         stated |= _bottleneck_settings(model)
