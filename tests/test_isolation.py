@@ -1,11 +1,15 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BertConfig,
     CohereConfig,
+    Gemma2Config,
     GPT2Config,
+    GraniteConfig,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
@@ -14,7 +18,9 @@ from transformers import (
 
 from stages.errors import ConfigError, DataError
 from stages.models import repeatable
+from stages.train.batches import lay_out
 from stages.train.isolation import check_isolation, check_loss_path
+from stages.train.loss import loss_sum
 from tiny_model import make_config
 from tiny_training import arrays, random_examples
 
@@ -86,9 +92,28 @@ def test_trips_on_a_call_that_lets_examples_see_each_other(
         check_isolation(model, EXAMPLES, packing=True, dtype=torch.float32)
 
 
-def test_refuses_a_model_that_scales_its_logits_where_the_loss_does_not_see_it() -> None:
-    model = make(CohereConfig(**SHAPE, num_key_value_heads=4, logit_scale=0.0625))
-    with pytest.raises(ConfigError, match=r"CohereForCausalLM.*changes its logits after the output matrix"):
+@pytest.mark.parametrize(
+    "config",
+    [
+        CohereConfig(**SHAPE, num_key_value_heads=4, logit_scale=0.0625),
+        GraniteConfig(**SHAPE, num_key_value_heads=2, logits_scaling=8.0),
+        Gemma2Config(**SHAPE, num_key_value_heads=2, head_dim=8, final_logit_softcapping=0.1),
+    ],
+    ids=lambda c: c.model_type,
+)
+def test_what_a_model_does_to_its_logits_is_part_of_the_loss(config: PreTrainedConfig) -> None:
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
+    check_loss_path(model, EXAMPLES, dtype=torch.float32)
+
+    (batch,) = lay_out(EXAMPLES, [np.array([0])], packing=True, pack_tokens=64)
+    logits = model(input_ids=batch.input_ids, use_cache=False).logits[0]
+    expected = torch.nn.functional.cross_entropy(logits[batch.predictors], batch.labels, reduction="sum")
+    torch.testing.assert_close(loss_sum(model, batch), expected)
+
+
+def test_refuses_a_model_that_changes_its_logits_where_the_loss_does_not_see_it() -> None:
+    model = make(BertConfig(**SHAPE, is_decoder=True))
+    with pytest.raises(ConfigError, match=r"BertLMHeadModel.*changes its logits after the output matrix"):
         check_loss_path(model, EXAMPLES, dtype=torch.float32)
 
 

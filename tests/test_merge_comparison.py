@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
+from stages.errors import DataError
 from stages.merge.certificate import ROWS_AT_ONCE, compare
 
 
@@ -36,3 +37,8 @@ def test_a_logit_that_is_no_number_is_as_far_as_can_be(value: float, place: int)
     found[1][place, 2] = value
     assert compare(expected, found).max_logit_difference == math.inf
     assert compare(expected, expected).max_logit_difference == 0.0
+
+
+def test_models_with_other_tokens_are_not_compared() -> None:
+    with pytest.raises(DataError, match="say one of 5 tokens and the merged model one of 6"):
+        compare([torch.zeros(2, 5)], [torch.zeros(2, 6)])

@@ -155,6 +155,8 @@ def test_padded_rows_have_a_mask_and_the_same_targets() -> None:
         (8, 22),
     ]
     assert batch.tokens == 9
+    assert batch.position_ids.tolist() == [[0, 1, 2, 3]] * 3
+    assert batch.position_ids.is_contiguous()  # XGLM looks at it flat
 
 
 @unhurried

@@ -188,6 +188,11 @@ def compare(expected: Iterable[Tensor], found: Iterable[Tensor]) -> Comparison:
 
 
 def _compare(one: Tensor, other: Tensor) -> Comparison:
+    if one.shape != other.shape:
+        raise DataError(
+            f"base and adapter say one of {one.shape[-1]:,} tokens and the merged model one of {other.shape[-1]:,}, so the "
+            f"adapter has rows for one of two tied matrices only; train it again with train_embeddings"
+        )
     largest, kl = 0.0, 0.0
     for start in range(0, len(one), ROWS_AT_ONCE):
         a, b = (logits[start : start + ROWS_AT_ONCE] for logits in (one, other))

@@ -26,10 +26,11 @@ IA3_NAMES = ("k_proj", "v_proj", "down_proj")
 
 def adapter_settings(model: PreTrainedModel, params: TrainParams, *, train_embeddings: bool) -> PeftConfig:
     """What PEFT is told; ConfigError when the model has no layers of the names that were asked for."""
+    embeddings = embedding_names(model) if train_embeddings else []
     if params.method in LOW_RANK:
-        return _low_rank(model, params, embedding_names(model) if train_embeddings else [])
+        return _low_rank(model, params, embeddings)
     if params.method == "ia3":
-        return _scales(model, params, embedding_names(model, tied_twice=True) if train_embeddings else [])
+        return _scales(model, params, embeddings)
     kind = {"prefix": PrefixTuningConfig, "prompt": PromptTuningConfig, "p_tuning": PromptEncoderConfig}[params.method]
     # P-tuning's network is as wide as the model unless told otherwise.
     width = {"encoder_hidden_size": model.config.get_text_config().hidden_size} if params.method == "p_tuning" else {}
@@ -42,11 +43,9 @@ def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
     return {n: m for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head}
 
 
-def embedding_names(model: PreTrainedModel, *, tied_twice: bool = False) -> list[str]:
-    """The input matrix, and the output matrix where it is another (or, with `tied_twice`, in any case)."""
+def embedding_names(model: PreTrainedModel) -> list[str]:
+    """The input matrix and the output matrix."""
     matrices = [model.get_input_embeddings(), model.get_output_embeddings()]
-    if matrices[0].weight is matrices[1].weight and not tied_twice:
-        del matrices[1]
     return [
         name.rsplit(".", 1)[-1] for matrix in matrices for name, module in model.named_modules() if module is matrix
     ]
@@ -65,8 +64,14 @@ def _low_rank(model: PreTrainedModel, params: TrainParams, embeddings: list[str]
         use_rslora=params.method == "rslora",
         use_dora=params.method == "dora",
         modules_to_save=embeddings or None,
-        ensure_weight_tying=len(embeddings) == 1,
+        # PEFT 0.21 does so only where one of them is called embed_tokens or lm_head: naming the first alone leaves GPT-2's
+        # output matrix as it was, so that new tokens would be read and never said.
+        ensure_weight_tying=bool(embeddings) and _are_tied(model),
     )
+
+
+def _are_tied(model: PreTrainedModel) -> bool:
+    return bool(model.get_input_embeddings().weight is model.get_output_embeddings().weight)
 
 
 def _scales(model: PreTrainedModel, params: TrainParams, embeddings: list[str]) -> IA3Config:

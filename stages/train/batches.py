@@ -135,7 +135,7 @@ def _batch(
 ) -> Batch:
     return Batch(
         input_ids=torch.from_numpy(ids.astype(np.int64)),
-        position_ids=torch.from_numpy(positions.astype(np.int64)),
+        position_ids=torch.from_numpy(positions.astype(np.int64, order="C")),  # some models look at it flat
         attention_mask=None if mask is None else torch.from_numpy(mask),
         predictors=torch.from_numpy(targets - 1),  # a target is never at position 0, so this is the token before it
         labels=torch.from_numpy(labels.astype(np.int64)),

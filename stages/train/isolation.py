@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from stages.errors import ConfigError, DataError
 from stages.train.batches import Batch, lay_out
 from stages.train.examples import Examples
-from stages.train.loss import hidden_states
+from stages.train.loss import hidden_states, logits_of
 
 PROBE_TOKENS = 64  # of each of the two examples; a leak shows from the first token on
 # Other order of the same sums: 7e-6 on logits of size 1.7 in float32 (measured, sdpa packed against alone). A leak is of size 1.
@@ -45,9 +45,9 @@ def check_isolation(model: PreTrainedModel, examples: Examples, *, packing: bool
 
 @torch.no_grad()
 def check_loss_path(model: PreTrainedModel, examples: Examples, *, dtype: torch.dtype) -> None:
-    """Compares output matrix times hidden state, which the loss uses, with the logits that the model itself gives."""
+    """Compares what the loss makes of hidden states with the logits that the model itself gives."""
     batch = _batch(model, _probe(examples), [0], packing=True)
-    ours = model.get_output_embeddings()(hidden_states(model, batch))
+    ours = logits_of(model, hidden_states(model, batch))
     theirs = model(input_ids=batch.input_ids, use_cache=False).logits.flatten(0, 1)
     if (difference := _difference(ours, theirs)) > RELATIVE_TOLERANCE[dtype]:
         raise ConfigError(

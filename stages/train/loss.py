@@ -1,7 +1,10 @@
 """The loss of the supervised tokens, without making a logit that nobody needs."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -30,6 +33,21 @@ def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
     return hidden.flatten(0, 1)
 
 
+def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """What the model makes of hidden states: its output matrix, and what some architectures do to the result.
+
+    Cohere's and Granite's scale, Gemma 2's cap. `check_loss_path` finds a model that does something else.
+    """
+    config = model.config.get_text_config()
+    scale, divisor, cap = (
+        getattr(config, name, None) for name in ("logit_scale", "logits_scaling", "final_logit_softcapping")
+    )
+    logits: Tensor = model.get_output_embeddings()(hidden)
+    logits = logits if scale is None else logits * scale
+    logits = logits if divisor is None else logits / divisor
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
 def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Sum, in float32, of weight times -log p over the batch's supervised tokens; the caller divides by the whole step's.
 
@@ -37,8 +55,8 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     are made again for the gradient instead of being kept: same value as full logits, a fraction of the memory.
     """
     hidden = hidden_states(model, batch).index_select(0, batch.predictors)
-    head = model.get_output_embeddings()
-    count = -(-max(len(hidden), 1) // max(1, LOGITS_AT_ONCE // head.weight.shape[0]))
+    head = partial(logits_of, model)
+    count = -(-max(len(hidden), 1) // max(1, LOGITS_AT_ONCE // model.get_output_embeddings().weight.shape[0]))
     weights = [None] * count if batch.weights is None else torch.tensor_split(batch.weights, count)
     # Of equal size: a short last one is small enough for the heap, which glibc keeps, and adds to the peak.
     chunks = list(zip(torch.tensor_split(hidden, count), torch.tensor_split(batch.labels, count), weights, strict=True))
@@ -51,7 +69,7 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     return torch.stack(losses).sum()
 
 
-def _chunk_loss(head: nn.Module, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+def _chunk_loss(head: Callable[[Tensor], Tensor], hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
     losses = functional.cross_entropy(head(hidden).float(), labels, reduction="none")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,15 +45,16 @@ def load_trainable(
         raise ConfigError(
             f"{base} is an adapter that stands beside its base; train that base ({BESIDE}), or a merged model"
         )
-    tokens = len(tokenizer)
-    if params.method == "full":
-        model = load(base, torch.float32)
-        install_attention(model, params)
-        add_token_rows(model, tokens)
-        return model
-    model = load(base, dtype)
+    model = load(base, torch.float32 if params.method == "full" else dtype)
+    if model.get_decoder() is model:
+        raise ConfigError(
+            f"{type(model).__name__} does not say which part of it makes its hidden states, which the loss needs; choose "
+            f"another base"
+        )
     install_attention(model, params)
-    added = add_token_rows(model, tokens)
+    added = add_token_rows(model, len(tokenizer))
+    if params.method == "full":
+        return model
     _refuse_untrained(added, params)
     return _with_adapter(model, params, text, train_embeddings=bool(added) or bool(params.train_embeddings))
 
@@ -81,14 +82,33 @@ def _with_adapter(
     if params.method == "bottleneck":
         return _with_bottlenecks(model, params, train_embeddings=train_embeddings)
     settings = adapter_settings(model, params, train_embeddings=train_embeddings)
+    layers = linear_layers(model)
     if params.method == "qlora":
-        quantise_layers(model, linear_layers(model))
-    with quiet_peft():
-        adapted = get_peft_model(model, settings)
+        quantise_layers(model, layers)
+    adapted = _adapted(model, settings, params.method, sorted({name.rsplit(".", 1)[-1] for name in layers}))
     if params.method in VIRTUAL_TOKENS:
         _start_from_text(adapted, text)
         PromptedDecoder(adapted).install()
     _in_float32(adapted)
+    return adapted
+
+
+def _adapted(model: PreTrainedModel, settings: PeftConfig, method: str, layers: Sequence[str]) -> PeftModel:
+    """PEFT's own model; ConfigError for layers that it cannot adapt, or only so that the result cannot be merged."""
+    kind = type(model).__name__
+    try:
+        with quiet_peft():
+            adapted = get_peft_model(model, settings)
+    except ValueError as error:
+        raise ConfigError(
+            f"method={method} does not fit {kind}: {str(error).rstrip('. ')}; name others of its layers in "
+            f"target_modules ({', '.join(layers)}), or use method=full"
+        ) from error
+    if experts := getattr(settings, "target_parameters", None):
+        raise ConfigError(
+            f"in {kind} PEFT also adapts the stacked weights of its experts ({', '.join(sorted(experts))}), and merge knows "
+            f"no such update; name in target_modules only layers that do not share the experts' names, of {', '.join(layers)}"
+        )
     return adapted
 
 
@@ -163,7 +183,11 @@ def save_adapter(model: Trainable, folder: Path, base_digest: str) -> None:
     tensors: dict[str, Tensor]
     if isinstance(model, PeftModel):
         tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-        stated = model.peft_config["default"].to_dict() | stated
+        config = model.peft_config["default"]
+        stated = config.to_dict() | stated
+        if tied := getattr(config, "modules_to_tie", None):
+            # PEFT takes them out when it ties them, and without them would not tie them again.
+            stated["modules_to_save"] = [*config.modules_to_save, *tied]
     else:
         tensors = dict(trained_weights(model))
         stated |= _bottleneck_settings(model)
