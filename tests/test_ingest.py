@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_run import ingest, ingest_text, rows_left
+from ingest_run import ingest, ingest_records, ingest_text, rows_left
 from shared_data import shared_data
 from stages.errors import DataError
 from stages.ingest.job import run
@@ -29,6 +29,15 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert made.turns == [[("user", "Warum?"), ("assistant", "Darum.")]]
     assert made.conversations["task"].to_list() == ["kurz"]
     assert made.faults == [(1, "empty_prompt", "Frage")]
+
+
+def test_the_column_of_the_turns_can_be_named(tmp_path: Path) -> None:
+    dialog = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    records = [{"dialog": dialog, "topic": "causes"}, {"dialog": json.dumps(dialog), "topic": None}, {"dialog": "Why?"}]
+    made = ingest_records(records, tmp_path, columns={"messages": "Dialog", "task": "topic"})
+    assert made.turns == [[("user", "Why?"), ("assistant", "Because.")]] * 2
+    assert made.conversations["task"].to_list() == ["causes", None]
+    assert made.faults == [(3, "unknown_dialect", None)], "it lacks a column that was named"
 
 
 @pytest.mark.parametrize("columns", [{"prompt": "a"}, {"task": "a"}, {"promt": "a", "response": "b"}])

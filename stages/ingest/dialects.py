@@ -159,6 +159,9 @@ BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first
 }
 
 
+BY_COLUMN = {"turns": convert_turns, "prompt": convert_pair, "text": convert_document}  # by the first that is named
+
+
 class Dialect(NamedTuple):
     """How records with certain field names are read."""
 
@@ -199,7 +202,9 @@ class Dialects:
     """Finds the dialect of each record; records with the same field names are looked at once."""
 
     def __init__(self, columns: Mapping[Column, str]) -> None:
-        self._columns: dict[str, str] = {meaning: _plain(name) for meaning, name in columns.items()}
+        self._columns: dict[str, str] = {
+            "turns" if meaning == "messages" else meaning: _plain(name) for meaning, name in columns.items()
+        }
         self._known: dict[tuple[str, ...], Dialect] = {}
 
     def of(self, record: Record) -> Dialect:
@@ -224,7 +229,7 @@ class Dialects:
         media = tuple(names[name] for name in MEDIA if name in names)
         if self._columns and names.keys() >= set(self._columns.values()):
             fields = {meaning: names[name] for meaning, name in self._columns.items()}
-            main, convert = ("prompt", convert_pair) if "prompt" in fields else ("text", convert_document)
+            main, convert = next((name, by) for name, by in BY_COLUMN.items() if name in fields)
             return Dialect("columns", fields[main], fields, media, convert)
         spelt = _spelt(names)
         fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}

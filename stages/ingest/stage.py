@@ -7,7 +7,7 @@ from pydantic import field_validator
 
 from stages.contract import Params, Stage, setting
 
-Column = Literal["prompt", "context", "response", "system", "task", "text"]
+Column = Literal["prompt", "context", "response", "system", "task", "text", "messages"]
 Repair = Literal[
     "placeholder_input_removed",
     "preamble_removed",
@@ -29,7 +29,8 @@ CONTROL_TOKEN_STARTS = ("<|", "_of_turn>", "INST]", "SYS>>", "[AVAILABLE_TOOLS]"
 class IngestParams(Params):
     columns: dict[Column, str] = setting(
         {},
-        "which column is what, for tables with names of their own: {prompt: Model Prompt, response: Correct Answer}; "
+        "which column is what, for tables with names of their own: {prompt: Model Prompt, response: Correct Answer}, "
+        "or {messages: dialog}; "
         "upper and lower case are the same; records that lack a column named here are told by their own names",
     )
     templates: str | None = setting(
@@ -70,8 +71,8 @@ class IngestParams(Params):
     @field_validator("columns")
     @classmethod
     def _a_row_has_a_use(cls, columns: dict[Column, str]) -> dict[Column, str]:
-        if columns and not ({"prompt", "response"} <= set(columns) or "text" in columns):
-            raise ValueError("name a prompt and a response column, or a text column")
+        if columns and not ({"prompt", "response"} <= set(columns) or {"text", "messages"} & set(columns)):
+            raise ValueError("name a prompt and a response column, or one of messages, or one of text")
         return columns
 
     @field_validator("placeholder_pattern", "special_token_pattern")
