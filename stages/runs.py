@@ -16,7 +16,7 @@ from stages.pipeline import CURATION, PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params, resolve_sources
 from stages.run_plan import PLAN, RunPlan, planned_params, read_plan, write_plan
 from stages.source_files import is_source, stated_root
-from stages.storage import LocalStore, digest_of, read_json, setting, write_json
+from stages.storage import LocalStore, digest_of, read_json, read_manifest, setting, write_json
 
 PUBLISHED = "dataset"  # the ref that names the newest curated data set
 # What any pipeline may be given from outside.
@@ -273,13 +273,18 @@ def curated_datasets(run: Run) -> dict[str, str]:
 
 
 def publish(run: Run) -> str | None:
-    """Moves the data set's ref to what this run curated; returns its version, or None for a run that curates nothing."""
+    """Moves the data set's ref to what this run curated; returns its version, or None for a run that curates nothing.
+
+    Raises DataError where no example is left: a schedule must not put nothing in the place of a data set.
+    """
     is_trial = run.pipeline == PIPELINES["trial"]  # its curation may be worse on purpose
     if is_trial or not {stage.name for stage in CURATION} <= {stage.name for stage in run.pipeline.stages}:
         return None
     datasets = curated_datasets(run)
     if "examples" not in datasets:
         raise UsageError(f"run {run.name} is not finished: no examples were made; run its stages first")
+    if not read_manifest(run.store.root / datasets["examples"]).rows:
+        raise DataError(f"run {run.name} left no example, so what is published stays as it is; ask `ledger {run.name}` why")
     version = digest_of(sorted(datasets.items()))
     current = run.store.read_ref(PUBLISHED)
     if current is None or current.version != version:

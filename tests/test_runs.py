@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from curated_run import finished_run, record
+from rows import sealed
 from stages.__main__ import main
 from stages.errors import ConfigError, DataError, UsageError
 from stages.identity import content_digest
 from stages.pipeline import CURATE, STAGES, TUNE
-from stages.runs import Run, finished, load_run, note_finished, stage_inputs, start_run
+from stages.runs import Run, finished, load_run, note_finished, publish, stage_inputs, start_run
 from stages.storage import LocalStore
 
 PLAN = {"pipeline": "curate", "profile": "default", "params": {}, "sources": {}}
@@ -81,6 +82,15 @@ def test_a_tune_starts_though_the_folder_of_the_curation_was_tidied_away(tmp_pat
     store.move_ref("dataset", expected=None, version="1", facts=facts)
     sources = {"base": [str(made)], "plain_text": [str(made)]}
     assert start_run(TUNE, store, sources=sources).pipeline == TUNE
+
+
+def test_a_run_without_an_example_is_never_published(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    note_all(run)
+    sealed(run.store.root / "results" / "tokenize" / "1" / "examples", "examples", [])
+    with pytest.raises(DataError, match="run nightly left no example, so what is published stays as it is"):
+        publish(run)
+    assert run.store.read_ref("dataset") is None
 
 
 def test_a_run_that_lacks_a_setting_is_refused_before_its_first_stage(tmp_path: Path) -> None:
