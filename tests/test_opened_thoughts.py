@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from served_oracle import assert_served
-from stages.tokenize.opened_thought import without_closed_thought
+from stages.tokenize.opened_thought import opener_of, said_with_thought, without_closed_thought
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import chat_of, learned, reasons, row, talk, tokenize
 
@@ -134,11 +134,48 @@ def test_a_prompt_that_differs_in_more_than_an_empty_thought_is_refused(
     assert reasons(made) == {"plain": "prompt_not_a_prefix"}
 
 
+TAGS = re.compile("</?think>|<call>")
+
+
 @pytest.mark.parametrize(
     ("content", "before"), [("Uno.", "Q<a>"), ("<think>Hm.</think>Uno.", None), ("Hm.</think>Uno.", None)]
 )
 def test_a_thought_of_the_row_s_own_does_not_stand_behind_one_that_is_closed(content: str, before: str | None) -> None:
-    assert without_closed_thought("Q<a><think>\n\n</think>\n", re.compile("</?think>"), content) == before
+    assert without_closed_thought("Q<a><think>\n\n</think>\n", TAGS, content) == before
+
+
+@pytest.mark.parametrize("end", ["<think>", "<call></think>", "<think></think>So: ", "<think>Hm.</think>"])
+def test_only_an_empty_thought_at_the_very_end_of_the_prompt_is_closed(end: str) -> None:
+    assert without_closed_thought(f"Q{end}", TAGS, "Uno.") is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opener"), [("Q<think>\n", "<think>\n"), ("Q<think>Well, ", ""), ("Q<call>", ""), ("Q</think>\n", ""), ("Q", "")]
+)  # fmt: skip
+def test_a_thought_is_open_where_a_tag_that_can_be_closed_ends_the_prompt(prompt: str, opener: str) -> None:
+    assert opener_of(prompt, TAGS) == opener
+
+
+@pytest.mark.parametrize(
+    ("content", "prompt", "rendered", "shown", "said"),
+    [
+        ("<think>\nHm.\n</think>\n\nUno.", "Q<think>\n", "Q<think>\n\n</think>\n\nUno.;", "Uno.", "Hm.\n</think>\n\nUno.;"),
+        ("<think>Hm.</think>Uno.", "Q<think>", "QUno.;", "Uno.", "Hm.</think>Uno.;"),
+        ("<think>Hm.</think>Uno.", "Uno.Q<think>", "Uno.Q;", "Uno.", None),  # the words of a turn before
+        ("<think>Hm.</think>Uno.", "Q<think>", "QSo: Uno.;", "Uno.", None),  # words that the row has not
+        ("<think>Hm.</think>Uno.", "Q<think>", "Q</think></think>Uno.;", "Uno.", None),
+        ("<think>Hm.</think>Uno.", "Q<think>", "R</think>Uno.;", "Uno.", None),
+        ("<think>Hm.</think>So, Uno.", "Q<think>", "QUno.;", "Uno.", None),  # a word of the row is gone
+        ("<think>Hm.</think>u", "Q<think>", "QU;", "U", None),  # or changed
+        ("<think>Hm.<call>Uno.", "Q<think>", "QUno.;", "Uno.", None),
+    ],
+)  # fmt: skip
+def test_text_and_template_have_to_fit_together_to_the_letter(
+    content: str, prompt: str, rendered: str, shown: str, said: str | None
+) -> None:
+    start = rendered.index(shown)
+    found = said_with_thought(content, prompt, rendered, (start, start + len(shown)), TAGS)
+    assert (found and (found.text, found.text[found.behind :])) == (said and (said, ";"))
 
 
 def test_reasoning_that_the_template_leaves_out_is_refused(jinja: Jinja, tokenizer: Path) -> None:

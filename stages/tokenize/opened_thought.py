@@ -8,6 +8,8 @@ thought is what the template writes of the answer.
 import re
 from typing import NamedTuple
 
+NEAR = 80  # characters from the end of a prompt in which the tags of a thought stand
+
 
 class Said(NamedTuple):
     """What the model must say behind the prompt, with all that the template writes after it."""
@@ -18,7 +20,7 @@ class Said(NamedTuple):
 
 def opener_of(prompt: str, tags: re.Pattern[str]) -> str:
     """The tag, with the white space after it, that ends a prompt and that the template can close; nothing where none is."""
-    tail = prompt[-80:]
+    tail = prompt[-NEAR:]
     found = list(tags.finditer(tail))
     if not found or tail[found[-1].end() :].strip() or not tags.fullmatch(_closing(found[-1][0])):
         return ""
@@ -30,7 +32,7 @@ def without_closed_thought(prompt: str, tags: re.Pattern[str], content: str) -> 
 
     None where there is none, or where `content` gives a thought itself.
     """
-    found = list(tags.finditer(prompt, max(0, len(prompt) - 80)))[-2:]
+    found = list(tags.finditer(prompt, max(0, len(prompt) - NEAR)))[-2:]
     if len(found) < 2 or found[1][0] != _closing(found[0][0]) or found[1][0] in content:
         return None
     words = prompt[found[0].end() : found[1].start()] + prompt[found[1].end() :]
@@ -46,7 +48,7 @@ def said_with_thought(
     start, end = shown
     before = len(prompt) - len(opener)
     words = rendered[start:end]
-    kept_from = content.rstrip().rfind(words)
+    kept_from = content.rfind(words)
     begun = len(opener) if content.startswith(opener) else 0  # a server's raw answer has none: the prompt wrote it
     if (
         not opener
