@@ -1,6 +1,7 @@
 """The choice of rows, held against the same choice written out in plain Python over Python's own numbers."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.mix.selection import model_vectors, quality_of, select_rows
+from stages.mix.shares import allocate
+from stages.mix.stage import MixParams
 
 CLOSE = 3e-6  # twice the sixth digit that choices are rounded to, and what float32 loses
 
@@ -77,3 +80,58 @@ def test_embeddings_are_read_without_their_mean(embeddings: list[list[int] | Non
     near = [np.allclose(row, expected(vector), atol=1e-5) for row, vector in zip(made, embeddings, strict=True)]
     same = [vector is not None and np.allclose(vector, mean, atol=1e-6) for vector in embeddings]
     assert all(fits or at_mean for fits, at_mean in zip(near, same, strict=True))
+
+
+def level_sum(level: Fraction, shares: list[Fraction], bounds: list[tuple[int, int]]) -> list[Fraction]:
+    return [
+        min(max(share * level, Fraction(low)), Fraction(high))
+        for share, (low, high) in zip(shares, bounds, strict=True)
+    ]
+
+
+def exact_rows(sizes: dict[str, int], weights: dict[str, int], params: MixParams) -> dict[str, int]:
+    """`allocate` in fractions: the level is looked for between the levels at which a part meets one of its bounds."""
+    parts = sorted(sizes)
+    shares = [Fraction(weights[part], sum(weights.values())) for part in parts]
+    most = [min(params.max_seen.get(part, 10**15), sizes[part] * params.max_repeats) for part in parts]
+    bounds = [(min(params.min_seen.get(part, 0), high), high) for part, high in zip(parts, most, strict=True)]
+    held = sum(min(max(sizes[part], low), high) for part, (low, high) in zip(parts, bounds, strict=True))
+    longest = [
+        int(sizes[part] * params.max_repeats / share) for part, share in zip(parts, shares, strict=True) if share
+    ]
+    total = params.epoch_rows or max(1, min(held, *longest))
+    turns = sorted(
+        {Fraction(bound) / share for share, both in zip(shares, bounds, strict=True) if share for bound in both}
+    )
+    below = max(
+        [turn for turn in [Fraction(0), *turns] if sum(level_sum(turn, shares, bounds)) <= total], default=Fraction(0)
+    )
+    here = level_sum(below, shares, bounds)
+    rising = [
+        share
+        for share, (low, high), now in zip(shares, bounds, here, strict=True)
+        if share * below >= low and now < high
+    ]
+    level = below + (total - sum(here)) / sum(rising) if sum(rising) and sum(here) < total else below
+    wanted = level_sum(level, shares, bounds)
+    whole = [int(rows) for rows in wanted]
+    order = sorted(range(len(parts)), key=lambda place: (whole[place] - wanted[place], place))
+    for place in order[: round(sum(wanted)) - sum(whole)]:
+        whole[place] += 1
+    return dict(zip(parts, whole, strict=True))
+
+
+@settings(max_examples=120)
+@given(st.data())
+def test_rows_of_each_part_are_those_of_the_same_shares_in_fractions(data: st.DataObject) -> None:
+    parts = data.draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4, unique=True))
+    sizes = {part: data.draw(st.integers(1, 40)) for part in parts}
+    weights = {part: data.draw(st.integers(1, 5)) for part in parts}
+    least = {part: data.draw(st.integers(1, 30)) for part in parts if data.draw(st.booleans())}
+    most = {part: least.get(part, 0) + data.draw(st.integers(1, 30)) for part in parts if data.draw(st.booleans())}
+    epoch_rows = data.draw(st.one_of(st.none(), st.integers(1, 120)))
+    params = MixParams(
+        weights=weights, min_seen=least, max_seen=most, max_repeats=data.draw(st.integers(1, 4)), epoch_rows=epoch_rows
+    )
+    requested = {part: weight / sum(weights.values()) for part, weight in weights.items()}
+    assert allocate(sizes, requested, params) == exact_rows(sizes, weights, params)
