@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from stages.byte_stream import Damage, lines
+from stages.json_repairs import mended, record_in
 from stages.text_window import BAD_BYTE, TextWindow, encoded_length
 
 Found = tuple[int, object]
@@ -17,10 +18,11 @@ SEPARATORS = re.compile(r"[\s,]*")
 FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"\s*:')
 BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"[^"\\]*(?:\\.[^"\\]*)*"|"')  # the last: a string that does not end
 SPACE = re.compile(r"\s*")
-# An object around an array of records: {"version": 1, "data": [{…
+# An object around an array of records: {"version": 1, "schema": {…}, "data": [{…
 NAMES = "data|rows|records|examples|items|samples|entries|dataset|train|validation|valid|dev|test"
 SCALAR_FIELD = r'\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,'
-WRAPPER = re.compile(rf'\{{(?:{SCALAR_FIELD}){{0,20}}\s*"(?:{NAMES})"\s*:\s*\[(?=\s*\{{)', re.IGNORECASE)
+OBJECT_FIELD = r'\s*"[^"\\]*"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}\s*,'
+WRAPPER = re.compile(rf'\{{(?:{SCALAR_FIELD}|{OBJECT_FIELD}){{0,20}}\s*"(?:{NAMES})"\s*:\s*\[(?=\s*\{{)', re.IGNORECASE)
 FIELD = re.compile(r'"[^"\\]*"\s*:\s*(?:(\[)(?=\s*\{)|(?=[^\s\[]|\[\s*[^\s{]))')
 NEAR_END = 16  # an error this close to the end of what was read may be a value that only goes on
 KEPT_BEFORE = 1 << 10  # characters kept before the position: the indent, or the start of the next element cut in two
@@ -42,11 +44,21 @@ DECODER = json.JSONDecoder(object_pairs_hook=_object)
 def parse_line(line: bytes) -> object:
     """The JSON value of one line, or the Damage that says why there is none."""
     try:
-        return _no_document(DECODER.decode(line.decode()))
+        text = line.decode()
+        return _no_document(DECODER.decode(text))
     except UnicodeDecodeError as error:
         return Damage("invalid_utf8", f"byte 0x{line[error.start]:02x} at byte {error.start} of the record")
     except (Damage, RecursionError, ValueError) as error:
-        return _fault(error, 0)
+        fault = _fault(error, 0)
+    return fault if fault.reason != "invalid_json" else _read_again(text, fault)
+
+
+def _read_again(text: str, fault: Damage) -> object:
+    """The value of a line with something around it or in it that is no part of it; `fault` where there is none."""
+    try:
+        return _no_document(DECODER.decode(record_in(text)))
+    except (Damage, RecursionError, ValueError):
+        return mended(record_in(text), DECODER.decode, fault.detail) or fault
 
 
 def _no_document(value: object) -> object:
@@ -188,8 +200,8 @@ class Values:
     def _too_long(self) -> Damage:
         return Damage("record_too_long", f"more than {self.max_record_bytes:,} bytes")
 
-    def _lose(self, damage: Damage) -> Damage:
-        """Moves to where the next element starts: behind the balanced end of this one, or at the next object that
+    def _lose(self, damage: Damage) -> object:
+        """Damage, or what stands there without its trailing commas. Moves to where the next element starts: behind the balanced end of this one, or at the next object that
         opens with the same key at the same indent."""
         next_start = self._start_pattern()
         from_its_start = True
@@ -201,6 +213,10 @@ class Values:
             end = self._balanced_end(found.start() if found else len(text)) if from_its_start else None
             if end or found or self.window.at_end:
                 self.position = end or (found.start() if found else len(text))
+                if damage.reason == "invalid_json" and (
+                    value := mended(text[start:end], DECODER.decode, damage.detail)
+                ):
+                    return value
                 sound = damage.reason != "truncated" or self.position == len(text)
                 return damage if sound else Damage("invalid_json", damage.detail)
             if len(text) - start > self.max_record_bytes or not from_its_start:

@@ -10,7 +10,10 @@ from typing import Literal
 
 from stages.byte_stream import Damage, decompressed
 from stages.csv_records import csv_rows, delimiter_of
+from stages.event_streams import STARTS as STARTS_EVENTS
+from stages.event_streams import event_values
 from stages.json_blocks import Block, cut_array, cut_lines
+from stages.json_members import TEXTS, is_keyed, keyed_values
 from stages.json_records import WRAPPER, is_followed_in_its_line, json_lines, json_values, parse_line
 from stages.parquet_records import MAGIC as PARQUET_MAGIC
 from stages.parquet_records import parquet_rows
@@ -29,28 +32,13 @@ JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 CSV_SUFFIXES = {".csv", ".tsv"}
 LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{])')
 STARTS_LIKE_JSON = re.compile(rb"^\s*[\[{]", re.MULTILINE)
-KNOWN_COLUMNS = frozenset(
-    [
-        "prompt",
-        "instruction",
-        "question",
-        "query",
-        "input",
-        "response",
-        "output",
-        "answer",
-        "completion",
-        "context",
-        "text",
-        "messages",
-    ]
-)
+KNOWN_COLUMNS = TEXTS | {"text", "messages"}
 BATCH_VALUES = 4_096
 BATCH_CHARS = 1 << 24
 MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
 
 Found = tuple[int, object]
-Form = Literal["json_lines", "json_array", "json_values", "csv", "text", "parquet"]
+Form = Literal["json_lines", "json_array", "json_values", "json_members", "events", "csv", "text", "parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +65,7 @@ def read_records(
 ) -> Iterator[Record | BrokenRecord]:
     """Every record of a file in order; what cannot be read comes as BrokenRecord, at most once for the file as a whole.
 
-    Reads JSON (an array, lines, or objects one after the other), CSV with a header, Parquet and plain text, each also
+    Reads JSON (an array, lines, objects one after the other or by their ids, server-sent events), CSV with a header, Parquet and plain text, each also
     as gzip, bzip2 or zstd, whatever the file is called. A plain text file gives documents of whole paragraphs of
     at most `text_chars` characters. Never raises for what is in a file, and holds a few `max_record_bytes` of it at most.
     """
@@ -154,7 +142,7 @@ def _chars(value: object) -> int:
     total, waiting = 0, [value]
     while waiting:
         one = waiting.pop()
-        parts: Iterable[object] = one.values() if type(one) is dict else one if type(one) is list else (one,)
+        parts: Iterable[object] = one.values() if isinstance(one, dict) else one if isinstance(one, list) else (one,)
         for part in parts:
             if isinstance(part, str):
                 total += len(part)
@@ -183,6 +171,10 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
             return parquet_rows(file.path, max_record_bytes)
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
+        case "json_members":
+            values = keyed_values(stream, max_record_bytes)
+        case "events":
+            values = event_values(stream, max_record_bytes)
         case "csv":
             values = csv_rows(stream, max_record_bytes, prefers_tabs=_suffix(file.name) == ".tsv")
         case "text":
@@ -206,6 +198,8 @@ def form_of(start: bytes, name: str) -> Form:
         return _json_form(start, first_lines)
     if head.count(0) > len(head) * MAX_NUL_SHARE:
         raise Damage("unsupported_format", "binary data, or text in UTF-16")
+    if STARTS_EVENTS.match(head):
+        return "events"
     if suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head):
         return _json_form(start, first_lines)
     if suffix in CSV_SUFFIXES or (first_lines and _is_known_header(first_lines[0])):
@@ -243,6 +237,8 @@ def _json_form(start: bytes, first_lines: list[bytes]) -> Form:
     goes_on_alike = len(first_lines) > 1 and first_lines[1].lstrip().startswith(b"{")
     if is_wrapped and not (goes_on_alike and _is_value(first_lines[0])):
         return "json_array"
+    if first == b"{" and not goes_on_alike and is_keyed(start.decode("utf-8", "replace")):
+        return "json_members"
     a_line_is_a_value = len(first_lines) == 1 or _is_value(first_lines[0])
     next_starts_alike = len(first_lines) > 1 and first_lines[1].startswith(first)
     if first == b"{" and is_followed_in_its_line(text):

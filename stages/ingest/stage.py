@@ -14,8 +14,10 @@ Repair = Literal[
     "trailing_turns_removed",
     "user_turns_merged",
     "gutenberg_licence_removed",
+    "trailing_commas_removed",
 ]
 LICENCE_REMOVED: Repair = "gutenberg_licence_removed"
+COMMAS_REMOVED: Repair = "trailing_commas_removed"
 PLACEHOLDER = r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}"
 # Marks that the chat templates of ChatML, Llama, Mistral, Gemma, Phi and GPT turn into control tokens.
 CONTROL_TOKEN = (
@@ -40,7 +42,13 @@ class IngestParams(Params):
         content=True,
     )
     repairs: tuple[Repair, ...] = setting(
-        ("placeholder_input_removed", "preamble_removed", "trailing_turns_removed", LICENCE_REMOVED),
+        (
+            "placeholder_input_removed",
+            "preamble_removed",
+            "trailing_turns_removed",
+            LICENCE_REMOVED,
+            COMMAS_REMOVED,
+        ),
         "repairs that may be made, each written on the rows it touched; without its repair a record is left as it is, "
         "or set aside where it cannot be used so",
     )

@@ -13,11 +13,12 @@ from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
-from stages.ingest.stage import IngestParams
+from stages.ingest.stage import COMMAS_REMOVED, IngestParams
 from stages.ingest.templates import Templates, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
 from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.json_blocks import Block
+from stages.json_repairs import Mended
 from stages.records import BrokenRecord, Found, Record
 from stages.source_files import SourceFile
 
@@ -118,6 +119,9 @@ class Transform:
             if isinstance(record, BrokenRecord):
                 made.quarantined.add(record, record.reason, found=in_utf8(record.detail))
                 continue
+            if isinstance(record.value, Mended) and COMMAS_REMOVED not in self.rules.allowed:
+                made.quarantined.add(record, "invalid_json", found=record.value.fault)
+                continue
             try:
                 value = as_object(record.value)
                 if prompts := self.templates.set_of(value):
@@ -161,6 +165,8 @@ class _Made:
     def add(self, record: Record, conversation: Conversation) -> None:
         try:
             refuse_unsafe(conversation, self._rules)
+            if isinstance(record.value, Mended):
+                conversation = conversation._replace(repairs=(*conversation.repairs, COMMAS_REMOVED))
             self.conversations.append((record.index, conversation))
         except Unusable as unusable:
             is_at_fault = FAULTS_OF_TEXT.get(unusable.reason, self._rules.find_special_token)
@@ -200,6 +206,8 @@ def as_object(value: object) -> dict[str, Any]:
     match value:
         case {"columns": [str(), *_] as names, "data": [[*_], *_] as rows} if _is_table(names, rows):
             return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+        case {"object": "chat.completion.chunk"}:
+            raise Unusable("answer_fragment", "object", value)
         case dict():
             return value
         case str():

@@ -114,6 +114,10 @@ ADVICE: dict[str, Advice] = {
     "wrong_field_count": Advice("as many fields as the header has names", "quote fields that hold the delimiter"),
     # records of no known dialect
     "not_an_object": Advice("a JSON object, a list of messages or a document", "wrap the value in an object"),
+    "answer_fragment": Advice(
+        "a whole answer with its prompt",
+        "log requests and whole answers: this is a piece of one as a server streams it",
+    ),
     "unknown_dialect": Advice(
         "fields of a known dialect", "name the columns with the parameter `columns`, or give `templates`"
     ),
