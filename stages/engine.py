@@ -5,16 +5,16 @@ import importlib
 import multiprocessing
 import os
 import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -49,6 +49,7 @@ def using(engine: str, workers: int = 1) -> Iterator[None]:
 
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
+Made = TypeVar("Made")
 
 
 class Cluster(Protocol):
@@ -138,20 +139,28 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
         yield from (run(number, batch) for number, batch in numbered)
     else:
         with worker_pool(workers - 1, if_one_dies) as pool:
-            yield from _run_here_and_there(pool, workers - 1, run, numbered)
+            yield from here_and_there(Workers(pool, workers - 1), (partial(run, *one) for one in numbered))
 
 
-def _run_here_and_there(
-    pool: Executor, others: int, run: Callable[[int, Batch], int], numbered: Sequence[tuple[int, Batch]]
-) -> Iterator[int]:
-    """This process works as well: a new one imports for seconds before it begins."""
-    waiting, given = deque(numbered), set[Future[int]]()
-    while waiting or given:
-        while waiting and len(given) < AHEAD * others:
-            given.add(pool.submit(run, *waiting.popleft()))
-        if waiting:
-            yield run(*waiting.popleft())
-        done, given = wait(given, timeout=0 if waiting else None, return_when=FIRST_COMPLETED)
+class Workers(NamedTuple):
+    """Processes beside this one, started when they first get some work."""
+
+    pool: Executor
+    others: int
+
+
+def here_and_there(workers: Workers, calls: Iterable[Callable[[], Made]]) -> Iterator[Made]:
+    """What the calls return, as they get done, in other processes and in this one, which works as well: a new one
+    imports for seconds before it begins.
+    """
+    waiting, given = iter(calls), set[Future[Made]]()
+    while True:
+        given.update(workers.pool.submit(call) for call in islice(waiting, AHEAD * workers.others - len(given)))
+        if own := next(waiting, None):
+            yield own()
+        elif not given:
+            return
+        done, given = wait(given, timeout=0 if own else None, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
 
 
