@@ -208,7 +208,11 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it runs (never changes the result)")
     group.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one per core)")
     group.add_argument(
-        "--batch-rows", type=positive, default=32768, metavar="N", help="most rows per batch of a rows stage (default 32768)"
+        "--batch-rows",
+        type=positive,
+        default=32768,
+        metavar="N",
+        help="most rows per batch of a rows stage (default 32768)",
     )
     group.add_argument(
         "--engine",

@@ -6,16 +6,16 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -51,6 +51,7 @@ def using(engine: str, workers: int = 1) -> Iterator[None]:
 
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
+Made = TypeVar("Made")
 
 
 class Cluster(Protocol):
@@ -147,23 +148,35 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
             for _ in range(workers - 1):
                 pool.submit(transform_of, work.stage.name)  # imports while this process prepares
             there = partial(run_batch, hand_over(work, spool), spool)
-            yield from _run_here_and_there(pool, workers - 1, run, there, numbered)
+            yield from here_and_there(Workers(pool, workers - 1), numbered, run, there)
 
 
-Run = Callable[[int, Batch], int]
+class Workers(NamedTuple):
+    """Processes beside this one, started when they first get some work."""
+
+    pool: Executor
+    others: int
 
 
-def _run_here_and_there(
-    pool: Executor, others: int, here: Run, there: Run, numbered: Sequence[tuple[int, Batch]]
-) -> Iterator[int]:
-    """This process works as well: a new one imports for a while before it begins."""
-    waiting, given = deque(numbered), set[Future[int]]()
-    while waiting or given:
-        while waiting and len(given) < AHEAD * others:
-            given.add(pool.submit(there, *waiting.popleft()))
-        if waiting:
-            yield here(*waiting.popleft())
-        done, given = wait(given, timeout=0 if waiting else None, return_when=FIRST_COMPLETED)
+def here_and_there(
+    workers: Workers,
+    tasks: Iterable[tuple[Any, ...]],
+    here: Callable[..., Made],
+    there: Callable[..., Made] | None = None,
+) -> Iterator[Made]:
+    """What `here` makes of tasks in this process and `there`, the same if not given, in others, as they get done: this
+    one works as well, as a new one imports for a while before it begins.
+    """
+    waiting, given = iter(tasks), set[Future[Made]]()
+    while True:
+        given.update(
+            workers.pool.submit(there or here, *task) for task in islice(waiting, AHEAD * workers.others - len(given))
+        )
+        if own := next(waiting, None):
+            yield here(*own)
+        elif not given:
+            return
+        done, given = wait(given, timeout=0 if own else None, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
 
 

@@ -49,7 +49,8 @@ from stages.storage import (
 )
 from stages.tables import read_table, write_parts, write_table
 
-DEFAULT_BATCH_ROWS = 32768  # at most, as bytes bound it too: patterns are compiled for each batch, a tenth of a second in score
+# At most, as bytes bound it too. Patterns are compiled for each batch, which takes score a tenth of a second.
+DEFAULT_BATCH_ROWS = 32768
 # Of a table whose parts a job made small: one column of texts holds nearly all, and one core packs it.
 PARTS_AT_ONCE = 2
 

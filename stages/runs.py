@@ -284,7 +284,9 @@ def publish(run: Run) -> str | None:
     if "examples" not in datasets:
         raise UsageError(f"run {run.name} is not finished: no examples were made; run its stages first")
     if not read_manifest(run.store.root / datasets["examples"]).rows:
-        raise DataError(f"run {run.name} left no example, so what is published stays as it is; ask `ledger {run.name}` why")
+        raise DataError(
+            f"run {run.name} left no example, so what is published stays as it is; ask `ledger {run.name}` why"
+        )
     version = digest_of(sorted(datasets.items()))
     current = run.store.read_ref(PUBLISHED)
     if current is None or current.version != version:

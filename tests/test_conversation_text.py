@@ -1,10 +1,20 @@
+import re
+import unicodedata
 from typing import Any
 
 import polars as pl
 import pytest
 
 from rows import chat, conversation, table
-from stages.conversation_text import conversation_text, normalised, opening_text, prompt_text, response_text, words
+from stages.conversation_text import (
+    IN_NFKC,
+    conversation_text,
+    normalised,
+    opening_text,
+    prompt_text,
+    response_text,
+    words,
+)
 
 CALL = '[{"type": "function"}]'
 
@@ -91,3 +101,16 @@ def test_normalised_text(text: str, expected: str) -> None:
 )
 def test_words_are_runs_of_letters_and_single_characters_of_unspaced_scripts(text: str, expected: list[str]) -> None:
     assert pl.select(words(pl.lit(text))).item().to_list() == expected
+
+
+def test_what_counts_as_brought_into_nfkc_is_left_alone_and_joins_nothing_before_it() -> None:
+    joining = {parts[1] for character in map(chr, range(0x3000)) if len(parts := _composed_of(character)) == 2}
+    stable = [c for c in map(chr, range(0x20000)) if re.fullmatch(f"[{IN_NFKC}]", c)]
+    changed = [c for c in stable if unicodedata.normalize("NFKC", c) != c or unicodedata.combining(c) or c in joining]
+    assert len(stable) > 30_000
+    assert changed == []
+
+
+def _composed_of(character: str) -> list[str]:
+    parts = unicodedata.decomposition(character).split()
+    return [] if parts[:1] and parts[0].startswith("<") else [chr(int(part, 16)) for part in parts]

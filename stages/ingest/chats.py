@@ -48,7 +48,7 @@ def columns_of_chats(chats: Chats, positions: Sequence[int], rules: Rules) -> tu
     names = pl.Series([*PLAIN_ROLES, None], dtype=pl.String).gather(roles.filter(turns))
     tasks = pl.Series(chats.tasks, dtype=pl.String).filter(kept) if chats.tasks is not None else None
     rows = plain_rows(pl.Series(positions, dtype=pl.Int64).filter(kept), tasks)
-    columns = Columns(plain_turns(names, contents.filter(turns)), chats.lengths[sound].tolist(), rows)
+    columns = Columns(plain_turns(names, contents.filter(turns)), chats.lengths[sound], rows)
     return columns, np.flatnonzero(~sound).tolist()
 
 

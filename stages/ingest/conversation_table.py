@@ -25,7 +25,7 @@ class Columns(NamedTuple):
     """Conversations by column: their turns one after the other, the rest a row for each conversation."""
 
     turns: pl.DataFrame
-    lengths: list[int]  # turns of each conversation
+    lengths: npt.NDArray[np.int64]  # turns of each conversation
     rows: pl.DataFrame
 
 
@@ -39,7 +39,7 @@ def columns_of(conversations: Iterable[tuple[int, Conversation]]) -> Columns:
         lengths.append(len(conversation.turns))
         repairs = conversation.repairs or None
         rows.append((record, conversation.tools, conversation.task, repairs, conversation.supervised))
-    return Columns(_frame(turns, TURN_TYPES), lengths, _frame(rows, FEATURES))  # type: ignore[arg-type]
+    return Columns(_frame(turns, TURN_TYPES), np.array(lengths, dtype=np.int64), _frame(rows, FEATURES))  # type: ignore[arg-type]
 
 
 def plain_turns(roles: pl.Series, contents: pl.Series) -> pl.DataFrame:
@@ -66,7 +66,7 @@ def conversation_table(parts: list[Columns]) -> pl.DataFrame:
     """The content id in two words, the bytes of the texts, messages and FEATURES; rows in the order they are given in."""
     turns = pl.concat([part.turns for part in parts], rechunk=True)
     rows = pl.concat([part.rows for part in parts], rechunk=True)
-    ends = np.cumsum([0, *(length for part in parts for length in part.lengths)], dtype=np.int64)
+    ends = np.cumsum(np.concatenate([[0], *(part.lengths for part in parts)]), dtype=np.int64)
     messages = lists_of(turns.to_struct(), ends, "messages")
     words = content_digests(turns, ends, rows["tools"])
     ids = [pl.Series(name, words[:, number].copy(), dtype=pl.UInt64) for number, name in enumerate(ID_WORDS)]

@@ -1,7 +1,6 @@
 """Gives the rows of all files their identity and their origin, which takes the whole source together."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stages.engine import Workers, here_and_there
 from stages.ingest.content_id import Words, hex_ids, row_masks, words_of
 from stages.ingest.conversation_table import ID_WORDS, SIZE
 from stages.ingest.parts import Parsed, Part
@@ -50,7 +50,7 @@ class Finishing(NamedTuple):
 
 
 def write_rows(
-    read: Sequence[tuple[SourceFile, Parsed]], conversations: Path, quarantined: Path, pool: Executor | None
+    read: Sequence[tuple[SourceFile, Parsed]], conversations: Path, quarantined: Path, workers: Workers | None
 ) -> None:
     """Writes the rows of all files, which come in order of source and name, into two folders: conversations divided
     where the parts of their table will be, what was set aside as Parquet files."""
@@ -61,9 +61,9 @@ def write_rows(
     )
     piles = Piles.make(conversations, hex_ids(cuts_of(first_words, sizes).to_numpy(), "row_id"))
     finishings = [Finishing(n, together, piles, quarantined) for n, together in enumerate(_together(rows))]
-    if pool and total >= MIN_ROWS_TO_SHARE:
-        for future in as_completed([pool.submit(finish, finishing) for finishing in finishings]):
-            future.result()
+    if workers and total >= MIN_ROWS_TO_SHARE:
+        for _ in here_and_there(workers, ((finishing,) for finishing in finishings), finish):
+            pass
     else:
         for finishing in finishings:
             finish(finishing)

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from stages.contract import Workbench
-from stages.engine import worker_pool
+from stages.engine import Workers, worker_pool
 from stages.errors import DataError
 from stages.ingest.finish import write_rows
 from stages.ingest.parts import Kept, Parsed, result_params
-from stages.ingest.reading import Workers, read_files
+from stages.ingest.reading import read_files
 from stages.ingest.stage import IngestParams
 from stages.ingest.templates import load as load_templates
 from stages.source_files import SourceFile
@@ -35,7 +35,7 @@ def run(
     with _workers(workbench.workers) as workers:
         read, reused = _read(files, params, workbench, workers)
         parsed = [(file, read[file]) for file in files]
-        write_rows(parsed, conversations, quarantined, workers.pool)
+        write_rows(parsed, conversations, quarantined, workers)
     parts = [part for _, of_file in parsed for part in of_file.parts]
     repairs, reasons, dialects = (
         sum((Counter(counts) for counts in every), Counter[str]())
@@ -49,20 +49,21 @@ def run(
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[Workers]:
+def _workers(count: int) -> Iterator[Workers | None]:
+    """Those beside this process; None where it works alone."""
     if count <= 1:
-        yield Workers(None, 1)
+        yield None
         return
     if_one_dies = (
         "ingest: a process that read files or wrote their rows died, probably killed for memory; "
         "run again with fewer workers or a smaller max_record_bytes"
     )
-    with worker_pool(count, if_one_dies) as pool:
-        yield Workers(pool, count)
+    with worker_pool(count - 1, if_one_dies) as pool:
+        yield Workers(pool, count - 1)
 
 
 def _read(
-    files: Sequence[SourceFile], params: IngestParams, workbench: Workbench, workers: Workers
+    files: Sequence[SourceFile], params: IngestParams, workbench: Workbench, workers: Workers | None
 ) -> tuple[dict[SourceFile, Parsed], int]:
     """What each file holds, and how many files were not read again."""
     kept = Kept(workbench.cache, result_params(params))

@@ -67,4 +67,4 @@ def _columns(kept: pl.DataFrame) -> Columns:
     content = pl.concat([kept["question"], kept["response"]], rechunk=True).gather(pairs)
     roles = pl.Series(["user", "assistant"], dtype=pl.String).gather(np.tile([0, 1], count))
     tasks = kept["task"] if "task" in kept.columns else None
-    return Columns(plain_turns(roles, content), [2] * count, plain_rows(kept["record"], tasks))
+    return Columns(plain_turns(roles, content), np.full(count, 2), plain_rows(kept["record"], tasks))

@@ -2,13 +2,13 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stages.byte_stream import Damage
+from stages.engine import Workers, here_and_there
 from stages.errors import TryAgain
 from stages.ingest.parts import Parsed, Part, seal, write_part
 from stages.ingest.stage import LICENCE_REMOVED, IngestParams
@@ -21,7 +21,6 @@ Unit = Block | list[Found]
 
 MIN_BYTES_TO_SHARE = 1 << 24  # below this, starting processes takes about as long as the work
 MIN_BYTES_TO_CUT = 1 << 23
-WAITING_PER_WORKER = 3
 
 
 class Reading(NamedTuple):
@@ -39,23 +38,16 @@ class Progress(NamedTuple):
     whole: tuple[SourceFile, Parsed] | None
 
 
-class Workers(NamedTuple):
-    """Processes that share the work, started when they first get some."""
-
-    pool: Executor | None  # None: there is but this process
-    number: int
-
-
 def read_files(
-    files: Sequence[SourceFile], scratch: Path, params: IngestParams, workers: Workers
+    files: Sequence[SourceFile], scratch: Path, params: IngestParams, workers: Workers | None
 ) -> Iterator[Progress]:
     """Leaves the parts of each file in a folder of its own below `scratch`."""
     shutil.rmtree(scratch, ignore_errors=True)
     readings = [Reading(file, scratch / f"{number:06d}", params) for number, file in enumerate(files)]
     for reading in readings:
         reading.folder.mkdir(parents=True)
-    if workers.pool and sum(map(_size, readings)) >= MIN_BYTES_TO_SHARE:
-        yield from _shared(readings, workers.pool, WAITING_PER_WORKER * workers.number)
+    if workers and sum(map(_size, readings)) >= MIN_BYTES_TO_SHARE:
+        yield from _shared(readings, workers)
     else:
         for reading in readings:
             parts = []
@@ -65,55 +57,44 @@ def read_files(
             yield Progress([], (reading.file, seal(reading.folder, parts, _transform_of(reading))))
 
 
-def _shared(readings: Sequence[Reading], pool: Executor, max_waiting: int) -> Iterator[Progress]:
+def _shared(readings: Sequence[Reading], workers: Workers) -> Iterator[Progress]:
     parts: dict[Path, list[Part]] = defaultdict(list)  # by folder
     whole, cut = list[Reading](), list[Reading]()
     for reading in sorted(readings, key=_size, reverse=True):
         is_long = _size(reading) >= MIN_BYTES_TO_CUT and is_cut_in_blocks(reading.file)
         (cut if is_long else whole).append(reading)
-    waiting: set[Future[Any]] = set()
-    for call, arguments in _tasks(whole, cut):
-        waiting.add(pool.submit(call, *arguments))
-        if len(waiting) >= max_waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (_noted(future, parts) for future in done)
-    for future in waiting:
-        yield _noted(future, parts)
+    for reading, made in here_and_there(workers, _tasks(whole, cut), read):
+        if isinstance(made, Parsed):
+            yield Progress(list(made.parts), (reading.file, made))
+        else:
+            parts[reading.folder].append(made)
+            yield Progress([made], None)
     for reading in cut:
         yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder], _transform_of(reading))))
 
 
-def _noted(future: Future[Any], parts: dict[Path, list[Part]]) -> Progress:
-    reading, made = future.result()
-    if isinstance(made, Parsed):
-        return Progress(list(made.parts), (reading.file, made))
-    parts[reading.folder].append(made)
-    return Progress([made], None)
-
-
-Task = tuple[Callable[..., tuple[Reading, Part | Parsed]], tuple[Any, ...]]
+Task = tuple[Reading] | tuple[Reading, int, Unit | BrokenRecord]
 
 
 def _tasks(whole: Sequence[Reading], cut: Sequence[Reading]) -> Iterator[Task]:
     for reading in whole:
-        yield read_whole, (reading,)
+        yield (reading,)
     for reading in cut:
         for number, unit in enumerate(_units(reading)):
-            yield read_unit, (reading, number, unit)
+            yield reading, number, unit
 
 
 def _size(reading: Reading) -> int:
     return reading.file.stamp[0] if reading.file.stamp else 0
 
 
-def read_whole(reading: Reading) -> tuple[Reading, Parsed]:
-    """All parts of a file, in whichever process."""
+def read(
+    reading: Reading, number: int | None = None, unit: Unit | BrokenRecord | None = None
+) -> tuple[Reading, Part | Parsed]:
+    """All parts of a file, or the one of a numbered unit of it, in whichever process."""
+    if number is not None and unit is not None:
+        return reading, _part(reading, number, unit)
     return reading, seal(reading.folder, list(_parts(reading)), _transform_of(reading))
-
-
-def read_unit(reading: Reading, number: int, unit: Unit | BrokenRecord) -> tuple[Reading, Part]:
-    """One part of a file, in whichever process."""
-    return reading, _part(reading, number, unit)
 
 
 def _parts(reading: Reading) -> Iterator[Part]:

@@ -48,7 +48,7 @@ class Transform:
         is_short = len(block.data) < MIN_BYTES_TOGETHER
         shape = None if is_short or self.templates.sets else self._shape or self._shape_of(block)
         alike = read_block(block, shape, self.rules) if shape else None
-        if not shape or not alike or not alike.columns.lengths:
+        if not shape or not alike or not len(alike.columns.lengths):
             self._shape = None
             return self.found([(offset, block.value(element)) for offset, element in block.elements()])
         self._shape = shape
@@ -59,7 +59,7 @@ class Transform:
         is_short = len(found) < max(1, MIN_ROWS_TOGETHER)
         kind = None if is_short or self.templates.sets else kind_of(found[0][1], self.dialects)
         alike = read_rows(found, kind, self.rules) if kind else None
-        if not kind or not alike or not alike.columns.lengths:
+        if not kind or not alike or not len(alike.columns.lengths):
             return self.each(found)
         return self._completed(alike, kind, lambda: [offset for offset, _ in found])
 

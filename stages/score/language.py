@@ -57,9 +57,9 @@ def languages_of(characters: Characters, words: Runs) -> pl.Series:
     for script in ("LATIN", "CYRILLIC", "ARABIC"):
         rows = np.flatnonzero(main == SCRIPTS.index(script))
         codes = OF_SCRIPT.get(script) or tuple(c for c in table.languages if c not in WITHOUT_LATIN)
-        places = [table.languages.index(code) for code in codes]
+        places = np.array([table.languages.index(code) for code in codes])
         chosen = _clearly_ahead(scores[np.ix_(rows, places)], enough[rows])
-        found[rows] = np.array([*places, len(names) - 1])[chosen]
+        found[rows] = np.append(places, len(names) - 1)[chosen]
     return pl.Series(names, dtype=pl.String).gather(found)
 
 

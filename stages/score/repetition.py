@@ -107,7 +107,7 @@ def _slices(runs: Runs) -> Iterator[Runs]:
 def _keys(runs: Runs) -> Hashes:
     """Text number and hash in one number each, sorted: equal neighbours are equal hashes of one text."""
     texts = np.arange(len(runs.counts), dtype=np.uint64) << TEXT_BITS
-    keys = np.repeat(texts, runs.counts) | runs.hashes >> HASH_SHIFT
+    keys: Hashes = np.repeat(texts, runs.counts) | runs.hashes >> HASH_SHIFT
     keys.sort()
     return keys
 
