@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import commands, describe, launched, plan_command, sweep_command, what_if_command
-from stages.errors import TemperError, UsageError, told_to_user
+from stages.errors import UsageError, told_to_user
 from stages.numbers_given import not_negative, positive
 from stages.pipeline import ALL, PIPELINES, STAGES
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _do(arguments)
     except BrokenPipeError:
         return 0
-    except (TemperError, OSError, KeyboardInterrupt) as fault:
+    except (Exception, KeyboardInterrupt) as fault:
         error = told_to_user(fault)
         if error is None:
             raise

@@ -1,6 +1,8 @@
 """What can go wrong, and the exit code that says so to a shell, a container or an orchestrator (sysexits.h)."""
 
 import errno
+import os
+import re
 from typing import ClassVar
 
 
@@ -52,10 +54,15 @@ class GateNotPassed(TemperError):
     exit_code = 99
 
 
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors and Polars, written in Rust, end what the disk told them
+
+
 def told_to_user(fault: BaseException) -> TemperError | None:
     """What a failed command says: its own error, or that of the disk in words; None for a fault of the program."""
     if isinstance(fault, TemperError):
         return fault
+    if not isinstance(fault, OSError) and (found := OS_ERROR.search(str(fault))):
+        fault = OSError(int(found[1]), os.strerror(int(found[1])))
     if isinstance(fault, KeyboardInterrupt):
         return Interrupted("interrupted before the end; run the same command again: what was finished is kept")
     if isinstance(fault, PermissionError | NotADirectoryError | IsADirectoryError):

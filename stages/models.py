@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightRenaming, rename_source_key
 from transformers.utils import logging as transformers_logging
 
 from stages.errors import ConfigError, DataError
@@ -157,6 +159,14 @@ def attention_of(config: PreTrainedConfig) -> str:
     except ValueError:
         return "eager"
     return "sdpa"
+
+
+def stored_names(model: PreTrainedModel, files: Iterable[str]) -> dict[str, str]:
+    """What the model calls each tensor of its files -> what these do: they may leave out the inner model's name, or be of
+    an older version (GPT-NeoX's `embed_out` is now `lm_head`)."""
+    renamings = [change for change in get_model_conversion_mapping(model) if isinstance(change, WeightRenaming)]
+    own = model.state_dict()
+    return {rename_source_key(name, renamings, [], model.base_model_prefix, own)[0]: name for name in files}
 
 
 def _check_weights(path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from stages.models import attention_of, load_config
+from stages.models import attention_of, load_config, stored_names
 from stages.tensor_files import Float32Rows, TensorFolder
 
 BLOCK_ELEMENTS = 2**20  # of a matrix, read at once: 4 MiB in float32; far smaller ones make slow products
@@ -61,15 +61,15 @@ def unfilled_memory() -> Iterator[None]:
 def sources(model: PreTrainedModel, files: TensorFolder) -> dict[int, str] | None:
     """Weight, by identity, -> its name in the files; small ones are read at once instead and are not among them.
 
-    None when the files name them otherwise than the model does, as those of some architectures.
+    None when the files hold them in another form than the model does, as those of some architectures.
     """
     found: dict[int, str] = {}
-    prefix = f"{model.base_model_prefix}."
+    names = stored_names(model, files.file_of)
     for name, buffer in model.named_buffers():
         if name in files:
             buffer.copy_(files.rows(name))
     for name, weight in model.named_parameters(remove_duplicate=False):
-        stored = next((n for n in (name, name.removeprefix(prefix)) if n in files), None)
+        stored = names.get(name)
         if stored is not None and files.place(stored).shape != tuple(weight.shape):
             # Rows that the base lacks are the adapter's, which brings the matrix whole.
             found.setdefault(id(weight), stored)

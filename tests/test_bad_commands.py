@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from safetensors import SafetensorError
 
 from curated_run import finished_run, record
 from stages import commands
@@ -59,6 +60,8 @@ def test_a_store_that_is_a_file_is_told_in_words(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(("fault", "code", "said"), [
     (PermissionError(errno.EACCES, "Permission denied", "/mine"), UsageError.exit_code, "/mine: Permission denied; correct"),
     (OSError(errno.ENOSPC, "No space left on device", "/full"), TryAgain.exit_code, "/full: No space left on device; make room"),
+    (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), TryAgain.exit_code,
+     "the disk: No space left on device; make room"),
     (OSError(errno.EROFS, "Read-only file system"), TryAgain.exit_code, "the disk: Read-only file system; make room"),
     (KeyboardInterrupt(), Interrupted.exit_code, "interrupted before the end; run the same command again"),
 ])  # fmt: skip

@@ -114,6 +114,15 @@ def test_answers_that_the_source_keeps_out_of_the_loss_are_told(field: str, off:
     assert made.conversations["supervised"].to_list() == [[False, True], None]
 
 
+def test_what_a_record_weighs_is_told_in_every_dialect(tmp_path: Path) -> None:
+    pair = {"instruction": "Why?", "output": "Because."}
+    stated = [{**pair, "weight": 0.5}, {**chat(*EXCHANGE), "weight": 2}, {"Customer Q": "Why?", "Bot A": "Because.", "weight": "1.5"},
+              {**pair, "weight": 0}, {"text": "Once.", "loss_weight": 3}, {**pair, "weight": None}, {**pair, "weight": "heavy"}, pair]  # fmt: skip
+    made = ingest_records(stated, tmp_path)
+    assert made.faults == []
+    assert made.conversations["weight"].to_list() == [0.5, 2.0, 1.5, 0.0, 3.0, None, None, None]
+
+
 def test_of_turns_in_prompt_and_completion_only_the_completion_is_learnt(tmp_path: Path) -> None:
     made = ingest_records(
         [

@@ -45,6 +45,7 @@ PREAMBLE = (
         ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}, "no_answer", "text"),
         ({"message_id": "1", "parent_id": "0", "role": "assistant", "text": "a"}, "missing_parent", "parent_id"),
         ({"message_id": 1, "parent_id": None, "role": "assistant", "text": "a"}, "no_message_id", "message_id"),
+        ({"prompt": "Why?", "response": "Because.", "weight": -1}, "bad_weight", "weight"),
         ({"text": ""}, "empty_text", "text"),
         ({"text": "good film", "label": 1}, "unknown_dialect", None),
         ({"a": 1}, "unknown_dialect", None),

@@ -254,7 +254,7 @@ from stages.merge.deltas import read_adapter
 from stages.merge.shards import match_names, write_merged
 from stages.tensor_files import TensorFolder
 base = TensorFolder.of_model(Path({str(tmp_path / "half")!r}))
-adapter = match_names(read_adapter(Path({str(adapter)!r}), ()), set(base.file_of), "model", set())
+adapter = match_names(read_adapter(Path({str(adapter)!r}), ()), {{name: name for name in base.file_of}}, ())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 write_merged(base, adapter, Path({str(tmp_path)!r}))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

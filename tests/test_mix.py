@@ -78,6 +78,14 @@ def test_what_tokens_weigh_is_told_by_source() -> None:
     assert mix(many(3))[0]["weight"].to_list() == [1.0] * 3
 
 
+def test_what_a_row_weighs_is_multiplied_by_what_its_source_does() -> None:
+    rows = [row("plain"), row("heavy", weight=3.0), row("light", weight=0.5, source="small")]
+    mixture, _ = mix([*rows, *many(3, "small")], loss_weights={"small": 0.25})
+    assert set(mixture.select("source", "weight").rows()) == {
+        ("test", 1.0), ("test", 3.0), ("small", 0.125), ("small", 0.25),
+    }  # fmt: skip
+
+
 def test_weights_of_a_source_that_is_not_there_are_refused() -> None:
     with pytest.raises(ConfigError, match="loss_weights names smal, and no row is from there"):
         mix([*many(3), *many(3, "small")], loss_weights={"smal": 2})

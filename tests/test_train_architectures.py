@@ -10,6 +10,7 @@ from transformers import (
     AutoTokenizer,
     DeepseekV3Config,
     GPT2Config,
+    GPTNeoXConfig,
     Llama4TextConfig,
     MambaConfig,
     PreTrainedConfig,
@@ -69,20 +70,28 @@ def test_beside_experts_the_layers_that_are_named_are_adapted(tokenizer: PreTrai
     assert trained == {"o_proj"}
 
 
-def test_tied_matrices_of_any_name_learn_new_tokens_as_one(tmp_path: Path) -> None:
+GPT = {"bos_token_id": 0, "eos_token_id": 0}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [GPT2Config(**GPT, n_embd=32, n_layer=2, n_head=4), GPTNeoXConfig(**ATTENTION, **GPT)],  # one matrix, and two
+    ids=lambda config: config.model_type,
+)
+def test_matrices_of_any_name_learn_new_tokens_and_are_merged(tmp_path: Path, config: PreTrainedConfig) -> None:
     old = make_tokenizer(tmp_path / "tokenizer")
     new = make_tokenizer(tmp_path / "more", special_tokens=[*CHATML, "<|new|>"], vocab_size=401)
     tokens = len(AutoTokenizer.from_pretrained(new))
-    config = GPT2Config(vocab_size=tokens - 1, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
+    config.vocab_size = tokens - 1
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "base")
     copy_tokenizer(old, tmp_path / "base")
     rows = random_examples(10, tokens=tokens, end=tokens - 1)
     adapter = train(tmp_path, tmp_path / "base", rows, tokenizer=new, method="lora").adapter
 
-    whole = load_adapted(tmp_path / "base", adapter)
+    whole, base = load_adapted(tmp_path / "base", adapter), load_model(tmp_path / "base")
     read, said = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
-    assert said is read
-    assert not torch.equal(said[-1], load_model(tmp_path / "base").get_input_embeddings().weight.mean(dim=0))
+    assert (said is read) == config.tie_word_embeddings
+    assert not torch.equal(said[-1], base.get_output_embeddings().weight.mean(dim=0))
     merged = load_model(merge(tmp_path / "merged", tmp_path / "base", adapter))
-    assert merged.config.tie_word_embeddings
-    assert torch.equal(merged.get_output_embeddings().weight, read)
+    assert merged.config.tie_word_embeddings == config.tie_word_embeddings
+    assert torch.equal(merged.get_output_embeddings().weight, said)

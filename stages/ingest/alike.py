@@ -68,7 +68,10 @@ def kind_of(value: object, dialects: Dialects) -> Kind | None:
     if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)):
         return None
     dialect = dialects.of(value)
-    if dialect.media_fields or {"history", "system", "tools", "desired", "more_context"} & dialect.fields.keys():
+    if (
+        dialect.media_fields
+        or {"history", "system", "tools", "desired", "more_context", "weight"} & dialect.fields.keys()
+    ):
         return None
     read = {name: dialect.fields[name] for name in READ.get(dialect.convert, ()) if name in dialect.fields}
     turn = _turn_fields(value[read["turns"]]) if "turns" in read else None

@@ -40,6 +40,7 @@ class Conversation(NamedTuple):
     task: str | None = None
     repairs: tuple[Repair, ...] = ()
     supervised: tuple[bool, ...] | None = None  # of each answer whether it is to be learnt; None = all of them
+    weight: float | None = None  # of each token that counts; None = 1
 
 
 class Rules:

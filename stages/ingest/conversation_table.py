@@ -17,7 +17,7 @@ from stages.schema import load_schema
 ID_WORDS = ("id_high", "id_low")  # the content id, until the whole source is known
 SIZE = "bytes"  # tells how much memory the rows of a part will take
 FEATURES: dict[str, Any] = {"record": pl.Int64, "tools": pl.String, "task": pl.String, "repairs": pl.List(pl.String),
-                            "supervised": pl.List(pl.Boolean)}  # fmt: skip
+                            "supervised": pl.List(pl.Boolean), "weight": pl.Float64}  # fmt: skip
 TURN_TYPES: dict[str, Any] = dict.fromkeys(Turn._fields, pl.String)
 
 
@@ -38,7 +38,8 @@ def columns_of(conversations: Iterable[tuple[int, Conversation]]) -> Columns:
         turns.extend(conversation.turns)
         lengths.append(len(conversation.turns))
         repairs = conversation.repairs or None
-        rows.append((record, conversation.tools, conversation.task, repairs, conversation.supervised))
+        told = conversation.tools, conversation.task, repairs, conversation.supervised, conversation.weight
+        rows.append((record, *told))
     return Columns(_frame(turns, TURN_TYPES), np.array(lengths, dtype=np.int64), _frame(rows, FEATURES))  # type: ignore[arg-type]
 
 
@@ -53,7 +54,7 @@ def plain_rows(records: pl.Series, tasks: pl.Series | None) -> pl.DataFrame:
     """What conversations have beside their turns, where that is a task at most; an empty one is none."""
     table = pl.DataFrame([records.alias("record")])
     task = pl.when(tasks != "").then(tasks) if tasks is not None else pl.lit(None, dtype=pl.String)
-    nothing = [pl.lit(None, dtype=FEATURES[name]).alias(name) for name in ("tools", "repairs", "supervised")]
+    nothing = [pl.lit(None, dtype=FEATURES[name]).alias(name) for name in ("tools", "repairs", "supervised", "weight")]
     return table.select("record", task.alias("task"), *nothing).select(list(FEATURES))
 
 

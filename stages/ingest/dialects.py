@@ -13,6 +13,7 @@ from stages.ingest.flat import (
     convert_pair,
     convert_seed,
     rows_of_columns,
+    weight_of,
 )
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
@@ -56,6 +57,7 @@ SPELLINGS = {
     "more_context": ("context",),
     "system": ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
     "task": ("category", "task", "task_type"),
+    "weight": ("weight", "loss_weight", "sample_weight"),
     "tools": ("tools", "functions"),
     "asked": ("turns",),
     "tree": ("prompt",),
@@ -182,10 +184,17 @@ class Dialect(NamedTuple):
             raise Unusable("undesired_answer", self.fields["desired"], record[self.fields["desired"]])
         if self.convert is convert_pair and isinstance(record[self.fields["prompt"]], list | dict):
             if self._is_split(record):
-                return convert_split_turns(record, self.fields, rules)
+                return self._weighed(convert_split_turns(record, self.fields, rules), record)
             if rows := rows_of_columns(record, self.fields):
                 return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
-        return self.convert(record, self.fields, rules)
+        return self._weighed(self.convert(record, self.fields, rules), record)
+
+    def _weighed(self, made: list[Conversation | Unusable], record: Record) -> list[Conversation | Unusable]:
+        """With what the record says of its weight in the loss."""
+        weight = weight_of(record, self.fields)
+        if weight is None:
+            return made
+        return [one._replace(weight=weight) if isinstance(one, Conversation) else one for one in made]
 
     def _read_row(self, row: Record, rules: Rules) -> list[Conversation | Unusable]:
         try:
@@ -251,8 +260,9 @@ class Dialects:
         if [len(named) for named in found.values()] != [1, 1] or found["prompt"] == found["response"]:
             return None
         fields = {meaning: names[named[0]] for meaning, named in found.items()}
-        if task := next((names[name] for name in SPELLINGS["task"] if name in names), None):
-            fields["task"] = task
+        for meaning in ("task", "weight"):
+            if named_so := next((names[name] for name in SPELLINGS[meaning] if name in names), None):
+                fields[meaning] = named_so
         return Dialect("question_answer", fields["prompt"], fields, media, convert_pair)
 
 

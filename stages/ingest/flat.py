@@ -1,5 +1,6 @@
 """Dialects with a prompt and an answer in fields of their own: Alpaca, Dolly, question and answer, seeds, and the like."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -88,6 +89,20 @@ def task_of(record: Record, fields: Mapping[str, str]) -> str | None:
     """The task label that the source gives, if it is a text."""
     task = record.get(fields["task"]) if "task" in fields else None
     return task.encode("utf-8", "backslashreplace").decode() if isinstance(task, str) and task else None
+
+
+def weight_of(record: Record, fields: Mapping[str, str]) -> float | None:
+    """What the source says that each token of the record weighs in the loss, if it is a number, written out or not."""
+    value = record.get(fields["weight"]) if "weight" in fields else None
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        return None
+    try:
+        weight = float(value)
+    except ValueError:
+        return None
+    if not 0 <= weight < math.inf:
+        raise Unusable("bad_weight", fields["weight"], value)
+    return weight
 
 
 def rows_of_columns(record: Record, fields: Mapping[str, str]) -> list[tuple[Record, Mapping[str, str]]]:

@@ -7,7 +7,7 @@ from pydantic import field_validator
 
 from stages.contract import Params, Stage, setting
 
-Column = Literal["prompt", "context", "response", "system", "task", "text", "messages"]
+Column = Literal["prompt", "context", "response", "system", "task", "weight", "text", "messages"]
 Repair = Literal[
     "placeholder_input_removed",
     "preamble_removed",

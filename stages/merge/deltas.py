@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,9 +40,6 @@ class Adapter(NamedTuple):
         """The tensor that was trained whole, if this one was."""
         change = self.changes.get(name)
         return change if isinstance(change, Replaced) else None
-
-    def renamed(self, rename: Callable[[str], str]) -> "Adapter":
-        return self._replace(changes={rename(name): change for name, change in self.changes.items()})
 
 
 def is_mergeable(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the adapter means for the input and output matrix of a model, which may be one tensor under two names."""
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from stages.errors import ConfigError, DataError
 from stages.merge.changes import Change, LowRank, Replaced, TrainedRows
 from stages.merge.deltas import Adapter
+from stages.models import stored_names
 
 ROWS_AT_ONCE = 4096
 
@@ -20,11 +22,11 @@ class Names(NamedTuple):
     input_matrix: str
     output_matrix: str
     is_tied: bool  # both are one tensor, and files hold it under the first name
-    inner_model: str  # prefix that some files leave out
+    stored: Mapping[str, str]  # name of a tensor -> its name in the base's files
     transposed: frozenset[str]  # weights stored as in x out
 
 
-def names_of(config: PreTrainedConfig) -> Names:
+def names_of(config: PreTrainedConfig, files: Iterable[str]) -> Names:
     """Read off a model that has the shape and no memory."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
@@ -32,7 +34,7 @@ def names_of(config: PreTrainedConfig) -> Names:
     first, last = (_name_of(module, model) for module in matrices)
     transposed = frozenset(f"{name}.weight" for name, module in model.named_modules() if isinstance(module, Conv1D))
     is_tied = bool(config.get_text_config().tie_word_embeddings)
-    return Names(first, last, is_tied, model.base_model_prefix, transposed)
+    return Names(first, last, is_tied, stored_names(model, files), transposed)
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:

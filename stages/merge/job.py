@@ -95,7 +95,8 @@ class Merged(NamedTuple):
 
 def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergeParams) -> Work:
     config = load_config(base)
-    names, weights = names_of(config), TensorFolder.of_model(base)
+    weights = TensorFolder.of_model(base)
+    names = names_of(config, weights.file_of)
     read = read_adapter(adapter, names.transposed)
     tokens = rows_after(read, names, config)
     longest = int(getattr(config.get_text_config(), "max_position_embeddings", None) or ALMOST_ENDLESS)
@@ -106,10 +107,9 @@ def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergePara
 
 def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
     """Writes the model whose base is `weights`, and proves it."""
-    base_names = set(weights.file_of)
-    settled, is_tied = settle_tied(work.read, work.names, base_names)
+    settled, is_tied = settle_tied(work.read, work.names, set(work.names.stored))
     added = {work.names.output_matrix} if work.names.is_tied and not is_tied else set()
-    matched = match_names(settled, base_names, work.names.inner_model, added)
+    matched = match_names(settled, work.names.stored, added)
     # What four bits made of a tensor is written even where the adapter changes nothing.
     also = {
         name: Replaced(file.places[name].shape, partial(file.rows, name))
@@ -128,7 +128,7 @@ def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
 
 def _best_of_two(work: Work, layers: list[str], model: Path, workbench: Workbench) -> Merged:
     """Merges into the stored base and into what four bits made of it, and keeps the better model."""
-    four_bit = four_bit_folder(work.base, layers, work.names.inner_model, work.names.transposed)
+    four_bit = four_bit_folder(work.base, layers, work.names.stored, work.names.transposed)
     asked = work.params.base_prompts, min(work.params.base_tokens, work.longest)
     judged = HeldOut([], []) if work.examples is None else held_out(work.examples, work.tokens, *asked)
     merged: dict[str, Merged] = {}

@@ -40,11 +40,12 @@ class FourBitFile(TensorFile):
         rows.copy_(last[1][start : start + len(rows)])
 
 
-def four_bit_folder(base: Path, layers: Iterable[str], inner_model: str, transposed: Collection[str]) -> TensorFolder:
-    """The base as the adapter's training saw it."""
+def four_bit_folder(
+    base: Path, layers: Iterable[str], stored: Mapping[str, str], transposed: Collection[str]
+) -> TensorFolder:
+    """The base as the adapter's training saw it; `stored` maps the model's names of tensors to those of the files."""
     weights = {f"{layer}.weight" for layer in layers}
-    names = weights | {name.removeprefix(f"{inner_model}.") for name in weights}
-    turned = set(transposed) | {name.removeprefix(f"{inner_model}.") for name in transposed}
+    names, turned = ({stored.get(name, name) for name in group} for group in (weights, transposed))
     folder = TensorFolder([])
     folder.files = [FourBitFile(path, names, turned) for path in weight_files(base)]
     folder.file_of = {name: file for file in folder.files for name in file.places}

@@ -1,7 +1,7 @@
 """Writes the merged weights file by file, with the memory of a few blocks of rows, and measures what rounding took."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from math import isfinite, prod
 from pathlib import Path
 from typing import NamedTuple
@@ -40,23 +40,21 @@ class Rounding(NamedTuple):
         return self.lost / self.change if self.change else 0.0
 
 
-def match_names(adapter: Adapter, base_names: set[str], inner_model: str, added: set[str]) -> Adapter:
-    """The adapter under the names of the base's files, some of which leave out the name of the inner model.
+def match_names(adapter: Adapter, stored: Mapping[str, str], added: Collection[str]) -> Adapter:
+    """The adapter under the names of the base's files; `stored` maps the model's names to them.
 
     `added` are tensors that the base need not have. DataError when another one has no counterpart: left out silently, the
     adapter would be without effect.
     """
-    stripped = {f"{inner_model}.{name}": name for name in base_names}
-    renamed = adapter.renamed(lambda name: name if name in base_names else stripped.get(name, name))
     # A layer whose outputs are scaled may have no bias to be scaled with.
-    optional = {n for n, c in renamed.changes.items() if isinstance(c, Scaled) and c.scales.ndim == 1}
-    if unknown := sorted(set(renamed.changes) - base_names - added - optional):
+    optional = {n for n, c in adapter.changes.items() if isinstance(c, Scaled) and c.scales.ndim == 1}
+    if unknown := sorted(set(adapter.changes) - stored.keys() - set(added) - optional):
         raise DataError(
-            f"{len(unknown)} of the {len(renamed.changes)} tensors that the adapter changes are not in the base (first: "
+            f"{len(unknown)} of the {len(adapter.changes)} tensors that the adapter changes are not in the base (first: "
             f"{unknown[0]}); give the base that the adapter was trained on"
         )
-    kept = {name: c for name, c in renamed.changes.items() if name in base_names | added}
-    return renamed._replace(changes=kept)
+    kept = {stored.get(name, name): c for name, c in adapter.changes.items() if name in stored or name in added}
+    return adapter._replace(changes=kept)
 
 
 def write_merged(base: TensorFolder, adapter: Adapter, folder: Path, *, threads: int = 1) -> dict[str, Rounding]:

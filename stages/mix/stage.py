@@ -67,7 +67,8 @@ class MixParams(Params):
         {}, "how often the training rows of a source are seen in an epoch, by source; 1 where none is given"
     )
     loss_weights: dict[str, Annotated[float, Field(ge=0)]] = setting(
-        {}, "what each token that counts weighs in the loss, by source; 1 where none is given, 0 teaches nothing"
+        {},
+        "what each token that counts weighs in the loss, by source, times what its record says; 1 where none is given, 0 teaches nothing",
     )
     seed: int = setting(0, "of the choice of rows and of the split", ge=0, lt=2**32)
 

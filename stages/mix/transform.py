@@ -59,7 +59,8 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     )
     return Mixed(
         mixture=clean.join(chosen.lazy(), on="row_id", how="inner", maintain_order="left").with_columns(
-            weight=pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64)
+            weight=pl.col("weight").fill_null(1.0)
+            * pl.col("source").replace_strict(params.loss_weights, default=1.0, return_dtype=pl.Float64)
         ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner", maintain_order="left"),
         mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested, _choices(trained, clean, params)),
