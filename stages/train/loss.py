@@ -95,12 +95,15 @@ def _loss_and_gradients(
     labels, weights = targets
     with torch.enable_grad():
         hidden = hidden.detach().requires_grad_()
-        logits = head(hidden)
-    log_p = functional.log_softmax(logits.detach().float(), dim=-1)
+        logits = head(hidden.view_as(hidden))  # the flop counter of a plan stumbles over leaves
+    by_logits = functional.log_softmax(logits.detach().float(), dim=-1)
     each = torch.arange(len(labels), device=labels.device)
-    loss = _weighted(-log_p[each, labels], weights).sum()
-    by_logits = log_p.exp_()
+    loss = _weighted(-by_logits[each, labels], weights).sum()
+    by_logits.exp_()
     by_logits[each, labels] -= 1
     if weights is not None:
         by_logits *= weights[:, None]
-    return loss, torch.autograd.grad(logits, [hidden, *trained], by_logits.to(logits.dtype))
+    # Into the place of the logits: both would stand there while the largest of the gradients are found.
+    outer = logits.detach().copy_(by_logits)
+    del by_logits
+    return loss, torch.autograd.grad(logits, [hidden, *trained], outer)
