@@ -46,7 +46,7 @@ def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     targets = list(zip(torch.tensor_split(batch.labels, count), weights, strict=True))
     if torch.is_grad_enabled():
         trained = [weight for weight in head.parameters() if weight.requires_grad]
-        loss: Tensor = _HeadLoss.apply(head, targets, hidden, *trained)
+        loss: Tensor = _HeadLoss.apply(head, targets, hidden, *trained)  # type: ignore[no-untyped-call]
         return loss
     chunks = torch.tensor_split(hidden, count)
     return torch.stack([_chunk_loss(head, *chunk) for chunk in zip(chunks, targets, strict=True)]).sum()
