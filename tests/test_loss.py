@@ -100,9 +100,23 @@ def test_the_logits_of_a_pack_are_made_in_chunks_of_equal_size(
     rows: list[int] = []
     hook = model.get_output_embeddings().register_forward_hook(lambda *given: rows.append(len(given[2])))
     with torch.no_grad():
-        loss_module.loss_sum(model, batch)
+        without = loss_module.loss_sum(model, batch)
+    learned = loss_module.loss_sum(copy.deepcopy(model).train(), batch)
+    learned.backward()
     hook.remove()
-    assert rows == [4, 3, 3], "and not 4, 4, 2"
+    assert rows == [4, 3, 3] * 2, "and not 4, 4, 2, nor made again for the gradient"
+    assert float(learned.detach()) == pytest.approx(float(without), rel=1e-6)
+    with pytest.raises(AttributeError):
+        learned.backward()
+
+
+def test_a_gradient_near_zero_is_not_rounded_away_in_half_precision() -> None:
+    """1 - p of a token that the model is sure of, where p itself rounds to 1."""
+    head = torch.nn.Linear(2, 2, bias=False).bfloat16().requires_grad_(False)
+    head.weight.copy_(torch.eye(2))
+    hidden = torch.tensor([[8.0, 0.0]], dtype=torch.bfloat16)
+    _, (gradient,) = loss_module._loss_and_gradients(head, hidden, (torch.tensor([0]), None), [])
+    assert gradient.float()[0].tolist() == pytest.approx([-3.35e-4, 3.35e-4], rel=1e-2)
 
 
 @pytest.mark.parametrize("packs", [[range(8)], [range(4), range(4, 8)], [[i] for i in range(8)]])

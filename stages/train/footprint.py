@@ -5,8 +5,10 @@ the base is built from its config, an adapter is put on, the loss is taken and s
 a layer is, and whatever the loop learns to save is saved here too.
 """
 
+import gc
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,32 +113,36 @@ def find_footprint(
     counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
     fake = FakeTensorMode()
     trained = _without_numbers(shape, layers, fake)
-    with fake, ledger, counter:
+    with fake, ledger:
         weights = trained_weights(trained)
         optimizer = make_optimizer(weights.values(), shape.params)
         for tensor in (*trained.parameters(), *trained.buffers()):
             ledger.note(tensor)
-        before, moments, entered = ledger.live, 0, 0
+        before, moments, left_layers = ledger.live, 0, 0
         steps = [_on_shapes(batch, fake) for batch in batches]
 
-        def enter_head(*_: object) -> None:
-            nonlocal entered
-            entered = max(entered, ledger.live)
+        def leave_layers(*_: object) -> None:
+            nonlocal left_layers
+            left_layers = max(left_layers, ledger.live)
 
-        causal_model(trained).get_output_embeddings().register_forward_pre_hook(enter_head)
+        causal_model(trained).get_decoder().register_forward_hook(leave_layers)
         forward = Forward(trained.train(), shape.arithmetic)
-        for _ in range(2):
-            ledger.peak = entered = 0
-            for batch in steps if packs_per_step == 1 else [*steps, *steps]:
-                loss = forward.loss_sum(batch)
-                torch.autograd.backward(loss)
-                del loss
+        for counting in (counter, nullcontext()):
+            ledger.peak = left_layers = 0
+            with counting:
+                for batch in steps if packs_per_step == 1 else [*steps, *steps]:
+                    loss = forward.loss_sum(batch)
+                    torch.autograd.backward(loss)
+                    del loss
             optimizer.step()
             optimizer.zero_grad()
+            gc.collect()  # the hooks of the counter and what they keep hold each other
             moments = ledger.live - before
     trainable = sum(weight.numel() * weight.element_size() for weight in weights.values())
-    flops = counter.get_total_flops() // (2 if packs_per_step == 1 else 4)
-    return _by_part(before, trainable if packs_per_step > 1 else 0, moments, (entered, ledger.peak), (trained, flops))
+    flops = counter.get_total_flops() // (1 if packs_per_step == 1 else 2)
+    return _by_part(
+        before, trainable if packs_per_step > 1 else 0, moments, (left_layers, ledger.peak), (trained, flops)
+    )
 
 
 def _without_numbers(shape: Shape, layers: int | None, fake: FakeTensorMode) -> Trainable:
@@ -157,13 +163,13 @@ def _without_numbers(shape: Shape, layers: int | None, fake: FakeTensorMode) -> 
 
 
 def _by_part(held: int, gradients: int, moments: int, seen: tuple[int, int], what: tuple[Trainable, int]) -> Footprint:
-    entered, peak = seen[0] or seen[1], seen[1]  # the output matrix may be used without being called
+    left_layers, peak = seen
     waiting = held + gradients + moments
     trained, flops = what
     trainable, every = (
         sum(weight.numel() for weight in group) for group in (trained_weights(trained).values(), trained.parameters())
     )
-    activations, rest = max(entered - waiting, 0), peak - max(entered, waiting)
+    activations, rest = max(left_layers - waiting, 0), peak - max(left_layers, waiting)
     return Footprint(held, gradients, moments, activations, rest, trainable, every, flops)
 
 

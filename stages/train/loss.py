@@ -1,12 +1,12 @@
 """The loss of the supervised tokens, without making a logit that nobody needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from stages.train.batches import Batch
@@ -51,26 +51,76 @@ def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
 def loss_sum(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Sum, in float32, of weight times -log p over the batch's supervised tokens; the caller divides by the whole step's.
 
-    The hidden states are gathered where a supervised token follows, and meet the output matrix in chunks whose logits
-    are made again for the gradient instead of being kept: same value as full logits, a fraction of the memory.
+    The hidden states are gathered where a supervised token follows, and meet the output matrix in chunks of logits: same
+    value as full logits, a fraction of the memory.
     """
     hidden = hidden_states(model, batch).index_select(0, batch.predictors)
-    head = partial(logits_of, model)
-    count = -(-max(len(hidden), 1) // max(1, LOGITS_AT_ONCE // model.get_output_embeddings().weight.shape[0]))
+    matrix, head = model.get_output_embeddings(), partial(logits_of, model)
+    count = -(-max(len(hidden), 1) // max(1, LOGITS_AT_ONCE // matrix.weight.shape[0]))
     weights = [None] * count if batch.weights is None else torch.tensor_split(batch.weights, count)
     # Of equal size: a short last one is small enough for the heap, which glibc keeps, and adds to the peak.
-    chunks = list(zip(torch.tensor_split(hidden, count), torch.tensor_split(batch.labels, count), weights, strict=True))
-    if len(chunks) == 1 or not torch.is_grad_enabled():
-        losses = [_chunk_loss(head, *chunk) for chunk in chunks]
-    else:
-        losses = [
-            checkpoint(_chunk_loss, head, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
-        ]
-    return torch.stack(losses).sum()
+    targets = list(zip(torch.tensor_split(batch.labels, count), weights, strict=True))
+    if torch.is_grad_enabled():
+        trained = [weight for weight in matrix.parameters() if weight.requires_grad]
+        loss: Tensor = _HeadLoss.apply(head, targets, hidden, *trained)  # type: ignore[no-untyped-call]
+        return loss
+    chunks = torch.tensor_split(hidden, count)
+    return torch.stack([_chunk_loss(head, *chunk) for chunk in zip(chunks, targets, strict=True)]).sum()
 
 
-def _chunk_loss(head: Callable[[Tensor], Tensor], hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    if weights is None:
-        return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
-    losses = functional.cross_entropy(head(hidden).float(), labels, reduction="none")
-    return (losses * weights).sum()  # not @, which autocast would round to bfloat16
+Head: TypeAlias = Callable[[Tensor], Tensor]  # hidden states to logits
+Targets: TypeAlias = tuple[Tensor, Tensor | None]  # labels, and the weight of each if they have different ones
+
+
+def _chunk_loss(head: Head, hidden: Tensor, targets: Targets) -> Tensor:
+    return _weighted(functional.cross_entropy(head(hidden).float(), targets[0], reduction="none"), targets[1]).sum()
+
+
+def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values if weights is None else values * weights  # not @, which autocast would round to bfloat16
+
+
+class _HeadLoss(torch.autograd.Function):
+    """The loss, whose gradients are found at once, chunk by chunk, while the logits are there: they are never made twice.
+
+    Needs memory for the gradients of the head's weights from here on, which the way back would need at its start anyway.
+    Source of the idea: Hsu et al., "Liger Kernel", 2024, section 3.2.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, head: Head, targets: Sequence[Targets], hidden: Tensor, *trained: Tensor) -> Tensor:
+        losses, by_hidden, by_weight = [], [], []
+        for chunk, target in zip(torch.tensor_split(hidden, len(targets)), targets, strict=True):
+            loss, (found, *more) = _loss_and_gradients(head, chunk, target, trained)
+            losses.append(loss)
+            by_hidden.append(found)
+            by_weight = [sofar.add_(new) for sofar, new in zip(by_weight, more, strict=True)] if by_weight else more
+        ctx.gradients = [torch.cat(by_hidden), *by_weight]
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = ctx.gradients
+        del ctx.gradients  # they are changed in place: a second way back must fail
+        return None, None, *(gradient.mul_(outer) for gradient in gradients)
+
+
+def _loss_and_gradients(
+    head: Head, hidden: Tensor, targets: Targets, trained: Sequence[Tensor]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Of the hidden states, then of the weights. The gradient of -log p by the logits is p, less 1 at the label."""
+    labels, weights = targets
+    with torch.enable_grad():
+        hidden = hidden.detach().requires_grad_()
+        logits = head(hidden.view_as(hidden))  # the flop counter of a plan stumbles over leaves
+    by_logits = functional.log_softmax(logits.detach().float(), dim=-1)
+    each = torch.arange(len(labels), device=labels.device)
+    loss = _weighted(-by_logits[each, labels], weights).sum()
+    by_logits.exp_()
+    by_logits[each, labels] -= 1
+    if weights is not None:
+        by_logits *= weights[:, None]
+    # Into the place of the logits: both would stand there while the largest of the gradients are found.
+    outer = logits.detach().copy_(by_logits)
+    del by_logits
+    return loss, torch.autograd.grad(logits, [hidden, *trained], outer)
