@@ -89,12 +89,15 @@ class _HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, head: Head, targets: Sequence[Targets], hidden: Tensor, *trained: Tensor) -> Tensor:
-        losses, by_hidden, by_weight = [], [], []
+        losses, by_hidden = list[Tensor](), list[Tensor]()
+        by_weight: list[Tensor] = []
         for chunk, target in zip(torch.tensor_split(hidden, len(targets)), targets, strict=True):
             loss, (found, *more) = _loss_and_gradients(head, chunk, target, trained)
             losses.append(loss)
             by_hidden.append(found)
-            by_weight = [sofar.add_(new) for sofar, new in zip(by_weight, more, strict=True)] if by_weight else more
+            by_weight = (
+                [sofar.add_(new) for sofar, new in zip(by_weight, more, strict=True)] if by_weight else list(more)
+            )
         ctx.gradients = [torch.cat(by_hidden), *by_weight]
         return torch.stack(losses).sum()
 
