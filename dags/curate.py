@@ -2,6 +2,6 @@
 
 from pipeline_dag import DATASET, pipeline_dag
 from stages.pipeline import CURATE
-from stages.storage import setting
+from stages.store.storage import setting
 
 dag = pipeline_dag(CURATE, schedule=setting("CURATE_SCHEDULE", "@daily"), publishes=DATASET)

@@ -14,7 +14,7 @@ from docker.types import DeviceRequest, Mount
 from operators import FINAL_EXIT_CODES, ROOT, run_folder, skip_when_nothing_was_to_do, store_folder
 from stages.contract import Stage
 from stages.pipeline import STAGES
-from stages.storage import read_json, setting, tracking_uri
+from stages.store.storage import read_json, setting, tracking_uri
 
 MAX_PROCESSES = 512
 SECRETS = {"rate": ("JUDGE_API_KEY",)}  # settings that a stage needs and that stand in no plan, parameter or image

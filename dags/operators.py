@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from stages.contract import Stage
 from stages.errors import ConfigError, DataError, GateNotPassed, UsageError
-from stages.storage import setting
+from stages.store.storage import setting
 
 ROOT = Path(__file__).resolve().parent.parent
 Runner = Literal["process", "docker"]

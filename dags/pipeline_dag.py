@@ -7,7 +7,7 @@ from airflow.sdk import DAG, Asset, Param
 from operators import PlanRun, StagesCommand, stage_task
 from stages.contract import Pipeline
 from stages.profile import profile_names
-from stages.storage import setting
+from stages.store.storage import setting
 
 DATASET = Asset(name="dataset", uri="temper://dataset")
 

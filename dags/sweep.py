@@ -11,8 +11,8 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 
 from operators import StagesCommand, run_folder, store_folder
-from stages.storage import setting
-from stages.sweep import PLAN, sweep_names
+from stages.store.storage import setting
+from stages.sweeps.sweep import PLAN, sweep_names
 
 
 def sweep_folder(context: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
 
 from pipeline_dag import DATASET, pipeline_dag
 from stages.pipeline import TUNE
-from stages.storage import setting
+from stages.store.storage import setting
 
 timetable = CronTriggerTimetable(setting("TUNE_SCHEDULE", "0 6 * * *"), timezone="UTC")
 dag = pipeline_dag(TUNE, schedule=AssetOrTimeSchedule(timetable=timetable, assets=[DATASET]))

@@ -15,7 +15,7 @@ from stages.contract import Stage
 from stages.errors import ConfigError, DataError, UsageError
 from stages.pipeline import STAGES
 from stages.schema import load_schema
-from stages.storage import RECEIPT, read_json
+from stages.store.storage import RECEIPT, read_json
 
 EXAMPLES = ROOT / "schemas" / "examples"
 WORK = ROOT / "work" / "containers"

@@ -9,8 +9,8 @@ from pathlib import Path
 from infra.container_engine import INSTALL, ROOT, Engine
 from stages.contract import Stage
 from stages.errors import ServiceUnavailable
-from stages.receipt import git_commit
-from stages.storage import setting
+from stages.execution.receipt import git_commit
+from stages.store.storage import setting
 
 DOCKERFILE = ROOT / "containers" / "Dockerfile"
 OFFICIAL_BASE = "docker.io/library/python:3.11-slim"

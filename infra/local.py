@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.airflow_environment import AIRFLOW, ROOT, airflow_environment
-from stages.storage import setting, tracking_uri
+from stages.store.storage import setting, tracking_uri
 
 STORE = ROOT / setting("STORE", "work/store")
 STATE = ROOT / setting("AIRFLOW_STATE", "work/airflow")

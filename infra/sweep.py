@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from infra.airflow_environment import AIRFLOW_PYTHON, ROOT, airflow_environment
-from stages.storage import setting
+from stages.store.storage import setting
 
 STORE = ROOT / setting("STORE", "work/store")
 

@@ -1,4 +1,4 @@
-"""Temper: raw instruction data to a registered, instruction-tuned model. Folders are stages, files are machinery."""
+"""Temper: raw instruction data to a registered, instruction-tuned model. A folder with a stage.py is a stage; all else is machinery."""
 
 import os
 

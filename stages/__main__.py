@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages import commands, describe, launched, plan_command, sweep_command, what_if_command
+from stages import commands, describe, plan_command
+from stages.comparisons import what_if_command
 from stages.errors import UsageError, told_to_user
 from stages.numbers_given import not_negative, positive
 from stages.pipeline import ALL, PIPELINES, STAGES
+from stages.processes import launched
+from stages.sweeps import sweep_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

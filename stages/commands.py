@@ -13,11 +13,11 @@ from stages.contract import Stage
 from stages.errors import ConfigError, UsageError
 from stages.pipeline import ALL, PIPELINES, STAGES
 from stages.profile import load_profile, parse_value, resolve_params
-from stages.storage import LocalStore, setting, tracking_uri
+from stages.store.storage import LocalStore, setting, tracking_uri
 
 if TYPE_CHECKING:
-    from stages.runner import Request
-    from stages.runs import Run
+    from stages.execution.runner import Request
+    from stages.execution.runs import Run
 
 # Modules that load polars are imported where they are used: `list` and `--help` answer at once.
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def _run_alone(options: argparse.Namespace) -> str:
-    from stages.runner import run_stage, tell
+    from stages.execution.runner import run_stage, tell
 
     stage: Stage = options.stage
     if options.output is None:
@@ -59,8 +59,8 @@ def _run_alone(options: argparse.Namespace) -> str:
 
 
 def _run_in_run(options: argparse.Namespace) -> str:
-    from stages.runner import run_stage, tell
-    from stages.runs import default_store, find_run, note_finished, stage_inputs
+    from stages.execution.runner import run_stage, tell
+    from stages.execution.runs import default_store, find_run, note_finished, stage_inputs
 
     if options.input or options.output or options.set or options.profile or options.cache:
         raise UsageError("--run takes inputs, parameters and output from the run's plan; leave the other options out")
@@ -76,7 +76,7 @@ def _run_in_run(options: argparse.Namespace) -> str:
 
 
 def _request(options: argparse.Namespace, stage: Stage, params: Any, inputs: Any, uri: str, **where: Any) -> "Request":
-    from stages.runner import Request
+    from stages.execution.runner import Request
 
     workers = options.workers or os.cpu_count() or 1
     return Request(stage, params, inputs, uri, workers=workers, batch_rows=options.batch_rows,
@@ -89,7 +89,7 @@ def start(options: argparse.Namespace) -> str:
 
 
 def _start(options: argparse.Namespace) -> "Run":
-    from stages.runs import default_store, start_run
+    from stages.execution.runs import default_store, start_run
 
     overrides: dict[str, dict[str, Any]] = defaultdict(dict)
     for text in options.set:
@@ -109,7 +109,7 @@ def _start(options: argparse.Namespace) -> "Run":
 
 def pipeline(options: argparse.Namespace) -> str:
     """Every stage of a pipeline in order; with --dry-run, only what would be done."""
-    from stages.local_run import run_pipeline, what_would_run
+    from stages.execution.local_run import run_pipeline, what_would_run
 
     run_ = _start(options)
     print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
@@ -142,7 +142,7 @@ def _execution_options(options: argparse.Namespace) -> list[str]:
 
 def _engine(options: argparse.Namespace) -> str:
     """The engine asked for, or the one that TEMPER_ENGINE names."""
-    from stages.engine import ENGINES, LOCAL
+    from stages.processes.engine import ENGINES, LOCAL
 
     engine: str = options.engine or setting("ENGINE", LOCAL)
     if engine not in ENGINES:
@@ -151,23 +151,23 @@ def _engine(options: argparse.Namespace) -> str:
 
 
 def publish(options: argparse.Namespace) -> str:
-    from stages.runs import default_store, find_run
+    from stages.execution.runs import default_store, find_run
 
     version = _publish(find_run(default_store(), options.run))
     return f"published data set {version}" if version else "this run curates nothing, so nothing was published"
 
 
 def _publish(run_: "Run") -> str | None:
-    from stages.runs import publish as publish_run
+    from stages.execution.runs import publish as publish_run
 
     return publish_run(run_)
 
 
 def explain(options: argparse.Namespace) -> str:
-    from stages import lineage
-    from stages.local_run import find_finished
-    from stages.runner import current_key_parts
-    from stages.runs import find_run, stage_inputs
+    from stages.execution import lineage
+    from stages.execution.local_run import find_finished
+    from stages.execution.runner import current_key_parts
+    from stages.execution.runs import find_run, stage_inputs
 
     store, stage = _store(options), STAGES[options.stage]
     run_ = find_run(store, options.in_run or "latest")
@@ -182,7 +182,7 @@ def explain(options: argparse.Namespace) -> str:
 
 
 def trace(options: argparse.Namespace) -> str:
-    from stages import lineage
+    from stages.execution import lineage
 
     store, (name, slash, version) = _store(options), options.what.rpartition("/")
     if slash and version.isdigit():
@@ -191,19 +191,19 @@ def trace(options: argparse.Namespace) -> str:
 
 
 def ledger(options: argparse.Namespace) -> str:
-    from stages import lineage
-    from stages.runs import find_run
+    from stages.execution import lineage
+    from stages.execution.runs import find_run
 
     return lineage.ledger_text(find_run(_store(options), options.which))
 
 
 def diff(options: argparse.Namespace) -> str:
     """What differs between two snapshots, as text; with --output also as a page."""
-    from stages.data_diff import compare
-    from stages.diff_page import diff_page
-    from stages.diff_quotes import quoted_classes
-    from stages.diff_text import diff_text
-    from stages.snapshots import find_snapshot
+    from stages.comparisons.data_diff import compare
+    from stages.comparisons.diff_page import diff_page
+    from stages.comparisons.diff_quotes import quoted_classes
+    from stages.comparisons.diff_text import diff_text
+    from stages.comparisons.snapshots import find_snapshot
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UsageError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
@@ -230,7 +230,7 @@ def docs(options: argparse.Namespace) -> str:
 
 
 def _store(options: argparse.Namespace) -> LocalStore:
-    from stages.runs import default_store
+    from stages.execution.runs import default_store
 
     return LocalStore(options.store) if options.store else default_store()
 

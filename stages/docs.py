@@ -1,5 +1,6 @@
 """The generated documents: the stage table of the README and the catalogue of datasets. A test holds them up to date."""
 
+import ast
 from pathlib import Path
 
 from stages.describe import dataset_page, stage_page, stage_table
@@ -35,9 +36,22 @@ def catalogue() -> str:
 
 
 def stage_pages() -> str:
-    """Every stage with its parameters, from stages/*/stage.py."""
+    """What stands beside the stages, then every stage with its parameters, from stages/*/stage.py."""
     pages = "\n\n".join(f"## {stage.name}\n\n```\n{stage_page(stage)}\n```" for stage in ALL.stages)
-    return f"# Stages\n\nMade from the declarations in stages/*/stage.py by `python -m stages docs`.\n\n{pages}\n"
+    return (
+        f"# Stages\n\nMade from the declarations in stages/*/stage.py by `python -m stages docs`.\n\n"
+        f"A folder with a `stage.py` is a stage. The others hold what stages stand on and what runs them; none imports "
+        f"from one above it.\n\n{machinery()}\n\n{pages}\n"
+    )
+
+
+def machinery() -> str:
+    """The folders that are no stages, each with the first words of its `__init__.py`, as a Markdown table."""
+    faces = [
+        path for path in sorted((ROOT / "stages").glob("*/__init__.py")) if not (path.parent / "stage.py").exists()
+    ]
+    rows = [f"| `{face.parent.name}/` | {ast.get_docstring(ast.parse(face.read_bytes()))} |" for face in faces]
+    return "\n".join(["| folder | holds |", "|---|---|", *rows])
 
 
 def stale_documents() -> list[str]:

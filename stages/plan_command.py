@@ -52,7 +52,7 @@ def _with_inputs(planner: Any, inputs: Mapping[str, Path], params: Params, *, wi
     """The examples are opened as the run opens them; the base is not, as its digest would take reading all of it."""
     import tempfile
 
-    from stages.inputs import open_input
+    from stages.execution.inputs import open_input
     from stages.schema import load_schema
 
     with tempfile.TemporaryDirectory() as imports:

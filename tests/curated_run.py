@@ -7,7 +7,7 @@ from typing import Any
 from rows import conversation, sealed
 from stages.pipeline import CURATION
 from stages.schema import load_schema
-from stages.storage import write_json
+from stages.store.storage import write_json
 
 Rows = Sequence[dict[str, Any]]
 EMPTY: dict[str, Any] = {"Int64": 0, "Int32": 1, "Float64": 0.0, "Boolean": False, "String": ""}

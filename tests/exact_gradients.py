@@ -8,7 +8,7 @@ from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from stages.models import quiet_peft
+from stages.modelling.models import quiet_peft
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch
 from stages.train.examples import Examples

@@ -9,9 +9,9 @@ import polars as pl
 
 from stages.ingest.job import run
 from stages.ingest.stage import IngestParams
-from stages.piles import take
+from stages.raw_files.source_files import list_source_files
 from stages.schema import check_table, load_schema
-from stages.source_files import list_source_files
+from stages.store.piles import take
 from workbench import lend
 
 Turns = list[tuple[str, str]]

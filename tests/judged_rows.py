@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from rows import conversation, row_id, sealed
+from stages.execution.runner import Outcome, Request, run_stage
 from stages.pipeline import STAGES
-from stages.runner import Outcome, Request, run_stage
 from stages.schema import load_schema
 
 SIGNALS = {c.name: 0 for c in load_schema("scored").columns if not c.may_be_missing and c.type != "string"}

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stages import storage
 from stages.contract import Workbench
+from stages.store import storage
 from stages.train import checkpoint
 from stages.train.job import run
 from stages.train.stage import TrainParams

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from stages.records import BrokenRecord, Record, read_records
-from stages.source_files import SourceFile
+from stages.raw_files.records import BrokenRecord, Record, read_records
+from stages.raw_files.source_files import SourceFile
 
 
 def source_file(folder: Path, content: bytes, name: str = "data.json") -> SourceFile:

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from stages.schema import conform, load_schema
-from stages.storage import write_manifest
-from stages.tables import write_table
+from stages.store.storage import write_manifest
+from stages.store.tables import write_table
 
 
 def row_id(name: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
-from stages.chat_template import ChatTokenizer
-from stages.template_messages import other_forms, template_messages, template_tools
+from stages.modelling.chat_template import ChatTokenizer
+from stages.modelling.template_messages import other_forms, template_messages, template_tools
 from stages.tokenize.transform import Tokenized
 from tokenized_rows import spans
 

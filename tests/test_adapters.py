@@ -8,9 +8,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, LlamaConfig, PreTrainedModel, Qwen2Config
 
-from stages.adapters import AdapterSwitch, load_adapted
 from stages.errors import ConfigError, DataError
-from stages.models import load_model, quiet_peft, repeatable
+from stages.modelling.adapters import AdapterSwitch, load_adapted
+from stages.modelling.models import load_model, quiet_peft, repeatable
 from stages.train.methods import causal_model, load_trainable
 from stages.train.stage import TrainParams
 from tiny_methods import PROMPTS, SMALL

@@ -15,9 +15,9 @@ from curated_run import finished_run, record
 from stages import commands
 from stages.__main__ import main
 from stages.errors import ConfigError, Interrupted, TryAgain, UsageError
-from stages.local_run import _run_in_its_own_process
+from stages.execution.local_run import _run_in_its_own_process
+from stages.execution.runs import load_run
 from stages.pipeline import STAGES
-from stages.runs import load_run
 
 ROWS = ["whatif", "filter", "--examples"]
 RUN = ["run", "score", "--output", "out"]

@@ -12,11 +12,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from rows import chat
 from shared_data import shared_data
-from stages.chat_template import ChatTemplate, RenderError
 from stages.errors import ConfigError, ServiceUnavailable
-from stages.template_messages import template_messages, template_tools
+from stages.modelling.chat_template import ChatTemplate, RenderError
+from stages.modelling.template_messages import template_messages, template_tools
+from stages.modelling.tokenizer_files import open_chat_tokenizer, open_tokenizer
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
-from stages.tokenizer_files import open_chat_tokenizer, open_tokenizer
 from tiny_tokenizer import make_tokenizer
 
 CALL = json.dumps([{"type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}])
@@ -138,7 +138,7 @@ def test_calls_that_cannot_be_read_are_told_with_their_position(calls: str, told
 
 def test_opening_a_tokenizer_loads_no_torch(folder: Path) -> None:
     code = (
-        "import sys; from stages.chat_template import ChatTemplate; from stages.tokenizer_files import open_tokenizer; "
+        "import sys; from stages.modelling.chat_template import ChatTemplate; from stages.modelling.tokenizer_files import open_tokenizer; "
         f"open_tokenizer({str(folder)!r}); import stages.tokenize.transform, stages.tokenize.job; "
         "sys.exit('torch' in sys.modules)"
     )

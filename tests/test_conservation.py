@@ -6,10 +6,10 @@ import pytest
 
 from curated_run import filled, record
 from rows import sealed
-from stages.conservation import check_conservation
 from stages.errors import DataError
+from stages.execution.conservation import check_conservation
+from stages.execution.receipt import most_frequent_first
 from stages.pipeline import STAGES
-from stages.receipt import most_frequent_first
 
 
 @pytest.mark.parametrize(("kept", "rejected", "told"), [

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from stages.contract import Params, Pipeline, Stage, setting
-from stages.engine import table_outputs
 from stages.pipeline import ALL, CURATE, PIPELINES, STAGES, TUNE
+from stages.processes.engine import table_outputs
 from stages.schema import load_schema, schema_names
 
 FOLDER = Path(__file__).resolve().parent.parent / "stages"

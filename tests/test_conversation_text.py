@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from rows import chat, conversation, table
-from stages.conversation_text import (
+from stages.texts.conversation_text import (
     IN_NFKC,
     conversation_text,
     normalised,

@@ -7,8 +7,8 @@ import pytest
 
 from record_files import faults, read, values
 from shared_data import shared_data
-from stages.records import BrokenRecord, read_records
-from stages.source_files import SourceFile
+from stages.raw_files.records import BrokenRecord, read_records
+from stages.raw_files.source_files import SourceFile
 
 
 @pytest.mark.parametrize(

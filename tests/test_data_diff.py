@@ -14,16 +14,16 @@ from conftest import run_stages
 from curated_run import finished_run, record
 from report_tables import HOSTILE
 from rows import sealed
-from stages.data_diff import Difference, compare
-from stages.data_shift import population_stability_index, shift_between
-from stages.diff_page import diff_page
-from stages.diff_quotes import quoted_classes
-from stages.diff_text import diff_text
+from stages.comparisons.data_diff import Difference, compare
+from stages.comparisons.diff_page import diff_page
+from stages.comparisons.diff_quotes import quoted_classes
+from stages.comparisons.diff_text import diff_text
+from stages.comparisons.snapshots import find_snapshot
 from stages.errors import ConfigError, DataError, UsageError
-from stages.runs import curated_datasets, load_run
-from stages.snapshots import find_snapshot
-from stages.storage import LocalStore, digest_of
-from stages.tables import read_table
+from stages.execution.runs import curated_datasets, load_run
+from stages.measures.data_shift import population_stability_index, shift_between
+from stages.store.storage import LocalStore, digest_of
+from stages.store.tables import read_table
 
 REASON = {"duplicates": "near_duplicate", "rejected": "too_short", "contaminated": "eval_exact", "left_out": "over_source_cap",
           "refused": "too_long"}  # fmt: skip

@@ -12,7 +12,7 @@ from stages.decontaminate.eval_items import texts_of
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.transform import transform
 from stages.errors import DataError
-from stages.source_files import SourceFile, list_source_files
+from stages.raw_files.source_files import SourceFile, list_source_files
 
 SHORT = "Why do goats climb trees?"  # 5 words
 MIDDLE = "Name the three rivers that meet below the old bridge."  # 10 words

@@ -12,7 +12,7 @@ from stages.decontaminate.similarity import LEAST_SCORE
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.transform import transform
 from stages.errors import ConfigError
-from stages.source_files import list_source_files
+from stages.raw_files.source_files import list_source_files
 from test_decontaminate_rephrasings import ITEMS, PROBLEMS, TASKS, row, run
 
 

@@ -14,7 +14,7 @@ from rows import conversation, table
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.transform import Decontaminated, transform
 from stages.errors import DataError
-from stages.source_files import file_sha256, list_source_files
+from stages.raw_files.source_files import file_sha256, list_source_files
 
 LINES = [
     "Which river flows past the old mint of Kaldheim?",

@@ -15,7 +15,7 @@ from stages.decontaminate.lexicon import concept_of
 from stages.decontaminate.similarity import LEAST_SCORE
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.transform import Decontaminated, transform
-from stages.source_files import list_source_files
+from stages.raw_files.source_files import list_source_files
 
 # item, the same in other words, another question about the same things
 PROBLEMS = [

@@ -15,7 +15,7 @@ from stages.dedup import apart
 from stages.dedup.apart import match_apart
 from stages.dedup.decisions import decide
 from stages.dedup.stage import DedupParams
-from stages.engine import Change
+from stages.processes.engine import Change
 
 CHAIN = st.integers(0, 11).map(lambda first: " ".join("abcdefghijklmnopqrstuvwxyz"[first : first + 12]))
 ANSWERS = st.one_of(CHAIN, CHAIN, CHAIN, st.sampled_from(["?", "...", ""]))

@@ -12,16 +12,16 @@ import torch
 from torch.nn import functional
 
 from rows import chat, row_id, sealed
-from stages.chat_template import ChatTemplate, ChatTokenizer
 from stages.errors import DataError
 from stages.evaluate import job
 from stages.evaluate.held_out import HeldOut, held_out_prompts
 from stages.evaluate.stage import EvaluateParams
-from stages.models import load_model, repeatable
+from stages.modelling.chat_template import ChatTemplate, ChatTokenizer
+from stages.modelling.models import load_model, repeatable
+from stages.modelling.tokenizer_files import open_chat_tokenizer
+from stages.raw_files.source_files import list_source_files
 from stages.schema import check_table, load_schema
-from stages.source_files import list_source_files
 from stages.tokenize.builtin_templates import CHATML
-from stages.tokenizer_files import open_chat_tokenizer
 from tiny_model import make_model
 from tiny_tokenizer import CHATML as CHATML_TOKENS
 from tiny_tokenizer import make_tokenizer

@@ -11,16 +11,16 @@ import torch
 from scipy import stats
 from transformers import PreTrainedModel
 
-from stages.chat_template import ChatTemplate, ChatTokenizer
 from stages.evaluate.answers import answer_prompts, greedy
 from stages.evaluate.comparison import base_beside_tuned
 from stages.evaluate.diagnosis import is_looping, leaks_role, role_marks, same_answer
 from stages.evaluate.intervals import mean_loss, share
 from stages.evaluate.losses import estimates_by_slice
-from stages.models import load_model, repeatable
-from stages.sequence_loss import loss_sums
+from stages.modelling.chat_template import ChatTemplate, ChatTokenizer
+from stages.modelling.models import load_model, repeatable
+from stages.modelling.sequence_loss import loss_sums
+from stages.modelling.tokenizer_files import open_tokenizer
 from stages.tokenize.builtin_templates import CHATML, CHATML_LITE
-from stages.tokenizer_files import open_tokenizer
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
 from workbench import say_nothing

@@ -9,7 +9,7 @@ from rows import conversation, table
 from stages.filter.masking import POLICY_OF
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform
-from stages.filter_rules import RULES, Rule
+from stages.measures.filter_rules import RULES, Rule
 from stages.schema import check_table, load_schema
 
 POLICIES = list(POLICY_OF.values())

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ingest_run import ingest_text
 from record_files import faults, read, values
-from stages.json_members import keyed_values
-from stages.json_repairs import mended
+from stages.raw_files.json_members import keyed_values
+from stages.raw_files.json_repairs import mended
 
 ROWS: list[dict[str, Any]] = [{"instruction": f"Say {n}, ]", "output": f'"{n}",}}'} for n in range(4)]
 CHATS = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": "a"}] for n in range(3)]

@@ -2,15 +2,23 @@ import ast
 import json
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from stages.identity import source_digests
+from stages.store.identity import source_digests
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"polars", "pyarrow", "torch", "transformers", "mlflow", "numpy", "peft", "accelerate", "tokenizers", "pandas"}
-LIGHT = ("stages.contract", "stages.pipeline", "stages.profile", "stages.errors", "stages.storage", "stages.describe")
+LIGHT = (
+    "stages.contract",
+    "stages.pipeline",
+    "stages.profile",
+    "stages.errors",
+    "stages.store.storage",
+    "stages.describe",
+)
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -55,6 +63,20 @@ def test_nothing_shared_imports_from_inside_a_stage() -> None:
     inner = [(path.relative_to(ROOT).as_posix(), module) for path in shared for module in imports_of(path)
              if module.startswith("stages.") and module.split(".")[1] in stages and not module.endswith(".stage")]  # fmt: skip
     assert inner == []
+
+
+def test_no_folder_stands_on_one_that_stands_on_it() -> None:
+    """So that each can be read from the ground up. Of stages the pipeline knows the declarations alone."""
+    stands_on: dict[str, set[str]] = {}
+    for path in (ROOT / "stages").rglob("*.py"):
+        folder, *_ = path.relative_to(ROOT / "stages").with_suffix("").parts
+        used = {
+            module.split(".")[1]
+            for module in imports_of(path)
+            if module.startswith("stages.") and not module.endswith(".stage")
+        }
+        stands_on.setdefault(folder, set()).update(used - {folder})
+    tuple(TopologicalSorter(stands_on).static_order())  # raises CycleError, which names the circle
 
 
 def test_only_storage_decides_by_the_environment() -> None:

@@ -18,7 +18,7 @@ from shared_data import shared_data
 from stages.errors import DataError
 from stages.ingest.job import run
 from stages.ingest.stage import IngestParams
-from stages.source_files import list_source_files
+from stages.raw_files.source_files import list_source_files
 from workbench import lend
 
 

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_run import chat, ingest, rows_left
-from stages.byte_stream import Damage
 from stages.contract import Workbench
 from stages.errors import TryAgain
 from stages.ingest.job import run
 from stages.ingest.stage import IngestParams
 from stages.ingest.transform import Ingested, Transform
-from stages.json_blocks import Block
-from stages.records import Found, Record, read_blocks, read_records
-from stages.source_files import SourceFile, list_source_files
+from stages.raw_files.byte_stream import Damage
+from stages.raw_files.json_blocks import Block
+from stages.raw_files.records import Found, Record, read_blocks, read_records
+from stages.raw_files.source_files import SourceFile, list_source_files
 from workbench import lend
 
 ODD = [
@@ -183,11 +183,11 @@ def test_blocks_hold_the_records_of_the_file_whatever_their_size(
         for r in read_records(file)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.json_blocks.BLOCK_BYTES", data.draw(st.sampled_from([32, 200, 1 << 22])))
-        patch.setattr("stages.json_blocks.SLICE_BYTES", data.draw(st.sampled_from([16, 1 << 16])))
-        patch.setattr("stages.json_blocks.MIN_STRETCH", data.draw(st.sampled_from([1, 256])))
+        patch.setattr("stages.raw_files.json_blocks.BLOCK_BYTES", data.draw(st.sampled_from([32, 200, 1 << 22])))
+        patch.setattr("stages.raw_files.json_blocks.SLICE_BYTES", data.draw(st.sampled_from([16, 1 << 16])))
+        patch.setattr("stages.raw_files.json_blocks.MIN_STRETCH", data.draw(st.sampled_from([1, 256])))
         # Two lines tell the form of a file, so that no chunk is shorter.
-        patch.setattr("stages.byte_stream.CHUNK_BYTES", data.draw(st.sampled_from([150, 1 << 20])))
+        patch.setattr("stages.raw_files.byte_stream.CHUNK_BYTES", data.draw(st.sampled_from([150, 1 << 20])))
         cut = expanded(file)
     sound = [pair for pair in found if not isinstance(pair[1], str)]
     assert [pair for pair in cut if not isinstance(pair[1], str)] == sound
@@ -226,7 +226,7 @@ def test_one_long_file_is_read_by_two_workers_with_the_same_rows(
     one = result(tmp_path / "raw", tmp_path / "1")
     for name in ("reading.MIN_BYTES_TO_SHARE", "reading.MIN_BYTES_TO_CUT", "finish.MIN_ROWS_TO_SHARE"):
         monkeypatch.setattr(f"stages.ingest.{name}", 0)
-    monkeypatch.setattr("stages.json_blocks.BLOCK_BYTES", 20_000)
+    monkeypatch.setattr("stages.raw_files.json_blocks.BLOCK_BYTES", 20_000)
     two = result(tmp_path / "raw", tmp_path / "2", workers=2)
     assert one[0] == two[0]
     assert one[0]["records_read"] == 12_001

@@ -18,7 +18,7 @@ from ingest_run import EXCHANGE, ingest, ingest_records, ingest_text
 from record_files import faults, read, values
 from shared_data import shared_data
 from stages.errors import UsageError
-from stages.source_files import is_source, list_source_files
+from stages.raw_files.source_files import is_source, list_source_files
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = [{"instruction": f"q{n}", "output": "a"} for n in range(3)]
@@ -186,8 +186,8 @@ def test_a_parquet_bomb_costs_its_rows_and_little_memory(kind: str, tmp_path: Pa
     code = """
         import json, resource, sys
         from pathlib import Path
-        from stages.records import Record, read_records
-        from stages.source_files import SourceFile
+        from stages.raw_files.records import Record, read_records
+        from stages.raw_files.source_files import SourceFile
         found = list(read_records(SourceFile("here", "bomb.parquet", Path(sys.argv[1]), "")))
         sound = [record.value["instruction"] for record in found if isinstance(record, Record)]
         reasons = sorted({record.reason for record in found if not isinstance(record, Record)})

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from exact_gradients import make_gradients
 from stages.errors import ConfigError
-from stages.models import load_model, repeatable
+from stages.modelling.models import load_model, repeatable
 from stages.train import batches as batches_module
 from stages.train.batches import Batch
 from stages.train.examples import Examples

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from stages.errors import ConfigError, DataError
-from stages.models import repeatable
+from stages.modelling.models import repeatable
 from stages.train.batches import lay_out
 from stages.train.isolation import check_isolation, check_loss_path
 from stages.train.loss import loss_sum

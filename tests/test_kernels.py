@@ -18,7 +18,7 @@ from transformers import (
 
 from exact_gradients import by_hand, by_step, difference, make_gradients
 from stages.errors import ConfigError
-from stages.models import repeatable
+from stages.modelling.models import repeatable
 from stages.train import kernels
 from stages.train.batches import lay_out
 from stages.train.gradients import Forward

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from exact_gradients import ALONE, by_hand, by_step, difference, make_gradients, norm, randomised_adapter
 from stages.errors import ConfigError
-from stages.models import load_model, quiet_peft, repeatable
+from stages.modelling.models import load_model, quiet_peft, repeatable
 from stages.train import loss as loss_module
 from stages.train.batches import Batch, halved, lay_out
 from stages.train.examples import Examples

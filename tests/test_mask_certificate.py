@@ -11,12 +11,12 @@ from transformers import AutoTokenizer
 from browser import measure
 from shared_data import shared_data
 from stages.errors import DataError
+from stages.modelling.tokenizer_files import open_chat_tokenizer
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.job import run
 from stages.tokenize.refusal import REASONS
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import Tokenized, transform
-from stages.tokenizer_files import open_chat_tokenizer
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import FORGETFUL, REASONED, document, mixture, talk
 from workbench import lend

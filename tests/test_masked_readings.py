@@ -6,9 +6,9 @@ import pytest
 
 from ingest_run import ingest_records
 from rows import conversation, row_id, sealed
-from stages.lineage import trace_row
+from stages.execution.lineage import trace_row
 from stages.pipeline import STAGES
-from stages.storage import RECEIPT, LocalStore, write_json
+from stages.store.storage import RECEIPT, LocalStore, write_json
 from stages.train.samples import Sample, shortened, told
 
 KEY = "sk-" + "a1B2" * 8

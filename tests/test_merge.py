@@ -16,7 +16,7 @@ from stages.merge import embeddings
 from stages.merge.changes import TrainedRows
 from stages.merge.deltas import Adapter
 from stages.merge.embeddings import Names, settle_tied
-from stages.models import add_token_rows, load_model, quiet_peft
+from stages.modelling.models import add_token_rows, load_model, quiet_peft
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import CHATML, make_tokenizer

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from stages.adapters import load_adapted, token_rows
 from stages.errors import ConfigError
 from stages.evaluate.answers import answer_prompts, greedy
-from stages.models import load_config, load_model
+from stages.modelling.adapters import load_adapted, token_rows
+from stages.modelling.models import load_config, load_model
 from tiny_merge import merge
 from tiny_methods import SMALL
 from tiny_model import make_model

@@ -25,8 +25,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from stages.adapters import load_adapted
-from stages.models import load_model, quiet_peft
+from stages.modelling.adapters import load_adapted
+from stages.modelling.models import load_model, quiet_peft
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import make_tokenizer
@@ -252,7 +252,7 @@ import resource
 from pathlib import Path
 from stages.merge.deltas import read_adapter
 from stages.merge.shards import match_names, write_merged
-from stages.tensor_files import TensorFolder
+from stages.modelling.tensor_files import TensorFolder
 base = TensorFolder.of_model(Path({str(tmp_path / "half")!r}))
 adapter = match_names(read_adapter(Path({str(adapter)!r}), ()), {{name: name for name in base.file_of}}, ())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from rows import sealed
 from stages.errors import ConfigError, DataError
 from stages.merge.changes import LowRank
-from stages.models import add_token_rows, load_model, quiet_peft
+from stages.modelling.models import add_token_rows, load_model, quiet_peft
 from tiny_merge import TOKENS, make_adapter, merge
 from tiny_model import make_config, save_model
 from tiny_training import random_examples

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from stages.errors import ConfigError, DataError
-from stages.models import add_token_rows, copy_tokenizer, load_model, repeatable, set_stop_ids, weight_files
+from stages.modelling.models import add_token_rows, copy_tokenizer, load_model, repeatable, set_stop_ids, weight_files
 from tiny_model import make_config, save_model
 
 

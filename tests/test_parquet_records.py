@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from record_files import faults, read, values
-from stages.records import MAX_RECORD_BYTES, TEXT_CHARS, read_blocks
-from stages.source_files import SourceFile
+from stages.raw_files.records import MAX_RECORD_BYTES, TEXT_CHARS, read_blocks
+from stages.raw_files.source_files import SourceFile
 
 NESTED = [
     {"id": n, "conversations": [{"from": "human", "value": f"q{n}"}, {"from": "gpt", "value": "{a}]"}]}

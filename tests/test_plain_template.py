@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.chat_template import ChatTemplate
+from stages.modelling.chat_template import ChatTemplate
 from stages.tokenize.plain_template import is_plain
 
 LOOP = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rows import conversation, table
-from stages.check_digits import is_card_number, is_iban
 from stages.filter.masking import POLICY_OF
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform
-from stages.private_data import KINDS, count_of, mask, mask_json
 from stages.score.stage import ScoreParams
 from stages.score.transform import transform as score
+from stages.texts.check_digits import is_card_number, is_iban
+from stages.texts.private_data import KINDS, count_of, mask, mask_json
 
 KEEP_ALL = dict.fromkeys(POLICY_OF.values(), "keep")
 KEY = "sk-" + "a1B2" * 8

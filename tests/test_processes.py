@@ -16,7 +16,7 @@ import torch
 from exact_gradients import CPU, Found, by_hand, difference, make_gradients, norm
 from rows import sealed
 from stages.errors import ConfigError, TryAgain
-from stages.models import load_model, repeatable
+from stages.modelling.models import load_model, repeatable
 from stages.train.batches import lay_out
 from stages.train.examples import Examples
 from stages.train.gradients import Gradients

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from stages.errors import ConfigError
+from stages.execution.runs import SOURCES
 from stages.pipeline import ALL, STAGES
 from stages.profile import Profile, load_profile, parse_value, profile_names, resolve_params, resolve_sources
-from stages.runs import SOURCES
 
 
 def resolve(

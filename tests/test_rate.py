@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 
 from rows import conversation, sealed
+from stages.execution.runner import Request, run_stage
+from stages.execution.runs import start_run
 from stages.pipeline import CURATE, STAGES
-from stages.runner import Request, run_stage
-from stages.runs import start_run
 from stages.schema import load_schema
-from stages.storage import LocalStore
+from stages.store.storage import LocalStore
 
 SIGNALS = {
     column.name: 0 for column in load_schema("scored").columns if not column.may_be_missing and column.type != "string"

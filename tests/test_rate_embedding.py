@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from rows import conversation, row_id, sealed
-from stages import sequence_means
-from stages.models import load_model
+from stages.execution.runner import Outcome, Request, run_stage
+from stages.modelling import sequence_means
+from stages.modelling.models import load_model
+from stages.modelling.sequence_means import means_by_batch
+from stages.modelling.tokenizer_files import open_tokenizer
 from stages.pipeline import STAGES
-from stages.runner import Outcome, Request, run_stage
 from stages.schema import load_schema
-from stages.sequence_means import means_by_batch
-from stages.tokenizer_files import open_tokenizer
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import make_tokenizer
 

@@ -256,7 +256,7 @@ def test_what_nobody_outside_may_see_is_shown_to_no_judge_unless_asked(tmp_path:
 def test_a_table_in_many_parts_is_graded_like_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with judge_server(lambda *_: SCORE_FOUR) as server:
         whole = judge(tmp_path / "whole", server.address, judge_max_rows=3)
-        monkeypatch.setattr("stages.tables.PART_ROWS", 1)
+        monkeypatch.setattr("stages.store.tables.PART_ROWS", 1)
         parts = judge(tmp_path / "parts", server.address, judge_max_rows=3)
     assert len(list((parts.folder / "rated").glob("*.parquet"))) == 4
     assert grades(parts) == grades(whole)

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stages.measures.selector_honesty import honesty_of_score
 from stages.rate.lengths import length_rank
-from stages.selector_honesty import honesty_of_score
 
 
 def ranks(table: pl.DataFrame, bins: int) -> list[float | None]:

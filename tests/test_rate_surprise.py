@@ -16,15 +16,15 @@ from transformers import PreTrainedTokenizerFast
 
 from rows import conversation, dataset_digests, row_id, sealed
 from stages.errors import ConfigError, UsageError
-from stages.models import copy_tokenizer, load_model
+from stages.execution.runner import Outcome, Request, run_stage
+from stages.execution.runs import start_run
+from stages.modelling.models import copy_tokenizer, load_model
+from stages.modelling.tokenizer_files import open_tokenizer
 from stages.pipeline import CURATE, STAGES
 from stages.rate import job, surprise
-from stages.runner import Outcome, Request, run_stage
-from stages.runs import start_run
 from stages.schema import check_table, load_schema
-from stages.storage import LocalStore
+from stages.store.storage import LocalStore
 from stages.tokenize.builtin_templates import CHATML
-from stages.tokenizer_files import open_tokenizer
 from strategies import tables
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import make_tokenizer
@@ -190,7 +190,7 @@ def test_after_a_kill_only_what_was_not_read_yet_is_read(
 def test_a_table_in_many_parts_is_rated_like_one(
     base: Path, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.tables.PART_ROWS", 3)
+    monkeypatch.setattr("stages.store.tables.PART_ROWS", 3)
     parts = rate(tmp_path, base, ROWS | {"document": DOCUMENT})
     assert len(list((parts.folder / "rated").glob("*.parquet"))) == 3
     assert ratings(parts) == ratings(outcome)

@@ -16,7 +16,7 @@ from curated_run import filled
 from dedup_rows import planted, random_text
 from rows import conversation, dataset_digests, sealed
 from stages.schema import load_schema
-from stages.storage import write_manifest
+from stages.store.storage import write_manifest
 
 ROWS = [
     *(
@@ -32,7 +32,7 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None,
 TASKS = """
 import json, os, sys
 import polars as pl
-from stages.engine import RAY, cluster_in_use, using, worker_pool
+from stages.processes.engine import RAY, cluster_in_use, using, worker_pool
 from stages.errors import DataError
 from operator import methodcaller
 

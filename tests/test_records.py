@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from record_files import faults, read, values
 from shared_data import shared_data
-from stages.records import read_records
-from stages.source_files import SourceFile, list_source_files
+from stages.raw_files.records import read_records
+from stages.raw_files.source_files import SourceFile, list_source_files
 
 ROWS: list[dict[str, Any]] = [
     {

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rows import sealed
-from stages.models import load_model, quiet_peft
+from stages.modelling.models import load_model, quiet_peft
 from stages.register import job
 from stages.register.stage import RegisterParams
 from stages.schema import check_table, load_schema

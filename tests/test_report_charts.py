@@ -4,8 +4,8 @@ import re
 import polars as pl
 import pytest
 
-from stages.filter_rules import RULES
-from stages.histograms import count_bins
+from stages.measures.filter_rules import RULES
+from stages.measures.histograms import count_bins
 from stages.pages import formats, svg
 from stages.report.thresholds import _chart
 

@@ -21,7 +21,7 @@ from stages.report.spread import makeups_of, spreads_of
 from stages.report.stage import ReportParams
 from stages.report.summaries import summary_of
 from stages.report.thresholds import curves_of
-from stages.tables import read_table
+from stages.store.tables import read_table
 
 PRIVATE = f"jane.doe@mail.tessmere.example or AKIAIOSFODNN7EXAMPLE api_key={'aB3dE5fG7hJ9kL1m' * 2}"
 MASKED = "[EMAIL] or [SECRET] api_key=[PASSWORD]"

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from rows import conversation, dataset_digests, sealed, write_jsonl
-from stages.engine import split_into_batches, transform_of
 from stages.errors import DataError, UsageError
-from stages.identity import key_parts
+from stages.execution.runner import Outcome, Request, probe, run_stage
 from stages.pipeline import STAGES
-from stages.runner import Outcome, Request, probe, run_stage
-from stages.storage import LocalStore
+from stages.processes.engine import split_into_batches, transform_of
+from stages.store.identity import key_parts
+from stages.store.storage import LocalStore
 
 ROWS = [
     conversation(f"row {i}", f"What is the number {i}?", f"The number {i} is a number like {i + 1} others.")
@@ -91,14 +91,14 @@ def score(store: Path, rows: list[dict[str, object]], **facts: object) -> tuple[
         return transform(some, **params)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.engine.transform_of", lambda stage: counting)
+        patch.setattr("stages.processes.engine.transform_of", lambda stage: counting)
         return run_stage(request("score", {"unique": given}, store=LocalStore(store), **facts)), computed
 
 
 def test_only_rows_that_are_new_or_changed_are_computed_and_the_bytes_are_those_of_computing_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.carried_rows.BLOCK_ROWS", 7)
+    monkeypatch.setattr("stages.processes.carried_rows.BLOCK_ROWS", 7)
     changed = [*ROWS[:40], conversation("row 40", "What is 40?", "Forty."), *ROWS[41:]]
     score(tmp_path / "grown", ROWS[:50])
     grown, computed = score(tmp_path / "grown", changed, batch_rows=20)
@@ -123,7 +123,7 @@ def test_rows_are_not_taken_from_a_result_that_is(why: str, tmp_path: Path, monk
     if why == "of a stage that takes no time":
         monkeypatch.setitem(STAGES, "score", STAGES["score"].model_copy(update={"costly_rows": False}))
     if why == "of other values":
-        monkeypatch.setattr("stages.runner.key_parts", lambda *given: key_parts(*given) | {"layout": 0})
+        monkeypatch.setattr("stages.execution.runner.key_parts", lambda *given: key_parts(*given) | {"layout": 0})
     made, computed = score(tmp_path / "store", ROWS)
     assert sum(computed) == len(ROWS)
     assert made.notes == ()
@@ -169,7 +169,7 @@ def test_a_stage_that_loses_a_row_fails_with_its_id_and_publishes_nothing(
     unique: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored = run_stage(request("score", {"unique": unique}, tmp_path / "scored")).folder / "scored"
-    monkeypatch.setattr("stages.engine.transform_of", losing_a_row)
+    monkeypatch.setattr("stages.processes.engine.transform_of", losing_a_row)
     with pytest.raises(DataError) as caught:
         run_stage(request("filter", {"rated": scored}, tmp_path / "out"))
     lost = pl.read_parquet(scored / "*.parquet")["row_id"][3]
@@ -220,7 +220,9 @@ def test_a_result_made_under_an_older_schema_is_checked_again(tmp_path: Path, mo
     manifest = json.loads((unique / "manifest.json").read_text())
     (unique / "manifest.json").write_text(json.dumps(manifest | {"schema_digest": "older"}))
     checked = []
-    monkeypatch.setattr("stages.inputs.check_table", lambda table, schema, where: checked.append((where, table.height)))
+    monkeypatch.setattr(
+        "stages.execution.inputs.check_table", lambda table, schema, where: checked.append((where, table.height))
+    )
     run_stage(request("score", {"unique": unique}, tmp_path / "out"))
     assert checked == [("unique/part-00000.parquet", 3)]
 
@@ -237,7 +239,7 @@ def test_a_batch_holds_fewer_rows_where_rows_are_long(tmp_path: Path) -> None:
 def test_for_several_workers_batches_get_smaller_towards_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.engine.WORTHWHILE_ROWS", 5)
+    monkeypatch.setattr("stages.processes.engine.WORTHWHILE_ROWS", 5)
     for part in (0, 1):
         pl.DataFrame({"number": range(40)}).write_parquet(tmp_path / f"part-0000{part}.parquet")
     batches = split_into_batches(tmp_path, batch_rows=9, workers=2)

@@ -11,10 +11,10 @@ from curated_run import finished_run, record
 from rows import sealed
 from stages.__main__ import main
 from stages.errors import ConfigError, DataError, UsageError
-from stages.identity import content_digest
+from stages.execution.runs import Run, finished, load_run, note_finished, publish, stage_inputs, start_run
 from stages.pipeline import CURATE, STAGES, TUNE
-from stages.runs import Run, finished, load_run, note_finished, publish, stage_inputs, start_run
-from stages.storage import LocalStore
+from stages.store.identity import content_digest
+from stages.store.storage import LocalStore
 
 PLAN = {"pipeline": "curate", "profile": "default", "params": {}, "sources": {}}
 ASKING = (["ledger", "broken"], ["explain", "ingest", "--in-run", "broken"], ["whatif", "filter", "--in-run", "broken"],

@@ -7,7 +7,7 @@ import pytest
 
 from s3_server import Handler, serving
 from stages.errors import ServiceUnavailable, TryAgain, UsageError
-from stages.source_files import SourceFile, file_sha256, list_source_files
+from stages.raw_files.source_files import SourceFile, file_sha256, list_source_files
 
 OBJECTS = {
     "raw/a.jsonl": b'{"instruction": "q", "output": "a"}\n',
@@ -88,7 +88,7 @@ def test_a_service_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr("stages.s3_source.RETRIES", {"max_attempts": 0})
+    monkeypatch.setattr("stages.raw_files.s3_source.RETRIES", {"max_attempts": 0})
     with pytest.raises(ServiceUnavailable, match="AWS_ENDPOINT_URL"):
         listed("s3://bucket/raw", tmp_path)
 

@@ -9,13 +9,13 @@ import pytest
 
 from rows import chat, row_id, table
 from shared_data import shared_data
-from stages.private_data import counts_of
 from stages.score import formats, phrases, promises, refusals
 from stages.score.counts import counts_in_slices
 from stages.score.cues import read_by
 from stages.score.stage import ScoreParams
 from stages.score.texts import texts_of
 from stages.score.transform import transform
+from stages.texts.private_data import counts_of
 
 ASKED = "How do I bake bread?"
 # pattern -> the column and the expression that it reads

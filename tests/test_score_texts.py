@@ -12,7 +12,7 @@ from stages.score.characters import characters_of
 from stages.score.repetition import repeats_of
 from stages.score.stage import ScoreParams
 from stages.score.transform import transform
-from stages.word_runs import Runs, word_hashes
+from stages.texts.word_runs import Runs, word_hashes
 
 
 def scored(*conversations: list[dict[str, Any]], **columns: Any) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rows import row_id
-from stages.selector_honesty import honesty_of_choice, honesty_of_score
+from stages.measures.selector_honesty import honesty_of_choice, honesty_of_score
 
 LENGTHS = [3, 10, 40, 41, 90, 200, 500, 900]
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from stages import sequence_batches
-from stages.models import load_model, repeatable
-from stages.sequence_loss import loss_sums
+from stages.modelling import sequence_batches
+from stages.modelling.models import load_model, repeatable
+from stages.modelling.sequence_loss import loss_sums
 from tiny_model import make_config, save_model
 from workbench import say_nothing
 

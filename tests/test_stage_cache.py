@@ -2,7 +2,7 @@ import os
 import time
 from pathlib import Path
 
-from stages.stage_cache import UNUSED_SECONDS, open_cache
+from stages.store.stage_cache import UNUSED_SECONDS, open_cache
 
 
 def test_caches_of_other_code_go_when_long_unused_and_the_own_one_stays(tmp_path: Path) -> None:

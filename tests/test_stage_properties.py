@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.carried_rows import Earlier
 from stages.contract import Params, Stage
-from stages.engine import transform_of
 from stages.pipeline import STAGES
+from stages.processes.carried_rows import Earlier
+from stages.processes.engine import transform_of
 from stages.schema import check_table, load_schema
 from strategies import tables
 from tiny_tokenizer import make_tokenizer

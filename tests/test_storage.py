@@ -5,8 +5,8 @@ import pytest
 
 from rows import conversation, sealed
 from stages.errors import ConfigError, DataError, TryAgain
-from stages.locks import lock
-from stages.storage import LocalStore, check_name, commit, read_manifest, staging, verify_dataset, write_json
+from stages.store.locks import lock
+from stages.store.storage import LocalStore, check_name, commit, read_manifest, staging, verify_dataset, write_json
 
 
 def test_equal_data_has_an_equal_digest_wherever_it_is(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from stages.adapters import load_adapted
-from stages.memory import STATUS, forget_peak, peak_bytes, resident_bytes
 from stages.merge.certificate import adapted_logits, put_on
-from stages.models import load_model, repeatable
-from stages.streamed_model import build_streamed
+from stages.modelling.adapters import load_adapted
+from stages.modelling.models import load_model, repeatable
+from stages.modelling.streamed_model import build_streamed
+from stages.processes.memory import STATUS, forget_peak, peak_bytes, resident_bytes
 from tiny_merge import TOKENS, make_adapter
 from tiny_model import make_config, save_model
 

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from stages.errors import ConfigError, DataError, UsageError
-from stages.runs import find_run, publish
-from stages.storage import LocalStore
-from stages.sweep import Experiment, Planned, Sweep, load_planned, load_sweep, start_sweep
-from stages.sweep_log import log_sweep
-from stages.sweep_noise import Found, difference, reading_of, settings_of
-from stages.sweep_page import sweep_page
-from stages.sweep_results import Result, read_range_test
+from stages.execution.runs import find_run, publish
+from stages.store.storage import LocalStore
+from stages.sweeps.sweep import Experiment, Planned, Sweep, load_planned, load_sweep, start_sweep
+from stages.sweeps.sweep_log import log_sweep
+from stages.sweeps.sweep_noise import Found, difference, reading_of, settings_of
+from stages.sweeps.sweep_page import sweep_page
+from stages.sweeps.sweep_results import Result, read_range_test
 from stages.tracking import open_client
 
 pytest_plugins = ["mlflow_database"]
@@ -109,7 +109,7 @@ def test_an_experiment_that_is_not_there_is_named(tmp_path: Path, profile: Path)
 
 
 def test_the_sweeps_that_come_with_the_project_name_settings_that_exist() -> None:
-    from stages.sweep import PIPELINE, STAGES, load_profile, resolve_params, sweep_names
+    from stages.sweeps.sweep import PIPELINE, STAGES, load_profile, resolve_params, sweep_names
 
     for name in sweep_names():
         sweep = load_sweep(name)[1]

@@ -5,11 +5,11 @@ import polars as pl
 import pytest
 
 from rows import conversation, row_id, table, write_jsonl
-from stages import tables
 from stages.errors import DataError
-from stages.piles import Piles, take
 from stages.schema import load_schema
-from stages.tables import cuts_of, read_given, read_table, write_parts, write_table
+from stages.store import tables
+from stages.store.piles import Piles, take
+from stages.store.tables import cuts_of, read_given, read_table, write_parts, write_table
 
 SCHEMA = load_schema("conversations")
 

@@ -15,8 +15,8 @@ import torch
 from transformers import PreTrainedModel
 
 from exact_gradients import by_hand, make_gradients
-from stages.models import load_model, repeatable
-from stages.progress import ProgressLine
+from stages.modelling.models import load_model, repeatable
+from stages.processes.progress import ProgressLine
 from stages.tracking import open_client
 from stages.train import telling
 from stages.train.batches import Batch, lay_out
@@ -162,7 +162,7 @@ def test_one_dense_line_says_it_all(base: Path, tmp_path: Path) -> None:
 
 def test_the_time_left_follows_from_this_attempt_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     clock = iter([0.0, 100.0, 110.0, 120.0])
-    monkeypatch.setattr("stages.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("stages.processes.progress.time.monotonic", lambda: next(clock))
     line = ProgressLine("train", "json")
     for step in (900, 901, 911):  # a checkpoint held 900, and 100 seconds went by before the loop
         line(step, 1000, "steps")
@@ -174,7 +174,7 @@ def test_the_first_word_of_a_loop_says_nothing_of_the_time_that_preparing_for_it
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     clock = iter([0.0, 600.0, 615.0])
-    monkeypatch.setattr("stages.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("stages.processes.progress.time.monotonic", lambda: next(clock))
     line = ProgressLine("train")
     line(0, 61, "steps")
     line(1, 61, "steps")
@@ -188,7 +188,7 @@ def test_the_first_word_of_a_loop_says_nothing_of_the_time_that_preparing_for_it
 def test_an_hour_of_work_fills_no_log(monkeypatch: pytest.MonkeyPatch, watched: bool, lines: int) -> None:
     clock, stream = iter(range(3602)), io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: watched)
-    monkeypatch.setattr("stages.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("stages.processes.progress.time.monotonic", lambda: next(clock))
     line = ProgressLine("train", "text", stream)
     for second in range(1, 3601):
         line(second, 3600, "steps")
@@ -239,6 +239,6 @@ def test_a_log_that_fails_on_the_way_changes_nothing(
 def test_a_process_is_not_charged_with_the_memory_of_who_started_it() -> None:
     held = bytearray(600 * 2**20)
     held[:: 2**12] = b"x" * len(held[:: 2**12])
-    count = "from stages.memory import forget_peak, lifetime_peak_bytes; forget_peak(); print(lifetime_peak_bytes())"
+    count = "from stages.processes.memory import forget_peak, lifetime_peak_bytes; forget_peak(); print(lifetime_peak_bytes())"
     told = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
     assert int(told.stdout) < 300 * 2**20 < len(held)

@@ -6,7 +6,7 @@ import pytest
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import _compile_jinja_template as compile_as_transformers_does
 
-from stages.template_sandbox import compile_template, generation_blocks
+from stages.modelling.template_sandbox import compile_template, generation_blocks
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "content": "Is 1 < 2 & 'é'?"},

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from stages.errors import DataError
-from stages.models import weight_files
-from stages.tensor_files import TensorFile, TensorFolder, copied, write_tensors
+from stages.modelling.models import weight_files
+from stages.modelling.tensor_files import TensorFile, TensorFolder, copied, write_tensors
 from tiny_model import make_config, save_model
 
 

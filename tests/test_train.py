@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from exact_gradients import by_hand, norm
 from stages.errors import ConfigError, DataError
-from stages.models import add_token_rows, load_model, quiet_peft
+from stages.modelling.models import add_token_rows, load_model, quiet_peft
 from stages.train.optimizer import learning_rate
 from stages.train.stage import TrainParams
 from tiny_model import make_model

@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from stages.adapters import load_adapted
 from stages.errors import ConfigError
-from stages.models import copy_tokenizer, load_model
+from stages.modelling.adapters import load_adapted
+from stages.modelling.models import copy_tokenizer, load_model
 from stages.train.methods import Trainable, load_trainable
 from stages.train.stage import TrainParams
 from tiny_merge import merge

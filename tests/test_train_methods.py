@@ -16,10 +16,10 @@ from transformers import (
     PreTrainedModel,
 )
 
-from stages.adapters import load_adapted
-from stages.bottleneck import add_bottlenecks
 from stages.errors import ConfigError, DataError
-from stages.models import load_model, quiet_peft, repeatable
+from stages.modelling.adapters import load_adapted
+from stages.modelling.bottleneck import add_bottlenecks
+from stages.modelling.models import load_model, quiet_peft, repeatable
 from stages.train.adapter_settings import adapter_settings
 from stages.train.batches import lay_out
 from stages.train.isolation import check_isolation, check_loss_path

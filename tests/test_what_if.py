@@ -12,8 +12,8 @@ from rows import conversation, row_id, sealed, table
 from stages.__main__ import main
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform
-from stages.filter_rules import RULES
-from stages.what_if import by_rule, kept_curve, nearest_misses, newly_decided, outlook, token_rate
+from stages.measures.filter_rules import RULES
+from stages.measures.what_if import by_rule, kept_curve, nearest_misses, newly_decided, outlook, token_rate
 
 OFF = {name: None for name in FilterParams.model_fields if name.startswith(("min_", "max_"))} | {
     name: False for name in FilterParams.model_fields if name.startswith("reject_")

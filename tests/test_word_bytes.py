@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.conversation_text import WORD
-from stages.word_bytes import text_words
+from stages.texts.conversation_text import WORD
+from stages.texts.word_bytes import text_words
 
 PIECES = st.sampled_from(
     ["a", "B", "zebra", "extraordinarily", "x" * 70, "x" * 71, "4", "é", "É", "ﬁ", "춘", "春", "眠", "ก", " ", "  ", "\n", "\u00a0",

@@ -2,7 +2,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.word_runs import Runs, run_hashes, word_hashes
+from stages.texts.word_runs import Runs, run_hashes, word_hashes
 
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=6).map(" ".join), max_size=6)
 

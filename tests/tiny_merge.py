@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from stages.merge.job import run
 from stages.merge.stage import MergeParams
-from stages.models import quiet_peft
+from stages.modelling.models import quiet_peft
 from workbench import lend
 
 TOKENS = 60

@@ -9,7 +9,7 @@ import polars as pl
 
 from rows import sealed
 from stages.contract import Workbench
-from stages.source_files import file_sha256
+from stages.raw_files.source_files import file_sha256
 from stages.train.examples import Examples, from_table
 from stages.train.job import run
 from stages.train.stage import TrainParams

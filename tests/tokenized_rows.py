@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from rows import row_id, table
-from stages.chat_template import ChatTokenizer
+from stages.modelling.chat_template import ChatTokenizer
 from stages.tokenize.preparation import prepare
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import Tokenized, transform

@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.airflow_environment import AIRFLOW_PYTHON, ROOT, airflow_environment
 from infra.demo.make_world import make_demo
 from infra.demo.summary import summary
-from stages.storage import setting
+from stages.store.storage import setting
 
 FOLDER = ROOT / "work" / "demo"
 STORE = ROOT / setting("STORE", "work/store")

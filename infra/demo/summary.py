@@ -7,10 +7,10 @@ import polars as pl
 
 from infra.demo.recall import share_of_capitals_recalled
 from infra.demo.world import read_world
-from stages.lineage import ledger_text
-from stages.runs import Run, find_run, stage_outputs
-from stages.storage import LocalStore
-from stages.tables import read_table
+from stages.execution.lineage import ledger_text
+from stages.execution.runs import Run, find_run, stage_outputs
+from stages.store.storage import LocalStore
+from stages.store.tables import read_table
 
 SHOWN_ANSWERS = 5
 RATES = ("held_out_loss", "stop_rate", "exact_match_rate", "plain_text_loss")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from stages.byte_stream import decompressed
 from stages.errors import DataError
-from stages.records import BrokenRecord, Record, read_records
-from stages.source_files import SourceFile
+from stages.raw_files.byte_stream import decompressed
+from stages.raw_files.records import BrokenRecord, Record, read_records
+from stages.raw_files.source_files import SourceFile
 
 ABOUT_NAMES = "readme license licence copying notice manifest changelog changes citation authors contributing"
 ABOUT_NAMES += (

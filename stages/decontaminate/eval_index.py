@@ -6,10 +6,10 @@ from typing import NamedTuple, Self
 import numpy as np
 import polars as pl
 
-from stages.conversation_text import normalised, words
 from stages.decontaminate.eval_items import EvalText
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import ranges, run_hashes, word_hashes
+from stages.texts.conversation_text import normalised, words
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import ranges, run_hashes, word_hashes
 
 TURN_WORDS = 8  # a later turn of fewer words says nothing by itself: "Now make it shorter."
 SHORT_WORDS = 5  # a shorter text is found only as a whole turn: "What is it?" stands in many

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from stages.decontaminate.eval_files import EvalFile, eval_records, why_skipped
 from stages.errors import DataError
-from stages.source_files import SourceFile
+from stages.raw_files.source_files import SourceFile
 
 PROMPT_FIELDS = {"question", "prompt", "instruction", "query", "problem", "goal", "input", "context", "passage"}
 PROMPT_FIELDS |= {"text", "sentence", "premise", "content", "value", "turns", "messages", "conversations", "stem", "q"}

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.conversation_text import UNSPACED
 from stages.decontaminate.lexicon import COMPOUND_NUMBERS, FUNCTION_WORDS, concept_of
-from stages.word_bytes import Ints
-from stages.word_runs import ranges, starts_of
+from stages.texts.conversation_text import UNSPACED
+from stages.texts.word_bytes import Ints
+from stages.texts.word_runs import ranges, starts_of
 
 Floats = npt.NDArray[np.float64]
 

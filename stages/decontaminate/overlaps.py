@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import words
 from stages.decontaminate.eval_index import SHORT_WORDS, TURN_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
-from stages.word_bytes import Ints
-from stages.word_runs import Runs, ranges, run_hashes, run_hashes_at, starts_of, word_hashes
+from stages.texts.conversation_text import words
+from stages.texts.word_bytes import Ints
+from stages.texts.word_runs import Runs, ranges, run_hashes, run_hashes_at, starts_of, word_hashes
 
 MOST_ROWS = 5  # at least so many rows, and at least one in a thousand, may hold a text that is no everyday phrase
 LONG_WORDS = 20  # a text of so many words is no phrase, however many rows hold it

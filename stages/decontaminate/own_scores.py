@@ -6,8 +6,8 @@ import polars as pl
 from stages.decontaminate.features import Floats, content_concepts
 from stages.decontaminate.similarity import LEAST_SCORE, Texts, score_pairs
 from stages.decontaminate.stage import DecontaminateParams
-from stages.word_bytes import Booleans, Ints
-from stages.word_runs import ranges, run_hashes, starts_of, word_hashes
+from stages.texts.word_bytes import Booleans, Ints
+from stages.texts.word_runs import ranges, run_hashes, starts_of, word_hashes
 
 SELF_CHECKED = 3_000  # items of one file that are compared with the others
 SAME_ANSWER = 0.5  # Jaccard of what answers say, from which two items alike are one question asked twice

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from stages.conversation_text import normalised
 from stages.decontaminate.calibration import Calibration, calibrate, least_scores
 from stages.decontaminate.eval_items import EvalText
 from stages.decontaminate.features import Floats, Weights, concept_counts, content_words, features_of, weights_of
@@ -17,6 +16,7 @@ from stages.decontaminate.own_words import own_words
 from stages.decontaminate.similarity import Texts, score_pairs
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.turns import answer_words, asked_turns, final_number
+from stages.texts.conversation_text import normalised
 
 SAMPLED_ROWS = 20_000  # enough to know which words are rare in the rows
 LEAST_CONTENT_WORDS = 4  # an item of fewer is found only word by word: too much is said in other words with three

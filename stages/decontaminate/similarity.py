@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from stages.decontaminate.features import Features, Floats, Sparse, content_concepts
-from stages.word_bytes import Booleans, Ints
-from stages.word_runs import ranges, starts_of
+from stages.texts.word_bytes import Booleans, Ints
+from stages.texts.word_runs import ranges, starts_of
 
 LEAST_WORDS_COSINE = 0.2  # of a pair that is looked at more closely
 CANDIDATES = 6  # per text, that are compared in full

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import answers_text, every_text, normalised
 from stages.decontaminate.eval_files import check_pins
 from stages.decontaminate.eval_index import build_index
 from stages.decontaminate.eval_items import read_eval_set
@@ -15,8 +14,9 @@ from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.summary import summarise
 from stages.decontaminate.turns import questions
 from stages.errors import ConfigError
+from stages.raw_files.source_files import SourceFile
 from stages.schema import load_schema
-from stages.source_files import SourceFile
+from stages.texts.conversation_text import answers_text, every_text, normalised
 
 ROWS_AT_ONCE = 16_384
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from stages.conversation_text import answers_text, normalised, words
+from stages.texts.conversation_text import answers_text, normalised, words
 
 LONG_WORDS = 160  # a longer turn is compared by its beginning and in parts
 WINDOW_WORDS = 80

@@ -14,8 +14,8 @@ from stages.dedup.comparison import Comparison
 from stages.dedup.groups import connected
 from stages.dedup.minhash import slices_of
 from stages.dedup.survivors import Matches
-from stages.engine import Cluster
-from stages.word_bytes import Booleans, Ints
+from stages.processes.engine import Cluster
+from stages.texts.word_bytes import Booleans, Ints
 
 ROWS_AT_ONCE = 25_000  # whose keys are made in one task
 SHARES_PER_WORKER = 4  # of keys, and of rows to match, as no two shares take equally long

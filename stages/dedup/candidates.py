@@ -9,8 +9,8 @@ import numpy.typing as npt
 from stages.dedup.minhash import BandKeys
 from stages.dedup.sorting import distinct, rising, starts_group
 from stages.dedup.turns import KeyedTurns
-from stages.word_bytes import Booleans, Ints
-from stages.word_runs import ranges
+from stages.texts.word_bytes import Booleans, Ints
+from stages.texts.word_runs import ranges
 
 Keys = npt.NDArray[np.uint32]
 LOW = np.uint64(0xFFFFFFFF)

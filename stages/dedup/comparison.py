@@ -14,7 +14,7 @@ from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Compare, Likeness, Matches, Thresholds, match
 from stages.dedup.templates import sampled_rows, template_shingles
 from stages.dedup.turns import KeyedTurns, TurnSimilarity, keyed
-from stages.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_bytes import Booleans, Hashes, Ints
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from stages.dedup.sketches import NO_TEXT
 from stages.dedup.sorting import rising_order, starts_group
 from stages.dedup.stage import DedupParams
 from stages.dedup.turns import Turns
-from stages.word_bytes import Booleans, Hashes, Ints, scattered
+from stages.texts.word_bytes import Booleans, Hashes, Ints, scattered
 
 SLOTS_PER_KEY, MOST_SLOT_BITS = 4, 24  # at most 128 MiB
 

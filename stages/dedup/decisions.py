@@ -12,8 +12,8 @@ from stages.dedup.similarity import Floats
 from stages.dedup.sketches import NO_TEXT
 from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Matches
-from stages.engine import cluster_in_use
-from stages.word_bytes import Booleans, Hashes, Ints, scattered
+from stages.processes.engine import cluster_in_use
+from stages.texts.word_bytes import Booleans, Hashes, Ints, scattered
 
 STAYS = -1
 

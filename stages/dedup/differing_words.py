@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from stages.conversation_text import conversation_text, prompt_text, response_text, words
+from stages.texts.conversation_text import conversation_text, prompt_text, response_text, words
 
 SHOWN = 8  # words
 

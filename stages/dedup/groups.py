@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.word_bytes import Ints
+from stages.texts.word_bytes import Ints
 
 
 def connected(count: int, left: Ints, right: Ints) -> Ints:

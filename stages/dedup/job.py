@@ -23,10 +23,10 @@ from stages.dedup.stage import DedupParams
 from stages.dedup.update import updated
 from stages.dedup.verdicts import Verdicts, light_rows, verdicts
 from stages.dedup.writing import write
-from stages.engine import worker_pool
-from stages.locks import lock, private_folder
-from stages.storage import digest_of
-from stages.word_bytes import Booleans, Hashes, Ints
+from stages.processes.engine import worker_pool
+from stages.store.locks import lock, private_folder
+from stages.store.storage import digest_of
+from stages.texts.word_bytes import Booleans, Hashes, Ints
 
 NUMBER = ".number"
 ROWS_AT_ONCE = 25_000  # bounds the memory of sketching; files with fewer new rows than this share a page

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs, starts_of
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import Runs, starts_of
 
 BandKeys = npt.NDArray[np.uint32]  # bands x rows
 

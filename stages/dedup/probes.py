@@ -6,8 +6,8 @@ from stages.dedup.comparison import Comparison
 from stages.dedup.minhash import band_keys, bands_for, without
 from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Thresholds
-from stages.word_bytes import Hashes
-from stages.word_runs import Runs, starts_of
+from stages.texts.word_bytes import Hashes
+from stages.texts.word_runs import Runs, starts_of
 
 PROBES = 1000
 LEAST_SHINGLES = 20  # a shorter row cannot be changed to just above the threshold

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from stages.checksums import checksum_of
+from stages.store.checksums import checksum_of
 
 SEAL = "seal.json"
 

@@ -16,8 +16,8 @@ from stages.dedup.seal import is_whole, seal
 from stages.dedup.sketch_book import Page
 from stages.dedup.survivors import Matches
 from stages.dedup.update import Settled
-from stages.storage import digest_of
-from stages.word_bytes import Hashes, Ints
+from stages.store.storage import digest_of
+from stages.texts.word_bytes import Hashes, Ints
 
 NAME = "settled"
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from stages.dedup.sorting import rising, starts_group
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs, starts_of
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import Runs, starts_of
 
 SLOTS_PER_SHINGLE = (
     3  # at least; then at most one shingle in four counts as shared without being so, which costs time only

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs, ranges, starts_of
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import Runs, ranges, starts_of
 
 FEW = 0.1  # a file of which a smaller share is wanted is not read as a whole
 

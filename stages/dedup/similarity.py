@@ -6,7 +6,7 @@ import numpy.typing as npt
 from stages.dedup.minhash import slices_of
 from stages.dedup.shingle_chunks import Gathered, ShingleChunks
 from stages.dedup.sorting import distinct, rising
-from stages.word_bytes import Hashes, Ints
+from stages.texts.word_bytes import Hashes, Ints
 
 Floats = npt.NDArray[np.float64]
 

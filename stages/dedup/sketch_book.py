@@ -20,8 +20,8 @@ from stages.dedup.shingle_chunks import Chunk, ShingleChunks
 from stages.dedup.sketches import Sketches
 from stages.dedup.sorting import rising_order
 from stages.dedup.turns import Turns
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import Runs
 
 UNKNOWN = -1
 FIELDS = ("text", "opening", "question", "length", "long_turns")

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from stages.dedup.stage import DedupParams
-from stages.word_bytes import Booleans, Hashes, Ints, TextWords, scattered, text_words
-from stages.word_runs import Runs, run_hashes
+from stages.texts.word_bytes import Booleans, Hashes, Ints, TextWords, scattered, text_words
+from stages.texts.word_runs import Runs, run_hashes
 
 TURN_FACTOR, TEXT_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd; as in word_bytes
 NO_TEXT = 0

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.word_bytes import Ints
+from stages.texts.word_bytes import Ints
 
 Numbers = TypeVar("Numbers", npt.NDArray[np.uint32], npt.NDArray[np.uint64], npt.NDArray[np.int64])
 

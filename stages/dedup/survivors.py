@@ -8,7 +8,7 @@ import numpy as np
 from stages.dedup.candidates import Candidates, Pairs
 from stages.dedup.similarity import Floats
 from stages.dedup.stage import DedupParams
-from stages.word_bytes import Booleans, Ints
+from stages.texts.word_bytes import Booleans, Ints
 
 
 class Likeness(NamedTuple):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import Runs
 
 LEAST_ROWS = 50  # in a small source a few near-duplicates are already a large part
 SAMPLE_ROWS = 10_000  # of a source; a shingle in 5 % of its rows is then counted to within 0.5 % (two deviations)

@@ -11,8 +11,8 @@ import numpy as np
 from stages.dedup.minhash import BandKeys, Bands, band_keys, own_counts, without
 from stages.dedup.shingle_chunks import ShingleChunks
 from stages.dedup.similarity import Floats, Similarity
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import ranges, starts_of
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import ranges, starts_of
 
 
 class Turns(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from stages.dedup.comparison import Comparison
 from stages.dedup.survivors import Matches
-from stages.word_bytes import Booleans, Ints
+from stages.texts.word_bytes import Booleans, Ints
 
 MOST_NEW = 0.1  # share of the texts; of more, comparing everything is as fast
 MOST_TURNS = 4  # as each reads every shingle

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from stages.chat_template import ChatTokenizer
 from stages.contract import Progress
 from stages.errors import ConfigError
-from stages.models import GENERATION_CONFIG
+from stages.modelling.chat_template import ChatTokenizer
+from stages.modelling.models import GENERATION_CONFIG
 
 
 class Answer(NamedTuple):

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 
-from stages.chat_template import ChatTokenizer, RenderError
+from stages.modelling.chat_template import ChatTokenizer, RenderError
 
 LONGEST_LOOP = 64  # tokens of the repeated part
 FEWEST_REPEATS = 4

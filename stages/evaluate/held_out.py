@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.chat_template import ChatTokenizer, RenderError
 from stages.errors import DataError
 from stages.evaluate.stage import EvaluateParams
-from stages.records import Record, read_records
-from stages.source_files import SourceFile
-from stages.tables import read_table
+from stages.modelling.chat_template import ChatTokenizer, RenderError
+from stages.raw_files.records import Record, read_records
+from stages.raw_files.source_files import SourceFile
+from stages.store.tables import read_table
 
 SPLITS = ("test", "validation")  # the second where the first is empty
 SEQUENCES: dict[str, pl.DataType] = {

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import polars as pl
 import torch
 
-from stages.adapters import token_rows
-from stages.chat_template import ChatTokenizer
 from stages.contract import Progress, Workbench
 from stages.errors import DataError
 from stages.evaluate.answers import answer_prompts, greedy, stop_ids_of
@@ -16,10 +14,12 @@ from stages.evaluate.comparison import Row, answer_rows, base_beside_tuned, loss
 from stages.evaluate.held_out import HeldOut, held_out_examples, held_out_prompts, held_out_split, plain_text_pieces
 from stages.evaluate.kept_measures import Measured, find, keep, place_of
 from stages.evaluate.stage import EvaluateParams
-from stages.models import add_token_rows, load_config, load_model, repeatable
-from stages.sequence_loss import loss_sums
-from stages.source_files import SourceFile
-from stages.tokenizer_files import open_chat_tokenizer
+from stages.modelling.adapters import token_rows
+from stages.modelling.chat_template import ChatTokenizer
+from stages.modelling.models import add_token_rows, load_config, load_model, repeatable
+from stages.modelling.sequence_loss import loss_sums
+from stages.modelling.tokenizer_files import open_chat_tokenizer
+from stages.raw_files.source_files import SourceFile
 
 ALMOST_ENDLESS = 2**31  # tokens; stands for a model that states no longest input
 

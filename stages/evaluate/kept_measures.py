@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stages.evaluate.answers import Answer
-from stages.storage import digest_of, write_json
+from stages.store.storage import digest_of, write_json
 
 
 class Measured(NamedTuple):

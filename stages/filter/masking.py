@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from stages.filter.stage import FilterParams
-from stages.private_data import mask, mask_json
+from stages.texts.private_data import mask, mask_json
 
 POLICY_OF = {
     "email": "emails", "phone": "phones", "ip": "ip_addresses", "card": "cards", "iban": "ibans", "secret": "secrets",

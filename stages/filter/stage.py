@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError, model_validator
 
 from stages.contract import Params, Stage, setting
-from stages.ratings import not_rated
+from stages.measures.ratings import not_rated
 
 Task = Literal["chat", "code", "math", "extraction", "other"]
 Policy = Literal["keep", "mask", "reject"]

@@ -6,7 +6,7 @@ import polars as pl
 
 from stages.filter.masking import masked
 from stages.filter.stage import FilterParams
-from stages.filter_rules import verdict
+from stages.measures.filter_rules import verdict
 
 
 class Filtered(NamedTuple):

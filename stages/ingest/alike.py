@@ -18,8 +18,8 @@ from stages.ingest.dialects import Dialect, Dialects
 from stages.ingest.flat import convert_pair
 from stages.ingest.pairs import columns_of_pairs
 from stages.ingest.turns import convert_turns
-from stages.json_blocks import Block
-from stages.records import Found
+from stages.raw_files.json_blocks import Block
+from stages.raw_files.records import Found
 
 PLAIN_TYPES = {str: str, int: int, float: float | int, bool: bool}
 READ: dict[Converter | None, tuple[str, ...]] = {  # what of a record its columns are made of, by who converts it else

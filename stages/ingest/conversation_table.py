@@ -11,7 +11,7 @@ import polars as pl
 from stages.ingest.content_id import content_digests, lists_of
 from stages.ingest.conversation import Conversation, Turn
 from stages.ingest.unusable import ADVICE, shown
-from stages.records import BrokenRecord, Record
+from stages.raw_files.records import BrokenRecord, Record
 from stages.schema import load_schema
 
 ID_WORDS = ("id_high", "id_low")  # the content id, until the whole source is known

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.engine import Workers, here_and_there
 from stages.ingest.content_id import Words, hex_ids, row_masks, words_of
 from stages.ingest.conversation_table import ID_WORDS, SIZE
 from stages.ingest.parts import Parsed, Part
-from stages.piles import Piles
+from stages.processes.engine import Workers, here_and_there
+from stages.raw_files.source_files import SourceFile
 from stages.schema import load_schema
-from stages.source_files import SourceFile
-from stages.tables import cuts_of
+from stages.store.piles import Piles
+from stages.store.tables import cuts_of
 
 ROWS_TOGETHER = 50_000
 BYTES_TOGETHER = 1 << 25

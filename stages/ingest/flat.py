@@ -17,7 +17,7 @@ from stages.ingest.conversation import (
 )
 from stages.ingest.stage import LICENCE_REMOVED, Repair
 from stages.ingest.unusable import Unusable
-from stages.text_records import Trimmed, without_licence
+from stages.raw_files.text_records import Trimmed, without_licence
 
 # The two prompts of github.com/tatsu-lab/stanford_alpaca train.py, as many exports carry them inside their prompts.
 PREAMBLE = re.compile(

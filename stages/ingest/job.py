@@ -8,14 +8,14 @@ from pathlib import Path
 import polars as pl
 
 from stages.contract import Workbench
-from stages.engine import Workers, worker_pool
 from stages.errors import DataError
 from stages.ingest.finish import write_rows
 from stages.ingest.parts import Kept, Parsed, result_params
 from stages.ingest.reading import read_files
 from stages.ingest.stage import IngestParams
 from stages.ingest.templates import load as load_templates
-from stages.source_files import SourceFile
+from stages.processes.engine import Workers, worker_pool
+from stages.raw_files.source_files import SourceFile
 
 SHOWN = 5
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from stages.checksums import checksum_of
 from stages.errors import DataError
 from stages.ingest.fragments import Fragment
 from stages.ingest.stage import IngestParams
 from stages.ingest.transform import Ingested, Transform
-from stages.source_files import SourceFile
-from stages.storage import digest_of
+from stages.raw_files.source_files import SourceFile
+from stages.store.checksums import checksum_of
+from stages.store.storage import digest_of
 
 FRAGMENTS = "fragments"
 MARKER = "parts.json"  # written last: a folder without it is not whole
@@ -144,6 +144,6 @@ class Kept:
 
 def result_params(params: IngestParams) -> dict[str, Any]:
     """The values that what is read from a file depends on."""
-    from stages.identity import result_params as of_result
+    from stages.store.identity import result_params as of_result
 
     return of_result(params)

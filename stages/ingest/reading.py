@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.byte_stream import Damage
-from stages.engine import Workers, here_and_there
 from stages.errors import TryAgain
 from stages.ingest.parts import Parsed, Part, seal, write_part
 from stages.ingest.stage import LICENCE_REMOVED, IngestParams
 from stages.ingest.transform import Transform
-from stages.json_blocks import Block
-from stages.records import BrokenRecord, Found, is_cut_in_blocks, read_blocks
-from stages.source_files import SourceFile, stamp_of
+from stages.processes.engine import Workers, here_and_there
+from stages.raw_files.byte_stream import Damage
+from stages.raw_files.json_blocks import Block
+from stages.raw_files.records import BrokenRecord, Found, is_cut_in_blocks, read_blocks
+from stages.raw_files.source_files import SourceFile, stamp_of
 
 Unit = Block | list[Found]
 

@@ -30,7 +30,7 @@ from stages.contract import Declaration
 from stages.errors import ConfigError
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, refuse_unusable_answer, refuse_unusable_prompt
 from stages.ingest.unusable import Unusable
-from stages.source_files import SourceFile
+from stages.raw_files.source_files import SourceFile
 
 BUILT_IN = Path(__file__).parent / "prompt_templates"
 SEPARATOR = "|||"

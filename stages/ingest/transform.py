@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from stages.byte_stream import Damage
 from stages.ingest.alike import Alike, Kind, Shape, kind_of, read_block, read_rows, shape_of
 from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
@@ -17,10 +16,11 @@ from stages.ingest.stage import COMMAS_REMOVED, IngestParams
 from stages.ingest.templates import Templates, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
 from stages.ingest.unusable import Unusable, in_utf8, place_of
-from stages.json_blocks import Block
-from stages.json_repairs import Mended
-from stages.records import BrokenRecord, Found, Record
-from stages.source_files import SourceFile
+from stages.raw_files.byte_stream import Damage
+from stages.raw_files.json_blocks import Block
+from stages.raw_files.json_repairs import Mended
+from stages.raw_files.records import BrokenRecord, Found, Record
+from stages.raw_files.source_files import SourceFile
 
 MIN_BYTES_TOGETHER, MIN_ROWS_TOGETHER = 1 << 14, 32  # fewer cost less one at a time: of thousands of tiny files
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.private_data import masked
+from stages.texts.private_data import masked
 
 SHOWN_CHARS = 200
 READ_CHARS = 2_000  # what is shown is found in them, so that no private data stands there in part

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, pad
 from transformers import PreTrainedModel
 
-from stages.adapters import ADAPTER_WEIGHTS, load_adapted, read_adapter_config
 from stages.errors import DataError
 from stages.merge.deltas import PREFIX
 from stages.merge.stage import MergeParams
-from stages.models import load_model, quiet_peft
-from stages.streamed_model import build_streamed, sources, stream, unfilled_memory
-from stages.tensor_files import TensorFile, TensorFolder
+from stages.modelling.adapters import ADAPTER_WEIGHTS, load_adapted, read_adapter_config
+from stages.modelling.models import load_model, quiet_peft
+from stages.modelling.streamed_model import build_streamed, sources, stream, unfilled_memory
+from stages.modelling.tensor_files import TensorFile, TensorFolder
 
 LOGITS_AT_ONCE = 2**20  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stages.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MERGEABLE, VIRTUAL_TOKENS, read_adapter_config
 from stages.errors import ConfigError, DataError
 from stages.merge.changes import Change, LowRank, Replaced, Scaled, Shifted, TrainedRows
-from stages.tensor_files import TensorFile
+from stages.modelling.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MERGEABLE, VIRTUAL_TOKENS, read_adapter_config
+from stages.modelling.tensor_files import TensorFile
 
 PREFIX = "base_model.model."  # of every tensor in a PEFT adapter
 # Settings that say nothing about the weights, or that the merge follows.

@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from stages.errors import ConfigError, DataError
 from stages.merge.changes import Change, LowRank, Replaced, TrainedRows
 from stages.merge.deltas import Adapter
-from stages.models import stored_names
+from stages.modelling.models import stored_names
 
 ROWS_AT_ONCE = 4096
 

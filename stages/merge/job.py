@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig
 
-from stages.adapters import quantised_layers, read_adapter_config
 from stages.contract import Workbench
 from stages.errors import DataError
 from stages.merge.certificate import (
@@ -28,7 +27,8 @@ from stages.merge.embeddings import Names, names_of, rows_after, settle_tied
 from stages.merge.quantised import Candidate, FourBitFile, choose, four_bit_folder, losses
 from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
-from stages.models import (
+from stages.modelling.adapters import quantised_layers, read_adapter_config
+from stages.modelling.models import (
     CONFIG,
     GENERATION_CONFIG,
     INDEX,
@@ -38,9 +38,9 @@ from stages.models import (
     repeatable,
     weight_files,
 )
-from stages.served_model import BESIDE, MERGE_CERTIFICATE
-from stages.storage import MANIFEST, write_json
-from stages.tensor_files import TYPES, TensorFolder, give_memory_back
+from stages.modelling.served_model import BESIDE, MERGE_CERTIFICATE
+from stages.modelling.tensor_files import TYPES, TensorFolder, give_memory_back
+from stages.store.storage import MANIFEST, write_json
 
 
 def run(

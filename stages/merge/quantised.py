@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from stages.merge.certificate import HeldOut
-from stages.models import weight_files
-from stages.nf4 import dequantise, quantise
-from stages.tensor_files import TensorFile, TensorFolder
+from stages.modelling.models import weight_files
+from stages.modelling.nf4 import dequantise, quantise
+from stages.modelling.tensor_files import TensorFile, TensorFolder
 
 Z = 1.96  # of a normal distribution, 95 % lie within as many standard deviations
 FEWEST_EXAMPLES = 5  # below, the spread between examples is anyone's guess

@@ -12,8 +12,8 @@ from torch import Tensor
 from stages.errors import DataError
 from stages.merge.changes import BLOCK_ELEMENTS, Change, Replaced, Scaled
 from stages.merge.deltas import Adapter
-from stages.models import INDEX
-from stages.tensor_files import (
+from stages.modelling.models import INDEX
+from stages.modelling.tensor_files import (
     NAMES,
     TYPES,
     Float32Rows,

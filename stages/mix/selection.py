@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.conversation_text import normalised, words
 from stages.errors import ConfigError
+from stages.texts.conversation_text import normalised, words
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]

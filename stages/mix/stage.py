@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stages.contract import Params, Stage, setting
-from stages.ratings import not_rated
+from stages.measures.ratings import not_rated
 
 Rows = Annotated[int, Field(ge=0)]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from stages.measures.selector_honesty import Honesty
 from stages.schema import load_schema
-from stages.selector_honesty import Honesty
 
 HONESTY = ("spearman", "length_auc", "random_overlap", "expected_overlap")
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import conversation_text, later_questions, normalised, opening_text, words
 from stages.errors import ConfigError
+from stages.measures.selector_honesty import Honesty, honesty_of_choice, honesty_of_score
 from stages.mix.draws import draws
 from stages.mix.groups import check_no_leak, prompts_of, with_groups
 from stages.mix.replay import replay
@@ -15,7 +15,7 @@ from stages.mix.shares import share_out
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
 from stages.mix.summary import summarise
-from stages.selector_honesty import Honesty, honesty_of_choice, honesty_of_score
+from stages.texts.conversation_text import conversation_text, later_questions, normalised, opening_text, words
 
 LEAST_WORDS_OF_LATER_TURN = 8  # fewer, such as "And then?", stand in many conversations that have nothing in common
 

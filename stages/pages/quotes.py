@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import prompt_text, response_text
 from stages.pages.marks import Marked
-from stages.private_data import mask_all
-from stages.queries import fetch
+from stages.store.queries import fetch
+from stages.texts.conversation_text import prompt_text, response_text
+from stages.texts.private_data import mask_all
 
 READ_CHARS = 20_000  # of a text, to find in it what is to be marked
 TEXTS = ("prompt", "response")

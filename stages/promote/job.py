@@ -12,7 +12,7 @@ from stages.promote import aliases
 from stages.promote.gates import Gate, judge
 from stages.promote.stage import PromoteParams
 from stages.schema import load_schema
-from stages.tables import read_table
+from stages.store.tables import read_table
 from stages.tracking import open_client, registry_calls
 
 NUMBERS = {"challenger": pl.Float64, "champion": pl.Float64, "bound": pl.Float64}  # also where all of them are null

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from stages.conversation_text import conversation_text, response_text
+from stages.modelling.sequence_means import Matrix, means_by_batch
 from stages.rate.surprise import SEQUENCES, BaseReader
-from stages.sequence_means import Matrix, means_by_batch
-from stages.storage import digest_of
+from stages.store.storage import digest_of
+from stages.texts.conversation_text import conversation_text, response_text
 
 TEXTS_AT_ONCE = 16_384  # bounds the memory of token ids
 KEPT = np.float16  # half the space, and two thousandths of a vector's length at most

@@ -14,7 +14,7 @@ from stages.rate.judge_prompt import Grade, expected_grade, load_template, quest
 from stages.rate.kept_answers import KeptAnswers
 from stages.rate.stage import RateParams
 from stages.rate.texts import answers_in_context
-from stages.storage import digest_of
+from stages.store.storage import digest_of
 
 GIVE_UP_AFTER = 20  # rows in a row on which the judge failed, each after all its repeats: it is down
 SHOWN_CHARS = 200

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from stages.contract import Workbench
+from stages.measures.selector_honesty import Honesty, facts_of, honesty_of_score
 from stages.rate.lengths import length_rank
 from stages.rate.stage import RateParams
 from stages.schema import load_schema
-from stages.selector_honesty import Honesty, facts_of, honesty_of_score
-from stages.storage import setting
+from stages.store.storage import setting
 
 # Modules that load torch or the tokenizers are imported where they are used: rows that only pass through need neither.
 
@@ -72,7 +72,7 @@ def asked_models(base: Path | None, params: RateParams, workbench: Workbench) ->
 
 
 def _base_raters(base: Path, params: RateParams, workbench: Workbench, opened: ExitStack) -> tuple[list[Rater], Facts]:
-    from stages.models import repeatable
+    from stages.modelling.models import repeatable
     from stages.rate.by_base import rate_by_base
     from stages.rate.by_embedding import embed_by_base
     from stages.rate.kept_answers import open_kept

@@ -10,15 +10,15 @@ import polars as pl
 import torch
 from transformers import PreTrainedModel
 
-from stages.chat_template import ChatTokenizer
 from stages.contract import Workbench
 from stages.errors import ConfigError
-from stages.models import embedding_rows, load_config, load_model
+from stages.modelling.chat_template import ChatTokenizer
+from stages.modelling.models import embedding_rows, load_config, load_model
+from stages.modelling.sequence_loss import loss_sums_by_batch
+from stages.modelling.tokenizer_files import open_chat_tokenizer, open_tokenizer
 from stages.rate.kept_answers import KeptAnswers
 from stages.rate.stage import RateParams
-from stages.sequence_loss import loss_sums_by_batch
-from stages.storage import digest_of
-from stages.tokenizer_files import open_chat_tokenizer, open_tokenizer
+from stages.store.storage import digest_of
 
 PAIRS_AT_ONCE = 16_384  # bounds the memory of token ids, and is enough to fill batches of every width
 SEQUENCES = {"input_ids": pl.List(pl.Int32), "loss_mask": pl.List(pl.Int8)}

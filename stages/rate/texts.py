@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from stages.chat_template import ChatTokenizer, RenderError
-from stages.conversation_text import context_text, prompt_text, response_text
+from stages.modelling.chat_template import ChatTokenizer, RenderError
+from stages.texts.conversation_text import context_text, prompt_text, response_text
 
 BETWEEN_TURNS = "\n\n"  # a blank line, as between question and answer on a web page that the base may have read
 

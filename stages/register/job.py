@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 
 from stages.contract import Workbench
-from stages.private_data import masked
+from stages.modelling.served_model import ServedModel, read_served
 from stages.register.model_card import write_card
 from stages.register.registration import Registration, find_version, link_version, make_version
 from stages.register.safe_files import refuse_unsafe_files
 from stages.register.stage import RegisterParams
-from stages.served_model import ServedModel, read_served
-from stages.tables import read_table
+from stages.store.tables import read_table
+from stages.texts.private_data import masked
 from stages.tracking import ensure_experiment, ensure_run, metric_name, open_client, registry_calls
 
 CARD = "README.md"

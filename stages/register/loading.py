@@ -1,6 +1,6 @@
 """How a registered model is opened, as its card says it."""
 
-from stages.served_model import BESIDE, BOTTLENECK, ServedModel
+from stages.modelling.served_model import BESIDE, BOTTLENECK, ServedModel
 
 WHOLE = "The folder is a plain model folder: `from_pretrained` and `vllm serve` read it as it is."
 ADAPTER = """\
@@ -21,7 +21,7 @@ tokenizer = AutoTokenizer.from_pretrained(folder)"""
 TEMPER = """\
 from pathlib import Path
 
-from stages.models import load_model
+from stages.modelling.models import load_model
 from transformers import AutoTokenizer
 
 model = load_model(Path(folder))

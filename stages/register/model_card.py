@@ -5,8 +5,8 @@ from string import Template
 
 import polars as pl
 
+from stages.modelling.served_model import Form, ServedModel
 from stages.register.loading import how_to_load
-from stages.served_model import Form, ServedModel
 
 CARD = Template("""\
 # $name

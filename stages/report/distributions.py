@@ -5,10 +5,10 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.histograms import count_bins, share_bins
+from stages.measures.histograms import count_bins, share_bins
 from stages.pages import svg
-from stages.queries import Tables, fetch
 from stages.schema import Column, load_schema
+from stages.store.queries import Tables, fetch
 
 PHRASES_SHOWN = 5
 PHRASE_CHARS = 60

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from stages.pages import svg
 from stages.pages.marks import Marked, begin
 from stages.pages.quotes import fetch_quoted
-from stages.queries import Tables, fetch
 from stages.report.stage import ReportParams
+from stages.store.queries import Tables, fetch
 
 MODELS = ("base", "tuned")
 

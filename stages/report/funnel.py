@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.queries import Tables, count_by, count_rows
+from stages.store.queries import Tables, count_by, count_rows
 
 
 class Decision(NamedTuple):

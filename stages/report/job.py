@@ -5,7 +5,7 @@ from pathlib import Path
 from stages.contract import Workbench
 from stages.report.page import render
 from stages.report.stage import ReportParams
-from stages.tables import read_table
+from stages.store.tables import read_table
 
 FILE = "report.html"
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from stages.pages import formats, svg
 from stages.pages.frame import environment
-from stages.queries import Tables, count_rows
 from stages.report.distributions import signals_of
 from stages.report.evaluation import comparisons_of, generations_of
 from stages.report.funnel import Step, files_of, steps_of
@@ -18,6 +17,7 @@ from stages.report.stage import ReportParams
 from stages.report.summaries import summary_of
 from stages.report.thresholds import curves_of
 from stages.report.training import splits_of, token_chart, training_of
+from stages.store.queries import Tables, count_rows
 
 SECTIONS = {
     "funnel": "Funnel",

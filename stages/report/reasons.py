@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from stages.filter_rules import RULES
+from stages.measures.filter_rules import RULES
 from stages.pages.marks import Marked, begin, mark_differences, mark_run
 from stages.pages.quotes import TEXTS, Quote, beginnings, fetch_quoted
-from stages.queries import Tables, fetch
 from stages.report.funnel import DECISIONS, Decision
 from stages.report.stage import ReportParams
 from stages.schema import load_schema
+from stages.store.queries import Tables, fetch
 
 ROW = "row"  # position in the table's key order
 DOUBTFUL_FIRST = {"duplicates": "similarity", "contaminated": "overlap"}  # the least alike are looked at first

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from stages.queries import Tables, fetch
 from stages.schema import load_schema
+from stages.store.queries import Tables, fetch
 
 
 class Gate(NamedTuple):

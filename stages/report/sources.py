@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.queries import Tables, count_by, fetch
 from stages.report.funnel import DECISIONS, rows_of
+from stages.store.queries import Tables, count_by, fetch
 
 LAST = "examples"
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.histograms import count_bins
+from stages.measures.histograms import count_bins
+from stages.measures.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
 from stages.pages import svg
-from stages.queries import Tables, fetch
-from stages.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
+from stages.store.queries import Tables, fetch
 
 SNAPSHOTS = {"ingest": "conversations", "dedup": "unique", "filter": "kept", "decontaminate": "clean", "mix": "mixture"}
 KINDS_SHOWN = 8

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from stages.pages.formats import cell, percent
-from stages.queries import Tables, count_rows, fetch
 from stages.schema import Column, load_schema
+from stages.store.queries import Tables, count_rows, fetch
 
 ROWS_SHOWN = 60
 LEFT_OUT = ("sha256",)

@@ -11,15 +11,15 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.filter_rules import RULES, Rule, StatedSettings
+from stages.measures.filter_rules import RULES, Rule, StatedSettings
+from stages.measures.what_if import kept_curve
 from stages.pages import svg
 from stages.pages.formats import short
 from stages.pages.marks import begin
 from stages.pages.quotes import TEXTS, Quote, beginnings, fetch_quoted
-from stages.queries import Tables, fetch
 from stages.report.stage import ReportParams
 from stages.schema import load_schema
-from stages.what_if import kept_curve
+from stages.store.queries import Tables, fetch
 
 NEAREST_SHOWN = 3  # rows on each side of a threshold
 TICKS = 5

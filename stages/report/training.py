@@ -5,9 +5,9 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from stages.histograms import count_bins
+from stages.measures.histograms import count_bins
 from stages.pages import svg
-from stages.queries import Tables, fetch
+from stages.store.queries import Tables, fetch
 
 POINTS_SHOWN = 400  # more are averaged: a chart is about so many pixels wide
 SPLITS = ("train", "validation", "test")

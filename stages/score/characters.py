@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.word_bytes import Booleans, Ints, looked_up, utf8
+from stages.texts.word_bytes import Booleans, Ints, looked_up, utf8
 
 SLICE_CHARS = 2_000_000  # bounds the arrays to about 100 MB, but for a text that is longer by itself
 CODE_POINTS = 0x30000  # those above are rare Han, tags and private use: all count as the last of these

@@ -3,15 +3,15 @@
 import numpy as np
 import polars as pl
 
-from stages.conversation_text import read_where
 from stages.score import characters
 from stages.score.characters import Characters, characters_of
 from stages.score.cues import cue_columns
 from stages.score.language import languages_of
 from stages.score.repetition import copied_share, repeats_of, repetition, run_repeats
 from stages.score.texts import pieces
-from stages.word_bytes import Ints
-from stages.word_runs import Runs, run_hashes, word_hashes
+from stages.texts.conversation_text import read_where
+from stages.texts.word_bytes import Ints
+from stages.texts.word_runs import Runs, run_hashes, word_hashes
 
 SLICE_ROWS = 4096  # the arrays of more rows outgrow the caches of a processor
 COPIED_WORDS = 3  # a run that grammar alone does not make

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.conversation_text import read_where
-from stages.word_runs import Runs, run_hashes, starts_of, word_hashes
+from stages.texts.conversation_text import read_where
+from stages.texts.word_runs import Runs, run_hashes, starts_of, word_hashes
 
 PLACE_BITS = 16
 PLACE_SHIFT = np.uint64(64 - PLACE_BITS)

@@ -6,9 +6,9 @@ Columns they read: `prompt`, `answers`, `ending`, `task`, `is_document`, `is_cal
 
 import polars as pl
 
-from stages.conversation_text import read_where
 from stages.score.cues import read_by
 from stages.score.phrases import EDGE
+from stages.texts.conversation_text import read_where
 
 TASKS = ("chat", "code", "math", "extraction", "other")
 

@@ -14,8 +14,8 @@ import polars as pl
 import yaml
 
 from stages.score.characters import FIRST_SCRIPT, SCRIPTS, UPPER, Characters
-from stages.word_bytes import Hashes
-from stages.word_runs import Runs, ranges, word_hashes
+from stages.texts.word_bytes import Hashes
+from stages.texts.word_runs import Runs, ranges, word_hashes
 
 WORDS = Path(__file__).parent / "language_words.yaml"
 OF_SCRIPT = {

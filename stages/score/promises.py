@@ -5,10 +5,10 @@ Columns they read: `prompt`, `answers`, `ending`, `is_single` (one question, one
 
 import polars as pl
 
-from stages.conversation_text import read_where
 from stages.score.cues import read_by
 from stages.score.phrases import EDGE
 from stages.score.texts import first_group
+from stages.texts.conversation_text import read_where
 
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _LIMITS = _COUNTS | {

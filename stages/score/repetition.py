@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from stages.word_bytes import Booleans, Hashes, Ints
-from stages.word_runs import Runs, run_hashes, starts_of
+from stages.texts.word_bytes import Booleans, Hashes, Ints
+from stages.texts.word_runs import Runs, run_hashes, starts_of
 
 SLICE_TEXTS = 1 << 16  # their numbers take 16 of 64 bits; the other 48 are the hash, alike however texts are split
 TEXT_BITS, HASH_SHIFT = np.uint64(48), np.uint64(16)

@@ -6,10 +6,10 @@ copied, and no speaker who could refuse.
 
 import polars as pl
 
-from stages.conversation_text import read_where
 from stages.score import formats, phrases, promises, refusals
 from stages.score.cues import read_by
 from stages.score.texts import first_group
+from stages.texts.conversation_text import read_where
 
 LAST_CHARS = 200  # of an answer, in which its end is told
 ENOUGH_WORDS = 5  # below it an answer such as "working on" or "the" is a phrase that was asked for

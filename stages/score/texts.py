@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from stages.conversation_text import answers_text, every_text, prompt_text, response_text
-from stages.word_runs import Runs
+from stages.texts.conversation_text import answers_text, every_text, prompt_text, response_text
+from stages.texts.word_runs import Runs
 
 # A line or paragraph counts when it has a letter or digit: braces, rules and tags of markup repeat rightly.
 _SAYS_SOMETHING = r"[\p{L}\p{N}]"

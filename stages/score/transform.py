@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.conversation_text import read_where
-from stages.private_data import KINDS, counts_of
 from stages.score.arithmetic import wrong_equation
 from stages.score.counts import counts_in_slices
 from stages.score.formats import format_mismatch
@@ -14,6 +12,8 @@ from stages.score.phrases import LANGUAGE_NAMES
 from stages.score.signals import BEFORE, SIGNALS
 from stages.score.stage import ScoreParams
 from stages.score.texts import texts_of
+from stages.texts.conversation_text import read_where
+from stages.texts.private_data import KINDS, counts_of
 
 READ_BY_SIGNALS = ("word_count", "has_numbers", "response_language", "prompt_cues", "answers_cues")
 LATIN_LETTERS = 5  # a word of another language

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from stages.chat_template import ChatTokenizer
+from stages.modelling.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, read_conversation
 from stages.tokenize.example_table import Example, Ids
 from stages.tokenize.prepared import Preparation

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.chat_template import ChatTokenizer
 from stages.errors import DataError
-from stages.private_data import mask_all
+from stages.modelling.chat_template import ChatTokenizer
+from stages.texts.private_data import mask_all
 from stages.tokenize.refusal import REASONS
 
 SHOWN = 3  # examples rendered in the certificate with the mask visible

@@ -8,7 +8,7 @@ from functools import cached_property
 from re import Pattern
 from typing import Any
 
-from stages.template_messages import Message, RenderError, Tools, template_messages, template_tools
+from stages.modelling.template_messages import Message, RenderError, Tools, template_messages, template_tools
 from stages.tokenize.marks import Marked, mark_conversation
 from stages.tokenize.refusal import Refusal
 

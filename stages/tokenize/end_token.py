@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from stages.chat_template import PROBE, ChatTemplate, ChatTokenizer, RenderError
+from stages.modelling.chat_template import PROBE, ChatTemplate, ChatTokenizer, RenderError
 from stages.tokenize.refusal import Refusal
 
 # An end marker that may become one token: `</s>`, `<end_of_turn>`, `<|im_end|>`, `[|endofturn|]`, `[e~[`

@@ -6,8 +6,8 @@ Several public templates tag the header before the answer too, and many the line
 from collections.abc import Iterator
 from typing import Any
 
-from stages.chat_template import ChatTokenizer, RenderError
-from stages.template_messages import Message, Tools
+from stages.modelling.chat_template import ChatTokenizer, RenderError
+from stages.modelling.template_messages import Message, Tools
 from stages.tokenize.conversation import Conversation
 from stages.tokenize.prepared import Preparation
 from stages.tokenize.reading import Turn

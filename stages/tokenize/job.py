@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.contract import Workbench
-from stages.template_sandbox import TODAY
+from stages.modelling.template_sandbox import TODAY
 from stages.tokenize.certificate import Count, count_examples, count_refused, refuse_unended, show_masks
 from stages.tokenize.certificate_page import certificate_page
 from stages.tokenize.generation_tags import compare_tags

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from stages.template_messages import Message, Tools
+from stages.modelling.template_messages import Message, Tools
 from stages.tokenize.refusal import Refusal
 
 # Unicode's two large areas for private use, 65,534 characters each, the less used one first; no standard gives any of

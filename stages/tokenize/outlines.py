@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from stages.chat_template import ChatTokenizer
-from stages.template_messages import Message
+from stages.modelling.chat_template import ChatTokenizer
+from stages.modelling.template_messages import Message
 from stages.tokenize.conversation import Conversation
 from stages.tokenize.marks import AREAS, Marked
 from stages.tokenize.plain_template import is_plain

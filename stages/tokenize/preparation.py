@@ -9,7 +9,8 @@ from typing import NamedTuple
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from stages.chat_template import (
+from stages.errors import ConfigError
+from stages.modelling.chat_template import (
     CONTROL_LITERAL,
     PROBE,
     ChatTemplate,
@@ -17,14 +18,13 @@ from stages.chat_template import (
     RenderError,
     match_any,
 )
-from stages.errors import ConfigError
+from stages.modelling.tokenizer_files import open_tokenizer, own_template, tokenizer_folder
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.end_token import find_end_token
 from stages.tokenize.outlines import Outlines
 from stages.tokenize.prepared import Preparation
 from stages.tokenize.splitters import find_splitters
 from stages.tokenize.stage import TokenizeParams
-from stages.tokenizer_files import open_tokenizer, own_template, tokenizer_folder
 
 OWN_TEMPLATE = "tokenizer"
 NEW_EOS = "<|endoftext|>"  # for a tokenizer that has no eos_token although the template or a document needs one

@@ -7,7 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from stages.chat_template import ChatTokenizer
+from stages.modelling.chat_template import ChatTokenizer
 from stages.tokenize.outlines import Outlines
 
 

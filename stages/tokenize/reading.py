@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from stages.chat_template import ChatTokenizer, RenderError, Settings
+from stages.modelling.chat_template import ChatTokenizer, RenderError, Settings
 from stages.tokenize.conversation import Conversation, refuse_dropped_calls
 from stages.tokenize.end_token import cut_at_end_token, trailer
 from stages.tokenize.marks import Marked, Seen, see

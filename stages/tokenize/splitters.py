@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from stages.chat_template import ChatTokenizer
+from stages.modelling.chat_template import ChatTokenizer
 
 BEFORE = ("", "a", "a ", "a\n\n", " ")
 AFTER = ("b", " b", "\nb", "\n\n", "")

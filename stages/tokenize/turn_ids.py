@@ -11,7 +11,7 @@ from itertools import pairwise
 from re import Pattern
 from typing import NamedTuple
 
-from stages.chat_template import ChatTokenizer
+from stages.modelling.chat_template import ChatTokenizer
 from stages.tokenize.example_table import Ids
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from stages.chat_template import ChatTokenizer
+from stages.modelling.chat_template import ChatTokenizer
 from stages.tokenize.conversation import Conversation, refuse_dropped_tools
 from stages.tokenize.outlines import Outlines
 from stages.tokenize.reading import Turn, read_turn

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stages.source_files import file_sha256
-from stages.storage import fsync, write_json
+from stages.raw_files.source_files import file_sha256
+from stages.store.storage import fsync, write_json
 
 SEAL = "whole.json"  # file -> SHA-256 of all others; a folder without it, or that differs from it, is no checkpoint
 PROGRESS = "progress.json"

@@ -9,7 +9,7 @@ from typing import Any
 from torch import distributed
 
 from stages.errors import TemperError
-from stages.models import repeatable
+from stages.modelling.models import repeatable
 from stages.train.job import Work, set_up
 from stages.train.launch import join, join_launched
 from stages.train.team import Team

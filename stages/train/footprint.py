@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from stages.models import attention_of, load_config
+from stages.modelling.models import attention_of, load_config
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch
 from stages.train.gradients import Forward
@@ -131,9 +131,7 @@ def find_footprint(
             ledger.peak = left_layers = 0
             with counting:
                 for batch in steps if packs_per_step == 1 else [*steps, *steps]:
-                    loss = forward.loss_sum(batch)
-                    torch.autograd.backward(loss)
-                    del loss
+                    torch.autograd.backward(forward.loss_sum(batch))
             optimizer.step()
             optimizer.zero_grad()
             gc.collect()  # the hooks of the counter and what they keep hold each other

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from stages.memory import peak_bytes, resident_bytes
+from stages.processes.memory import peak_bytes, resident_bytes
 from stages.train.batches import lay_out
 from stages.train.examples import Examples
 from stages.train.footprint import Footprint, Shape, find_footprint

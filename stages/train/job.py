@@ -10,9 +10,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.contract import Progress, Workbench
 from stages.errors import ConfigError, DataError
-from stages.models import copy_tokenizer, embedding_rows, load_config, repeatable, set_stop_ids
+from stages.modelling.models import copy_tokenizer, embedding_rows, load_config, repeatable, set_stop_ids
+from stages.modelling.tokenizer_files import open_tokenizer
 from stages.schema import load_schema
-from stages.tokenizer_files import open_tokenizer
 from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit

@@ -14,8 +14,8 @@ from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, but not in __all__
 
 import stages
-from stages import launched
 from stages.errors import ConfigError, TryAgain
+from stages.processes import launched
 from stages.train.stage import TrainParams
 from stages.train.team import Team, alone
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from stages.contract import Progress
 from stages.errors import ConfigError, DataError
-from stages.memory import return_freed_memory
+from stages.processes.memory import return_freed_memory
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch, lay_out
 from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint

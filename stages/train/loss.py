@@ -84,7 +84,7 @@ class _HeadLoss(torch.autograd.Function):
     """The loss, whose gradients are found at once, chunk by chunk, while the logits are there: they are never made twice.
 
     Needs memory for the gradients of the head's weights from here on, which the way back would need at its start anyway.
-    Source of the idea: Hsu et al., "Liger Kernel", 2024, section 3.2.
+    As the fused linear cross-entropy of Liger Kernel does (linkedin/Liger-Kernel, ops/fused_linear_cross_entropy.py).
     """
 
     @staticmethod

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from stages.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, QUANTISATION
-from stages.bottleneck import add_bottlenecks, bottleneck_weights
 from stages.errors import ConfigError
-from stages.models import add_token_rows, load_model, quiet_peft, save_model, weights_folder
-from stages.nf4 import BLOCK, SCALE_BLOCK, NF4Linear, quantise_layers
-from stages.prompted import PromptedDecoder
-from stages.served_model import BESIDE, BOTTLENECK
+from stages.modelling.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, QUANTISATION
+from stages.modelling.bottleneck import add_bottlenecks, bottleneck_weights
+from stages.modelling.models import add_token_rows, load_model, quiet_peft, save_model, weights_folder
+from stages.modelling.nf4 import BLOCK, SCALE_BLOCK, NF4Linear, quantise_layers
+from stages.modelling.prompted import PromptedDecoder
+from stages.modelling.served_model import BESIDE, BOTTLENECK
 from stages.train.adapter_settings import adapter_settings, linear_layers
 from stages.train.kernels import install_attention
 from stages.train.stage import VIRTUAL_TOKENS, TrainParams

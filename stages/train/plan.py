@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 
 from stages.errors import ConfigError
-from stages.memory import resident_bytes
-from stages.models import load_config
-from stages.tokenizer_files import open_tokenizer
+from stages.modelling.models import load_config
+from stages.modelling.tokenizer_files import open_tokenizer
+from stages.processes.memory import resident_bytes
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.footprint import Footprint, Shape, find_footprint
 from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing, peak_of

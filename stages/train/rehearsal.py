@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from stages.memory import forget_peak, peak_bytes, resident_bytes
-from stages.models import repeatable
+from stages.modelling.models import repeatable
+from stages.processes.memory import forget_peak, peak_bytes, resident_bytes
 from stages.train.batches import Batch
 from stages.train.examples import Examples
 from stages.train.footprint import Footprint, Shape, find_footprint

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from stages.private_data import mask_all
+from stages.texts.private_data import mask_all
 from stages.train.examples import Examples, closing_ids
 from stages.train.gradients import Forward
 

@@ -4,8 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from stages import launched
 from stages.contract import Params, Stage, setting
+from stages.processes import launched
 
 # PEFT's benchmark: Llama-3.2-3B on MetaMathQA, measured on GSM8K (method_comparison/MetaMathQA in its repository).
 LEARNING_RATES = {

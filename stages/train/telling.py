@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from stages.contract import Progress
-from stages.memory import resident_bytes
+from stages.processes.memory import resident_bytes
 from stages.train.batches import Batch
 from stages.train.examples import Examples
 from stages.train.gradients import Forward

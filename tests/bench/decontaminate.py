@@ -29,8 +29,8 @@ import polars as pl  # noqa: E402 - after the number of threads is set
 from rows import conversation  # noqa: E402 - the script runs from anywhere
 from stages.decontaminate.stage import DecontaminateParams  # noqa: E402
 from stages.decontaminate.transform import transform  # noqa: E402
-from stages.records import Record, read_records  # noqa: E402
-from stages.source_files import list_source_files  # noqa: E402
+from stages.raw_files.records import Record, read_records  # noqa: E402
+from stages.raw_files.source_files import list_source_files  # noqa: E402
 from test_decontaminate_rephrasings import in_other_words  # noqa: E402
 
 EVERY = 8

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 from stages.contract import Stage  # noqa: E402 - the script runs from anywhere
-from stages.engine import Batch, Work, run_batch  # noqa: E402
+from stages.processes.engine import Batch, Work, run_batch  # noqa: E402
 
 ENGINES = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
 
@@ -84,11 +84,11 @@ def first_rows(source: str, rows: int, folder: Path) -> Path:
 
 def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, object]:
     """Seconds of the stage's rows alone: neither opening and checking its input nor writing its output is counted."""
-    from stages.engine import scan_spool, split_into_batches, using
     from stages.pipeline import STAGES
+    from stages.processes.engine import scan_spool, split_into_batches, using
     from stages.schema import load_schema
-    from stages.storage import write_manifest
-    from stages.tables import read_given, write_table
+    from stages.store.storage import write_manifest
+    from stages.store.tables import read_given, write_table
 
     folder = Path(tempfile.mkdtemp(dir=table.parent))
     for name in ("unique", "scored"):
@@ -116,7 +116,7 @@ def spread(workers: int) -> Iterator[Callable[[Stage, Sequence[Batch], Path], fl
     """What runs batches as the engine in use would and gives their CPU seconds."""
     import polars as pl
 
-    from stages.engine import cluster_in_use, worker_pool
+    from stages.processes.engine import cluster_in_use, worker_pool
 
     if cluster := cluster_in_use():
 

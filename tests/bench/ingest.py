@@ -36,7 +36,7 @@ from pathlib import Path
 from stages.contract import Workbench
 from stages.ingest.job import run
 from stages.ingest.stage import IngestParams
-from stages.source_files import list_source_files
+from stages.raw_files.source_files import list_source_files
 source, folder, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 outputs = {name: folder / name for name in ("conversations", "quarantined")}
 bench = Workbench(folder / "scratch", folder / "cache", workers, "", lambda *a, **k: None, "0" * 64, {})

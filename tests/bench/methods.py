@@ -99,10 +99,10 @@ def _measure(folder: Path, method: str, steps: int) -> dict[str, float]:
     import polars as pl
     import torch
 
-    from stages.adapters import load_adapted
-    from stages.memory import forget_peak, peak_bytes, resident_bytes
-    from stages.models import load_model
-    from stages.sequence_loss import loss_sums
+    from stages.modelling.adapters import load_adapted
+    from stages.modelling.models import load_model
+    from stages.modelling.sequence_loss import loss_sums
+    from stages.processes.memory import forget_peak, peak_bytes, resident_bytes
     from tiny_training import train
 
     rows = json.loads((folder / "rows.json").read_text())

@@ -94,7 +94,7 @@ def print_row(tool: str, found: dict[str, Any] | str, ours: dict[str, Any] | str
 
 def own_signals() -> str:
     sys.path.insert(0, str(HERE.parents[1]))
-    from stages.filter_rules import RULES
+    from stages.measures.filter_rules import RULES
     from stages.score.transform import COLUMNS
 
     return f"{len(COLUMNS)}, and {len(RULES)} rules"

@@ -13,7 +13,7 @@ import pytest
 from line import ROOT, FinishedLine
 from rows import dataset_digests
 from stages.pipeline import STAGES
-from stages.storage import verify_dataset
+from stages.store.storage import verify_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 

@@ -48,7 +48,7 @@ def temper(given: Path, made: Path) -> None:
 
     from stages.merge.deltas import read_adapter
     from stages.merge.shards import match_names, write_merged
-    from stages.tensor_files import TensorFolder
+    from stages.modelling.tensor_files import TensorFolder
 
     torch.set_num_threads(2)
 

@@ -10,9 +10,9 @@ from tokenize_timing import Made, asked, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.engine import Work, run_rows, split_into_batches
+from stages.execution.runner import DEFAULT_BATCH_ROWS
 from stages.pipeline import STAGES
-from stages.runner import DEFAULT_BATCH_ROWS
+from stages.processes.engine import Work, run_rows, split_into_batches
 from stages.schema import conform, load_schema
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import transform

@@ -1,0 +1,1 @@
+"""One stage run and checked, and the runs of a whole pipeline."""

@@ -1,0 +1,1 @@
+"""What is measured of many rows at once: distributions, thresholds, how honestly a selector chooses."""

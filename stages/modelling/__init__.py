@@ -1,0 +1,1 @@
+"""Models and what they read: chat templates, tokenizers, weights, adapters, losses."""

@@ -1,0 +1,1 @@
+"""Results on disk: their keys, tables in one canonical form, refs, locks."""

@@ -1,0 +1,1 @@
+"""The same stages under many settings, and what that shows."""

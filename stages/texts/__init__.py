@@ -1,0 +1,1 @@
+"""What is looked for in texts: words, private data, secrets."""
