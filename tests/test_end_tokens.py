@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import AddedToken, Regex, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from served_oracle import assert_served
 from tiny_tokenizer import make_tokenizer
@@ -102,3 +104,21 @@ def test_a_call_may_end_in_two_tokens_where_a_text_ends_in_another(jinja: Jinja,
     said = ['<|call>get_weather{"city": "Paris"}<call|><|response>', "It is sunny.<turn|>"]
     assert learned(made, chat) == [("weather", 0, said)]
     assert_served(made, [WEATHER], chat)
+
+
+def test_no_text_is_cut_at_an_end_token_that_one_turn_in_the_middle_has_alone(tmp_path: Path) -> None:
+    """Where a text begins with that token, the tokenizer writes a line break before it, and nowhere else."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(make_tokenizer(tmp_path / "tokenizer"))
+    tokenizer.add_tokens([AddedToken("<|pause|>", special=True, normalized=True)], special_tokens=True)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\A<\|pause\|>\n"), "\n<|pause|>\n")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "pauses.jinja").write_text(
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+        "{{ '<|pause|>' if loop.index == 4 else '<|im_end|>' }}{{ '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    rows, template = [talk("three", "Hi", "No.", "Why?", "Well.", "So?", "Yes.")], str(tmp_path / "pauses.jinja")
+    made = tokenize(tmp_path / "tokenizer", *rows, template=template)
+    chat = chat_of(tmp_path / "tokenizer", template=template)
+    assert [said for _, _, (said,) in learned(made, chat)] == ["No.<|im_end|>", "Well.<|pause|>", "Yes.<|im_end|>"]
+    assert_served(made, rows, chat)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from rows import row_id
@@ -214,24 +214,6 @@ def test_an_end_token_that_is_not_found_behind_a_word_refuses_the_answer(tmp_pat
     made = tokenize(folder, talk("word", "Hi!", "Hello"), talk("stop", "Hi!", "Hello."), template="chatml")
     assert learned(made, chat_of(folder, template="chatml")) == [("stop", 0, ["Hello.<|im_end|>"])]
     assert reasons(made) == {"word": "no_end_token"}
-
-
-def test_no_text_is_cut_at_an_end_token_that_one_turn_in_the_middle_has_alone(tmp_path: Path) -> None:
-    """Where a text begins with that token, the tokenizer writes a line break before it, and nowhere else."""
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(make_tokenizer(tmp_path / "tokenizer"))
-    tokenizer.add_tokens([AddedToken("<|pause|>", special=True, normalized=True)], special_tokens=True)
-    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\A<\|pause\|>\n"), "\n<|pause|>\n")
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    (tmp_path / "pauses.jinja").write_text(
-        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
-        "{{ '<|pause|>' if loop.index == 4 else '<|im_end|>' }}{{ '\n' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    )
-    rows, template = [talk("three", "Hi", "No.", "Why?", "Well.", "So?", "Yes.")], str(tmp_path / "pauses.jinja")
-    made = tokenize(tmp_path / "tokenizer", *rows, template=template)
-    chat = chat_of(tmp_path / "tokenizer", template=template)
-    assert [said for _, _, (said,) in learned(made, chat)] == ["No.<|im_end|>", "Well.<|pause|>", "Yes.<|im_end|>"]
-    assert_served(made, rows, chat)
 
 
 def test_letters_that_only_become_a_control_token_in_the_tokenizer_refuse_the_row(tmp_path: Path) -> None:
