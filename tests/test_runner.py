@@ -239,10 +239,9 @@ def test_a_batch_holds_fewer_rows_where_rows_are_long(tmp_path: Path) -> None:
 
 def test_for_several_workers_batches_get_smaller_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.engine.WORTHWHILE_ROWS", 5)
-    for part in (0, 1):
-        pl.DataFrame({"number": range(40)}).write_parquet(tmp_path / f"part-0000{part}.parquet")
-    batches = split_into_batches(tmp_path, batch_rows=9, workers=2)
-    assert [(b.first_row, b.rows) for b in batches[:7]] == [(0, 9), (9, 8), (17, 7), (24, 7), (31, 6), (37, 3), (0, 5)]
+    [pl.DataFrame({"n": range(40)}).write_parquet(tmp_path / f"part-0000{part}.parquet") for part in (0, 1)]
+    made = [(batch.first_row, batch.rows) for batch in split_into_batches(tmp_path, batch_rows=9, workers=2)]
+    assert made[:7] == [(0, 9), (9, 8), (17, 7), (24, 7), (31, 6), (37, 3), (0, 5)]
 
 
 def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path) -> None:
