@@ -109,6 +109,20 @@ def test_commas_behind_last_elements_are_removed_under_a_name(form: str, tmp_pat
     assert [(reason, record) for record, reason, _ in left.faults] == [("invalid_json", 1)]
 
 
+def test_a_thread_says_that_one_of_its_messages_was_mended(tmp_path: Path) -> None:
+    message = {"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}
+    answers = [
+        '"parent_id": "1", "role": "assistant", "text": "a",}',
+        '"parent_id": "1", "role": "assistant", "text": "b"}',
+    ]
+    lines = [json.dumps(message), *(f'{{"message_id": "{n}", {rest}' for n, rest in enumerate(answers, 2))]
+    made = ingest_text("\n".join(lines), tmp_path)
+    assert sorted(zip((turns[-1] for turns in made.turns), made.conversations["repairs"].to_list(), strict=True)) == [
+        (("assistant", "a"), ["trailing_commas_removed"]),
+        (("assistant", "b"), None),
+    ]
+
+
 def test_a_piece_of_a_streamed_answer_is_no_record(tmp_path: Path) -> None:
     piece = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "He"}}]}
     made = ingest_text(

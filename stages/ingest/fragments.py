@@ -16,6 +16,7 @@ class Fragment(NamedTuple):
     record: int
     byte_offset: int
     message: Record
+    is_mended: bool = False  # commas were removed to read it
 
 
 class Tree(NamedTuple):

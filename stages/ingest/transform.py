@@ -106,7 +106,8 @@ class Transform:
                     one.field = (one.field or "").removeprefix(place).lstrip(".") or None
                     made.set_aside(_as_record(tree.records[names[place]]), one)
                 else:
-                    made.add(_as_record(tree.records[names[places[-1]]]), one)
+                    is_mended = any(tree.records[names[place]].is_mended for place in places)
+                    made.add(_as_record(tree.records[names[places[-1]]]), one, is_mended=is_mended)
         return made.tables(0)
 
     def _shape_of(self, block: Block) -> Shape | None:
@@ -131,7 +132,7 @@ class Transform:
                     continue
                 dialect = self.dialects.of(value)
                 if dialect.name == TREE_FRAGMENT and "message_id" in value:
-                    made.fragments.append(Fragment(record.index, record.byte_offset, value))
+                    made.fragments.append(Fragment(record.index, record.byte_offset, value, isinstance(value, Mended)))
                     continue
                 made.dialects[dialect.name] += 1
                 for one in dialect.read(value, self.rules):
@@ -162,10 +163,10 @@ class _Made:
         self.dialects = Counter[str]()
         self.fragments: list[Fragment] = []
 
-    def add(self, record: Record, conversation: Conversation) -> None:
+    def add(self, record: Record, conversation: Conversation, *, is_mended: bool = False) -> None:
         try:
             refuse_unsafe(conversation, self._rules)
-            if isinstance(record.value, Mended):
+            if is_mended or isinstance(record.value, Mended):
                 conversation = conversation._replace(repairs=(*conversation.repairs, COMMAS_REMOVED))
             self.conversations.append((record.index, conversation))
         except Unusable as unusable:
