@@ -83,6 +83,7 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
         [("system", "Be brief."), *EXCHANGE, *EXCHANGE],
     ),
     "exchanges": ({"conversation": [{"human": "Why?", "assistant": "Because."}] * 2}, EXCHANGE * 2),
+    "UltraChat": ({"id": "7", "data": ["Why?", "Because.", "Why?", "Because."]}, EXCHANGE * 2),
     "exchanges in pairs": ({"conversations": [["Why?", "Because."], ["Why?", "Because."]]}, EXCHANGE * 2),
     "turns in pairs": ({"messages": [["user", "Why?"], ["assistant", "Because."]]}, EXCHANGE),
     "document": ({"text": "Once upon a time.", "url": "here"}, [("text", "Once upon a time.")]),

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -203,10 +204,15 @@ def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:
 
 def as_object(value: object) -> dict[str, Any]:
     """A record as fields: a plain document is a field `text`, a list of messages or of [question, answer] is a field
-    `messages`, and so is one such pair; a table of pandas' (`orient="split"`) has a field for each column."""
+    `messages`, and so is one such pair, or what two say in turn; a table of pandas' (`orient="split"`) has a field for
+    each column."""
     match value:
         case {"columns": [str(), *_] as names, "data": [[*_], *_] as rows} if _is_table(names, rows):
             return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+        case {"id": name, "data": [str(), str(), *_] as turns} if len(value) == 2 and all(
+            isinstance(turn, str) for turn in turns
+        ):
+            return {"id": name, "messages": _in_turn(turns)}  # as UltraChat has it
         case {"object": "chat.completion.chunk"}:
             raise Unusable("answer_fragment", "object", value)
         case dict():
@@ -225,3 +231,7 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
     """Whether each row has a cell for each column, and each column a name of its own."""
     are_names = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     return are_names and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+
+
+def _in_turn(texts: list[str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), texts, strict=False)]
