@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from tokenize_timing import Made, asked, report
+from tokenize_timing import Made, asked, messages_of, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -22,7 +22,8 @@ MEASURED |= {"digit_share": 0.0, "url_count": 0}
 
 
 def read_rows(corpus: Path) -> pl.DataFrame:
-    rows = pl.read_ndjson(corpus).with_columns(pl.lit(value).alias(name) for name, value in MEASURED.items())
+    records = [{"row_id": f"{n:032x}", "messages": messages} for n, messages in enumerate(messages_of(corpus))]
+    rows = pl.DataFrame(records).with_columns(pl.lit(value).alias(name) for name, value in MEASURED.items())
     return conform(rows.lazy(), load_schema("mixture"), "bench").collect()
 
 
