@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingest_run import ingest_text
 from record_files import faults, read, values
+from stages.errors import DataError
 from stages.raw_files.json_members import keyed_values
 from stages.raw_files.json_repairs import mended
 
@@ -121,6 +122,18 @@ def test_a_thread_says_that_one_of_its_messages_was_mended(tmp_path: Path) -> No
         (("assistant", "a"), ["trailing_commas_removed"]),
         (("assistant", "b"), None),
     ]
+
+
+@pytest.mark.parametrize("content", [
+    ":a " * 1000,
+    '{"prompt": "' + '\\"' * 100_000,
+    json.dumps({"a": {"prompt": "q", "response": "a"}})[:-1] + " " * 100_000 + "x",
+    '{"prompt": "q"' + ", " * 100_000 + "}",
+], ids=["like an event", "a text never closed", "a long gap", "commas alone"])  # fmt: skip
+def test_what_only_looks_mendable_is_told_at_once(content: str, tmp_path: Path) -> None:
+    """With patterns that try each way to part a text these would take days, or hours."""
+    with pytest.raises(DataError, match="not one conversation in"):
+        ingest_text(content, tmp_path, "odd.json")
 
 
 def test_a_piece_of_a_streamed_answer_is_no_record(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def as_object(value: object) -> dict[str, Any]:
     match value:
         case {"columns": [str(), *_] as names, "data": [[*_], *_] as rows} if _is_table(names, rows):
             return {name: [row[place] for row in rows] for place, name in enumerate(names)}
-        case {"id": name, "data": [str(), str(), *_] as turns} if len(value) == 2 and all(
+        case {"id": name, "data": [str(), str(), *_] as turns, **rest} if not rest and all(
             isinstance(turn, str) for turn in turns
         ):
             return {"id": name, "messages": _in_turn(turns)}  # as UltraChat has it

@@ -7,7 +7,7 @@ from stages.raw_files.byte_stream import Damage, lines
 from stages.raw_files.json_records import Found, whole_line
 
 # Comments and the fields beside the data, and then a value.
-STARTS = re.compile(rb"\s*(?:(?:event|id|retry)?:[^\r\n]*\s+)*data:\s*[\[{]")
+STARTS = re.compile(rb"\s*+(?:(?:event|id|retry)?:[^\r\n]*+[\r\n]\s*+)*+data:\s*+[\[{]")
 NO_DATA = (b"event", b"id", b"retry", b"")
 END = b"[DONE]"  # OpenAI's servers send it last
 

@@ -11,7 +11,7 @@ from stages.raw_files.json_records import DECODER, KEPT_BEFORE, Found, Values
 
 OPENING = re.compile(r'\s*\{\s*"((?:[^"\\]|\\.)*)"\s*:\s*(?=[\[{])')
 MEMBER = re.compile(r'"(?:[^"\\]|\\.)*"\s*:\s*(?=\S)')
-BEHIND_FIRST = re.compile(r'\s*(?:\}\s*\Z|,\s*"((?:[^"\\]|\\.)*)"\s*:\s*([\[{])|,?\s*\Z)')
+BEHIND_FIRST = re.compile(r'\s*+(?:\}\s*\Z|,\s*"((?:[^"\\]|\\.)*)"\s*:\s*([\[{])|,?\s*\Z)')
 # A record says two of the first in text, or has one of the second as a list; so does an object that is a record itself.
 TEXTS = frozenset(
     ["prompt", "instruction", "question", "query", "input", "response", "output", "answer", "completion", "context"]

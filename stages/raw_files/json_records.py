@@ -213,9 +213,8 @@ class Values:
             end = self._balanced_end(found.start() if found else len(text)) if from_its_start else None
             if end or found or self.window.at_end:
                 self.position = end or (found.start() if found else len(text))
-                if damage.reason == "invalid_json" and (
-                    value := mended(text[start:end], DECODER.decode, damage.detail)
-                ):
+                is_whole = end is not None and damage.reason == "invalid_json"
+                if is_whole and (value := mended(text[start:end], DECODER.decode, damage.detail)):
                     return value
                 sound = damage.reason != "truncated" or self.position == len(text)
                 return damage if sound else Damage("invalid_json", damage.detail)

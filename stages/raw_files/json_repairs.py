@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-STRING_OR_TRAILING_COMMA = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|,(?=\s*[}\]])')
+# A text that is never closed goes to the end at once: else each quotation mark in it would be tried as a beginning.
+STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|,(?=\s*+[}\]])', re.DOTALL)
 BETWEEN_RECORDS = "\ufeff \t\r\n"  # a byte order mark stands in the middle where files were put one behind the other
 
 
