@@ -12,6 +12,7 @@ from stages.ingest.parts import Parsed, Part, seal, write_part
 from stages.ingest.stage import LICENCE_REMOVED, IngestParams
 from stages.ingest.transform import Transform
 from stages.processes.engine import Workers, here_and_there
+from stages.processes.garbage import no_search_for_cycles
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_blocks import Block
 from stages.raw_files.records import BrokenRecord, Found, is_cut_in_blocks, read_blocks
@@ -140,10 +141,11 @@ def _last_offset(last: Unit | None) -> int:
 
 def _part(reading: Reading, number: int, unit: Unit | BrokenRecord) -> Part:
     transform = _transform_of(reading)
-    if isinstance(unit, BrokenRecord):
-        made = transform.fault(unit)
-    else:
-        made = transform.block(unit) if isinstance(unit, Block) else transform.found(unit)
+    with no_search_for_cycles():
+        if isinstance(unit, BrokenRecord):
+            made = transform.fault(unit)
+        else:
+            made = transform.block(unit) if isinstance(unit, Block) else transform.found(unit)
     return write_part(reading.folder, number, made)
 
 

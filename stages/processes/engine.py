@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from stages.contract import Params, Progress, Stage
 from stages.errors import TryAgain
 from stages.processes.carried_rows import Earlier
+from stages.processes.garbage import no_search_for_cycles
 from stages.schema import Schema, load_schema
 
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
@@ -261,7 +262,9 @@ def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
         made: dict[str, pl.DataFrame] = transform(some, params=work.params, **prepared)._asdict()
         return made
 
-    write_spool(work.earlier.beside(rows, make) if work.earlier else make(rows), spool, number)
+    with no_search_for_cycles():
+        made = work.earlier.beside(rows, make) if work.earlier else make(rows)
+    write_spool(made, spool, number)
     return batch.rows
 
 

@@ -4,8 +4,8 @@
         [--rows 52002] [--cores 1 2] [--peers ceiling transformers trl] [--repeats 3] [--folder work/bench]
 
 Every tool runs as a process of its own, one after the other in each round, from a file of messages to ids and masks in
-memory: imports are not counted, reading the file and loading the tokenizer are. Temper with several cores is the stage's
-workers, started and ended within the clock, which leave their rows on disk; `the whole command` is everything from the
+memory: imports are not counted, reading the file and loading the tokenizer are. Temper leaves its rows on disk, with several
+cores by workers that are started and ended within the clock; `the whole command` is everything from the
 shell on, with checks, receipt, certificate and the sealed table. TRL also packs, which cannot be parted from it. The ceiling
 renders with one compiled template, encodes everything in one call and finds the answers by offsets: it proves nothing.
 Prints one Markdown table with medians; `Temper is` compares seconds, and CPU seconds, which other work disturbs less;

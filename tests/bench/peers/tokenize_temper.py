@@ -1,4 +1,4 @@
-"""Temper: the tokenize stage's own code in the runner's batches; with several cores, its workers."""
+"""Temper: the tokenize stage's own code in the runner's batches, with workers where there are several cores."""
 
 import sys
 import tempfile
@@ -15,7 +15,6 @@ from stages.pipeline import STAGES
 from stages.processes.engine import Work, run_rows, split_into_batches
 from stages.schema import conform, load_schema
 from stages.tokenize.stage import TokenizeParams
-from stages.tokenize.transform import transform
 
 MEASURED = {"response_chars": 0, "response_words": 0, "repeated_trigram_share": 0.0, "symbol_share": 0.0}
 MEASURED |= {"digit_share": 0.0, "url_count": 0}
@@ -27,11 +26,9 @@ def read_rows(corpus: Path) -> pl.DataFrame:
     return conform(rows.lazy(), load_schema("mixture"), "bench").collect()
 
 
-def prepare() -> list[pl.DataFrame]:
+def prepare() -> list[pl.LazyFrame]:
     corpus, folder, cores = asked()
     rows, params = read_rows(corpus), TokenizeParams(tokenizer=str(folder), template="chatml")
-    if cores == 1:
-        return [transform(batch, params=params).examples for batch in rows.iter_slices(DEFAULT_BATCH_ROWS)]
     place = Path(tempfile.mkdtemp())
     rows.write_parquet(place / "part-00000.parquet")
     batches = split_into_batches(place, DEFAULT_BATCH_ROWS, cores)
@@ -39,9 +36,9 @@ def prepare() -> list[pl.DataFrame]:
     return [pl.scan_ipc(file) for file in sorted((place / "spool" / "examples").glob("*.arrow"))]
 
 
-def rows_of(tables: list[pl.DataFrame | pl.LazyFrame]) -> Iterator[Made]:
+def rows_of(tables: list[pl.LazyFrame]) -> Iterator[Made]:
     for table in tables:
-        chosen = table.lazy().sort("row_id").select("input_ids", "loss_mask").collect()
+        chosen = table.sort("row_id").select("input_ids", "loss_mask").collect()
         for ids, mask in chosen.iter_rows():
             yield Made(ids, mask)
 
