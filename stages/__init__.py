@@ -1,4 +1,7 @@
-"""Temper: raw instruction data to a registered, instruction-tuned model. A folder with a stage.py is a stage; all else is machinery."""
+"""Temper: raw instruction data to a registered, instruction-tuned model.
+
+A folder with a stage.py is a stage; all else is machinery.
+"""
 
 import os
 

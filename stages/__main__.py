@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stages import commands, describe, plan_command
 from stages.comparisons import what_if_command
+from stages.contract import DEFAULT_BATCH_ROWS
 from stages.errors import UsageError, told_to_user
 from stages.numbers_given import not_negative, positive
 from stages.pipeline import ALL, PIPELINES, STAGES
@@ -213,9 +214,9 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch-rows",
         type=positive,
-        default=32768,
+        default=DEFAULT_BATCH_ROWS,
         metavar="N",
-        help="most rows per batch of a rows stage (default 32768)",
+        help=f"most rows per batch of a rows stage (default {DEFAULT_BATCH_ROWS})",
     )
     group.add_argument(
         "--engine",

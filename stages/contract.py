@@ -7,6 +7,9 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# Of a `rows` stage, at most, as bytes bound a batch too. Score compiles its patterns for each, a tenth of a second.
+DEFAULT_BATCH_ROWS = 32_768
+
 
 class Declaration(BaseModel):
     """Cannot change once made; a misspelt field is an error."""
@@ -84,9 +87,7 @@ class Stage(Declaration):
     sets_aside: str | None = None
     params: type[Params]
     image: Literal["data", "train"]
-    costly_rows: bool = (
-        False  # a `rows` stage whose work on a row costs more than to look up what was made of it before
-    )
+    costly_rows: bool = False  # of a `rows` stage: to look up what was made of a row before is cheaper than to make it
     prepares: bool = False  # a `rows` stage that takes seconds before its first row
     gpus: int = 0
     outside: bool = False  # its effects reach beyond its output folder (a registry), so a hit asks whether they stand

@@ -40,8 +40,8 @@ def stage_pages() -> str:
     pages = "\n\n".join(f"## {stage.name}\n\n```\n{stage_page(stage)}\n```" for stage in ALL.stages)
     return (
         f"# Stages\n\nMade from the declarations in stages/*/stage.py by `python -m stages docs`.\n\n"
-        f"A folder with a `stage.py` is a stage. The others hold what stages stand on and what runs them; none imports "
-        f"from one above it.\n\n{machinery()}\n\n{pages}\n"
+        f"A folder with a `stage.py` is a stage. The others hold what stages stand on and what runs them; none of "
+        f"them stands on one that stands on it.\n\n{machinery()}\n\n{pages}\n"
     )
 
 

@@ -1,6 +1,7 @@
-"""The search for cycles is put off within the block, and left as it was behind it."""
+"""The search for cycles is put off within the block, and goes on behind it with what came together meanwhile."""
 
 import gc
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -18,3 +19,26 @@ def test_the_search_is_left_as_it_was_whatever_happens(was_on: bool) -> None:
         assert gc.isenabled() == was_on
     finally:
         gc.enable()
+
+
+class Refused(Exception):
+    """An error that can be watched."""
+
+
+def kept_with_its_frame() -> weakref.ref[Refused]:
+    kept = []
+    try:
+        raise Refused
+    except Refused as error:
+        kept.append(error)
+    return weakref.ref(kept[0])
+
+
+def test_what_holds_itself_is_freed_behind_the_block() -> None:
+    """Rows that are refused do: an error holds the frame that holds it, and with it all that was made of a batch."""
+    with no_search_for_cycles():
+        error = kept_with_its_frame()
+        others: list[list[int]] = [[] for _ in range(2000)]
+        assert error() is not None
+    others += [[] for _ in range(2000)]
+    assert error() is None, f"{len(others)} new objects set the search off"

@@ -96,7 +96,7 @@ def _bare_texts(file: SourceFile) -> list[str]:
             if read.lstrip().startswith(b"[")
             else [json.loads(line) for line in read.splitlines() if line.strip()]
         )
-    except ValueError:
+    except (RecursionError, ValueError):
         return []
     return values if all(isinstance(value, str) for value in values) else []
 

@@ -66,16 +66,10 @@ def _told(facts: Mapping[str, object], made: Verdicts, params: DedupParams) -> l
     probed = (
         f"{facts['probes_found']:,} of {planted:,} planted ones" if planted else "no row was long enough to plant one"
     )
-    found = f"recall of pairs {params.min_similarity:g} alike: {curve:.2%} by the curve, {probed}"
-    rivals = made.stay.filter(pl.col("answers_to_question") > 1).height
-    return [
-        found,
-        *(
-            [f"{rivals:,} rows answer a question that others answer differently: answers_to_question above 1"]
-            if rivals
-            else []
-        ),
-    ]
+    told = [f"recall of pairs {params.min_similarity:g} alike: {curve:.2%} by the curve, {probed}"]
+    if rivals := made.stay.filter(pl.col("answers_to_question") > 1).height:
+        told.append(f"{rivals:,} rows answer a question that others answer differently: answers_to_question above 1")
+    return told
 
 
 def divide(

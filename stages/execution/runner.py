@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.contract import Params, Stage, Workbench
+from stages.contract import DEFAULT_BATCH_ROWS, Params, Stage, Workbench
 from stages.errors import DataError, UsageError
 from stages.execution.conservation import check_conservation
 from stages.execution.inputs import Input, open_inputs
@@ -49,8 +49,6 @@ from stages.store.storage import (
 )
 from stages.store.tables import read_table, write_parts, write_table
 
-# At most, as bytes bound it too. Patterns are compiled for each batch, which takes score a tenth of a second.
-DEFAULT_BATCH_ROWS = 32768
 # Of a table whose parts a job made small: one column of texts holds nearly all, and one core packs it.
 PARTS_AT_ONCE = 2
 

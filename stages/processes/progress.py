@@ -13,7 +13,8 @@ LONGEST_SILENCE_SECONDS = 60.0
 class ProgressLine:
     """Prints how far a stage is; `form` is `text`, `json` or `off`.
 
-    Speed and time left count from the first word, which says where a loop begins. At most once a second; less often in a log that nobody watches the longer it takes, at least once a minute.
+    Speed and time left count from the first word, which says where a loop begins. At most once a second; less often in a
+    log that nobody watches the longer it takes, at least once a minute.
     """
 
     def __init__(self, stage: str, form: str = "text", stream: TextIO | None = None) -> None:

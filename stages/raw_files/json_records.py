@@ -201,8 +201,11 @@ class Values:
         return Damage("record_too_long", f"more than {self.max_record_bytes:,} bytes")
 
     def _lose(self, damage: Damage) -> object:
-        """Damage, or what stands there without its trailing commas. Moves to where the next element starts: behind the balanced end of this one, or at the next object that
-        opens with the same key at the same indent."""
+        """Damage, or what stands there without its trailing commas.
+
+        Moves to where the next element starts: behind the balanced end of this one, or at the next object that opens with
+        the same key at the same indent.
+        """
         next_start = self._start_pattern()
         from_its_start = True
         while True:

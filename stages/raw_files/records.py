@@ -65,9 +65,9 @@ def read_records(
 ) -> Iterator[Record | BrokenRecord]:
     """Every record of a file in order; what cannot be read comes as BrokenRecord, at most once for the file as a whole.
 
-    Reads JSON (an array, lines, objects one after the other or by their ids, server-sent events), CSV with a header, Parquet and plain text, each also
-    as gzip, bzip2 or zstd, whatever the file is called. A plain text file gives documents of whole paragraphs of
-    at most `text_chars` characters. Never raises for what is in a file, and holds a few `max_record_bytes` of it at most.
+    Reads JSON (an array, lines, objects one after the other or by their ids, server-sent events), CSV with a header,
+    Parquet and plain text, each also as gzip, bzip2 or zstd, whatever the file is called. A plain text file gives
+    documents of whole paragraphs of at most `text_chars` characters. Never raises for what is in a file, and holds a few `max_record_bytes` of it at most.
     """
     index, offset = 0, 0
     try:

@@ -45,11 +45,10 @@ def run_hashes(text_words: Runs, length: int, *, short_texts: bool = False) -> R
     The hash of words w is the sum of w[j] B^(length - j) modulo 2^64, made one to one afterwards.
     """
     counts = np.maximum(text_words.counts - length + 1, 0)
-    starts = starts_of(text_words.counts)
     runs = _rolled(text_words.hashes, length)[_within_texts(text_words.counts, length)]
     if not short_texts:
         return Runs(scattered(runs), counts)
-    short = np.flatnonzero((text_words.counts > 0) & (counts == 0))
+    starts, short = starts_of(text_words.counts), np.flatnonzero((text_words.counts > 0) & (counts == 0))
     counts[short] = 1
     whole = starts_of(counts)
     hashes = np.empty(counts.sum(), dtype=np.uint64)

@@ -8,7 +8,7 @@ from score_timing import read_rows, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.execution.runner import DEFAULT_BATCH_ROWS
+from stages.contract import DEFAULT_BATCH_ROWS
 from stages.filter.stage import FilterParams
 from stages.filter.transform import transform as filter_rows
 from stages.schema import conform, load_schema

@@ -10,7 +10,7 @@ from tokenize_timing import Made, asked, messages_of, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.execution.runner import DEFAULT_BATCH_ROWS
+from stages.contract import DEFAULT_BATCH_ROWS
 from stages.pipeline import STAGES
 from stages.processes.engine import Work, run_rows, split_into_batches
 from stages.schema import conform, load_schema
