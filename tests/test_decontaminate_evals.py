@@ -95,6 +95,12 @@ def test_a_broken_data_file_still_stops_the_run(tmp_path: Path) -> None:
         run(tmp_path, ROWS)
 
 
+def test_a_list_of_texts_with_a_deep_nest_in_it_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text(f'["{LINES[0]}", {"[" * 100_000}{"]" * 100_000}]')
+    with pytest.raises(DataError, match=r"evals: record 0 of test.json cannot be read"):
+        run(tmp_path, ROWS)
+
+
 def test_a_folder_with_nothing_but_its_readme_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("About.")
     with pytest.raises(DataError, match="holds no file with records"):
