@@ -6,11 +6,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from decontaminated import decontaminated
 from rows import chat, conversation, table, write_jsonl
 from shared_data import shared_data
 from stages.decontaminate.eval_items import texts_of
-from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.transform import transform
 from stages.errors import DataError
 from stages.raw_files.source_files import SourceFile, list_source_files
 
@@ -30,8 +29,8 @@ def zeros() -> dict[str, float]:
     return {"repeated_trigram_share": 0.0, "symbol_share": 0.0, "digit_share": 0.0, "url_count": 0}
 
 
-def kept(rows: list[dict[str, Any]]) -> pl.LazyFrame:
-    return table("kept", rows).lazy()
+def kept(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return table("kept", rows)
 
 
 def eval_files(folder: Path, *records: Any) -> list[SourceFile]:
@@ -46,8 +45,7 @@ def runs_flagged(rows: list[dict[str, Any]], evals: list[SourceFile], **params: 
 
 def flagged(rows: list[dict[str, Any]], evals: list[SourceFile] | None, **params: Any) -> dict[str, dict[str, Any]]:
     """Name -> reason, eval_file, eval_item, evidence, overlap of each row set aside; no row may be lost."""
-    made = transform(kept(rows), evals=evals, params=DecontaminateParams(**params))
-    clean, contaminated = made.clean.collect(), made.contaminated.collect()
+    clean, contaminated, _ = decontaminated(kept(rows), evals, **params)
     assert sorted([*clean["file"], *contaminated["file"]]) == sorted(row["file"] for row in rows)
     columns = ["reason", "eval_file", "eval_item", "evidence", "overlap"]
     return {found.pop("file"): found for found in contaminated.select("file", *columns).to_dicts()}

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decontaminated import decontaminated
 from rows import table
 from shared_data import shared_data
 from stages.decontaminate.calibration import calibrate
 from stages.decontaminate.similarity import LEAST_SCORE
-from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.transform import transform
 from stages.errors import ConfigError
 from stages.raw_files.source_files import list_source_files
 from test_decontaminate_rephrasings import ITEMS, PROBLEMS, TASKS, row, run
@@ -33,7 +32,7 @@ def test_a_question_that_a_file_asks_twice_is_no_mistake(tmp_path: Path) -> None
 def test_sources_known_clean_are_measured_and_raise_the_score_that_is_needed(tmp_path: Path) -> None:
     rows = [row(f"r{i}", text, "Well.", source="clean") for i, (_, text, _) in enumerate(PROBLEMS)]
     made = run(tmp_path, [*rows, row("x", "Hi", "Hello", source="other")], ITEMS, known_clean=["clean"])
-    assert made.contaminated.collect().is_empty()
+    assert made.contaminated.is_empty()
     measured = made.decontamination.select("known_clean_rows", "known_clean_flagged").row(0)
     assert measured == (len(PROBLEMS), 0)
     with pytest.raises(ConfigError, match="known_clean names nowhere, and no row is from there; the sources are clean"):
@@ -67,7 +66,7 @@ def test_a_set_made_from_one_template_does_not_flag_every_row_of_that_kind(tmp_p
         for i, name in enumerate("ABCDEF")
     ]
     made = run(tmp_path, rows, [{"question": text} for text in asked])
-    assert made.contaminated.collect().is_empty()
+    assert made.contaminated.is_empty()
     [rate] = made.decontamination["false_positive_rate"].to_list()
     assert rate <= 0.1
 
@@ -97,7 +96,7 @@ def test_a_question_that_a_file_asks_twice_word_by_word_is_no_mistake(tmp_path: 
 )
 def test_the_estimate_of_false_positives_keeps_to_the_rate_on_real_sets(name: str) -> None:
     evals = list_source_files([shared_data(f"eval/{name}")])
-    made = transform(table("kept", [row("a", "Hi", "Hello")]).lazy(), evals=evals, params=DecontaminateParams())
+    made = decontaminated(table("kept", [row("a", "Hi", "Hello")]), evals)
     [(score, rate)] = made.decontamination.select("least_score", "false_positive_rate").rows()
     assert rate <= 0.01
     assert score < 0.45  # else the estimate would be that of a score which is capped

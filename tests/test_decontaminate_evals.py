@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decontaminated import Decontaminated, decontaminated
 from rows import conversation, table
-from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.transform import Decontaminated, transform
 from stages.errors import DataError
 from stages.raw_files.source_files import file_sha256, list_source_files
 
@@ -29,15 +28,12 @@ def row(name: str, *turns: str, **columns: Any) -> dict[str, Any]:
 
 
 def run(folder: Path, rows: list[dict[str, Any]], **params: Any) -> Decontaminated:
-    return transform(
-        table("kept", rows).lazy(), evals=list_source_files([folder]), params=DecontaminateParams(**params)
-    )
+    return decontaminated(table("kept", rows), list_source_files([folder]), **params)
 
 
 def found(made: Decontaminated) -> dict[str, tuple[str, int]]:
     return {
-        name: (reason, item)
-        for name, reason, item in made.contaminated.collect().select("file", "reason", "eval_item").rows()
+        name: (reason, item) for name, reason, item in made.contaminated.select("file", "reason", "eval_item").rows()
     }
 
 
@@ -171,9 +167,9 @@ def test_no_row_is_lost_and_order_changes_nothing(tmp_path_factory: Any, drawn: 
     (folder / "items.txt").write_text("\n".join(LINES))
     rows = [row(f"r{i}", text, "x") for i, text in enumerate(drawn)]
     made = run(folder, rows)
-    clean, contaminated = made.clean.collect(), made.contaminated.collect()
+    clean, contaminated = made.clean, made.contaminated
     assert sorted([*clean["file"], *contaminated["file"]]) == sorted(r["file"] for r in rows)
     random.shuffle(rows)
     again = run(folder, rows)
-    assert contaminated.sort("row_id").equals(again.contaminated.collect().sort("row_id"))
+    assert contaminated.sort("row_id").equals(again.contaminated.sort("row_id"))
     assert made.decontamination.equals(again.decontamination)

@@ -9,12 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from decontaminated import Decontaminated, decontaminated
 from rows import conversation, table, write_jsonl
 from shared_data import shared_data
 from stages.decontaminate.lexicon import concept_of
 from stages.decontaminate.similarity import LEAST_SCORE
-from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.transform import Decontaminated, transform
 from stages.raw_files.source_files import list_source_files
 
 # item, the same in other words, another question about the same things
@@ -54,12 +53,12 @@ def row(name: str, *turns: str, **columns: Any) -> dict[str, Any]:
 def run(folder: Path, rows: list[dict[str, Any]], records: list[dict[str, Any]], **params: Any) -> Decontaminated:
     write_jsonl(folder / "evals" / "sums.jsonl", records)
     evals = list_source_files([folder / "evals"])
-    return transform(table("kept", rows).lazy(), evals=evals, params=DecontaminateParams(**params))
+    return decontaminated(table("kept", rows), evals, **params)
 
 
 def rephrased(made: Decontaminated) -> dict[str, int]:
     """Name -> item of each row found in other words."""
-    return dict(made.contaminated.collect().filter(reason="eval_rephrased").select("file", "eval_item").rows())
+    return dict(made.contaminated.filter(reason="eval_rephrased").select("file", "eval_item").rows())
 
 
 ITEMS = [{"question": item} for item, _, _ in PROBLEMS] + [{"question": task} for task, _ in TASKS]
@@ -73,7 +72,7 @@ def test_items_in_other_words_are_found_and_other_questions_about_the_same_thing
 
 
 def test_evidence_says_the_item_and_what_is_shared(tmp_path: Path) -> None:
-    made = run(tmp_path, [row("a", PROBLEMS[1][1], "2968")], ITEMS).contaminated.collect().to_dicts()[0]
+    made = run(tmp_path, [row("a", PROBLEMS[1][1], "2968")], ITEMS).contaminated.to_dicts()[0]
     assert made["evidence"].startswith("a lighthouse keeper climbs 212 steps twice a day.")
     shared = made["evidence"].split("(shared: ")[1]
     assert "212" in shared
@@ -125,14 +124,14 @@ def test_what_all_items_of_a_file_say_makes_no_row_like_them_and_hides_none(tmp_
 
 def test_none_looks_for_no_item_in_other_words(tmp_path: Path) -> None:
     made = run(tmp_path, [row("a", PROBLEMS[1][1], "2968")], ITEMS, max_false_positive_rate=None)
-    assert made.clean.collect().height == 1
+    assert made.clean.height == 1
     assert made.decontamination["least_score"].to_list() == [None]
 
 
 def test_the_same_final_number_is_evidence_and_another_one_speaks_against(tmp_path: Path) -> None:
     items = [{"question": item, "answer": f"So #### {100 + i}"} for i, (item, _, _) in enumerate(PROBLEMS)]
     rows = [row(name, PROBLEMS[0][1], answer) for name, answer in [("same", "100"), ("none", "Hm."), ("other", "7")]]
-    made = run(tmp_path, rows, items).contaminated.collect()
+    made = run(tmp_path, rows, items).contaminated
     score = dict(made.select("file", "overlap").rows())
     assert score["same"] > score["none"] > score["other"]
 
@@ -146,7 +145,7 @@ def test_another_short_answer_speaks_against_and_the_same_one_for_it(tmp_path: P
         row(name, TASKS[1][1], answer)
         for name, answer in [("same", "By antibodies."), ("none", "Well."), ("other", "By luck.")]
     ]
-    made = run(tmp_path, rows, items).contaminated.collect()
+    made = run(tmp_path, rows, items).contaminated
     score = dict(made.select("file", "overlap").rows())
     assert score["same"] > score["none"] > score["other"]
 
@@ -173,7 +172,7 @@ def test_the_description_of_a_function_is_an_item_without_its_code(tmp_path: Pat
             "times, rounding down to whole centimetres.", "def f(): ..."),
         row("other", "Write a function that sorts a list of ribbons by colour and removes those that occur twice.", "def f(): ..."),
     ]  # fmt: skip
-    found = run(tmp_path, rows, [{"prompt": code, "entry_point": "fold_ribbon"}]).contaminated.collect()
+    found = run(tmp_path, rows, [{"prompt": code, "entry_point": "fold_ribbon"}]).contaminated
     assert dict(found.select("file", "reason").rows()) == {"verbatim": "eval_exact", "rephrased": "eval_rephrased"}
 
 
@@ -226,8 +225,8 @@ def test_recall_on_rephrased_test_questions_and_false_positives_on_training_ques
         clean = [json.loads(line)["question"] for line in file][::3]
     rows = [row(f"item {i}", in_other_words(items[i], i), "Well.", source="planted") for i in range(0, 1319, 8)]
     rows += [row(f"clean {i}", text, "Well.", source="train") for i, text in enumerate(clean)]
-    made = transform(table("kept", rows).lazy(), evals=evals, params=DecontaminateParams())
-    found = made.contaminated.collect()
+    made = decontaminated(table("kept", rows), evals)
+    found = made.contaminated
     right = found.filter(source="planted").filter(pl.col("file") == "item " + pl.col("eval_item").cast(pl.String))
     assert right.height >= 0.95 * 165
     assert found.filter(source="train").height <= 0.01 * len(clean)

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stages.pipeline import STAGES
-from stages.processes.engine import Batch, Work, hand_over, run_batch, run_rows, split_into_batches
+from stages.processes.engine import Batch, Work, prepared_for_others, run_batch, run_rows, split_into_batches
 from stages.tokenize.stage import TokenizeParams
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import FORGETFUL, REASONED, WEATHER, document, mixture, talk
@@ -44,7 +44,7 @@ def made(spool: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 def test_a_worker_needs_no_transformers_for_the_same_examples(work: Work, tmp_path: Path) -> None:
     batch = Batch(tmp_path / "part-00000.parquet", 0, len(ROWS))
     run_batch(work, tmp_path / "here", 0, batch)
-    (tmp_path / "call").write_bytes(pickle.dumps((hand_over(work, tmp_path), tmp_path / "there", 0, batch)))
+    (tmp_path / "call").write_bytes(pickle.dumps((prepared_for_others(work, tmp_path), tmp_path / "there", 0, batch)))
     code = (
         "import pathlib, pickle, sys; from stages.processes.engine import run_batch; "
         f"run_batch(*pickle.loads(pathlib.Path({str(tmp_path / 'call')!r}).read_bytes())); "

@@ -1,6 +1,5 @@
 """Finds which rows contain evaluation texts, and the words they share."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import polars as pl
@@ -37,21 +36,23 @@ class Overlaps(NamedTuple):
     too_common: pl.DataFrame  # row_id, eval_file
 
 
-def find_overlaps(parts: Iterable[pl.DataFrame], index: EvalIndex, min_overlap: float) -> Overlaps:
-    """For each row that contains an evaluation text, the one of which it contains most.
+def overlaps_in(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
+    """Every evaluation text that some rows contain, whole or in part, with the row and what is known of the pair.
 
-    `parts` are the rows, some at a time, with row_id, conversation, questions (a list) and answers, all normalised. `found` has row_id, reason,
-    eval_file, eval_item, evidence (the first run of shared words) and overlap (the share of the item's runs of words,
-    0-1). What so many rows share that it is an everyday phrase is `too_common`, unless the item's answer follows.
+    `rows` have row_id, conversation, questions (a list) and answers, all normalised.
     """
-    count, pairs = 0, []
-    for rows in parts:
-        count += rows.height
-        found = pl.concat([_equal_questions(rows, index), _overlapping(rows, index, min_overlap)])
-        pairs.append(_in_words(found.join(index.texts, on="text"), rows))
-    if not pairs:
-        return Overlaps(pl.DataFrame(schema=FOUND), pl.DataFrame(schema={"row_id": pl.String, "eval_file": pl.String}))
-    judged = _judged(pl.concat(pairs), max_common_rows(count))
+    found = pl.concat([_equal_questions(rows, index), _overlapping(rows, index, min_overlap)])
+    return _in_words(found.join(index.texts, on="text"), rows)
+
+
+def find_overlaps(pairs: pl.DataFrame, rows: int) -> Overlaps:
+    """For each row that contains an evaluation text, the one of which it contains most; `pairs` of all `rows` together.
+
+    `found` has row_id, reason, eval_file, eval_item, evidence (the first run of shared words) and overlap (the share of
+    the item's runs of words, 0-1). What so many rows share that it is an everyday phrase is `too_common`, unless the
+    item's answer follows.
+    """
+    judged = _judged(pairs, max_common_rows(rows))
     best_first = judged.filter("proves").sort("row_id", -pl.col("overlap"), pl.col("role") == "answer", "text")
     best = best_first.unique("row_id", keep="first", maintain_order=True)
     found = best.select(

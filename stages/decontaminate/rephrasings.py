@@ -1,6 +1,6 @@
 """Finds rows that ask an evaluation item in other words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,15 @@ SHOWN_CHARS = 200
 SHOWN_WORDS = 12
 
 
+class Wanted(NamedTuple):
+    """Items to find in other words."""
+
+    items: pl.DataFrame  # file, item, text, answer, number
+    texts: Texts
+    own: pl.Series  # the items without what others of the file say in the same words
+    weights: Weights
+
+
 class Rephrased(NamedTuple):
     """What was found, and how surely, per file."""
 
@@ -31,25 +40,43 @@ class Rephrased(NamedTuple):
     calibrations: dict[str, Calibration]
 
 
+BEST: dict[str, type[pl.DataType]] = {
+    "row_id": pl.String, "file": pl.String, "score": pl.Float64, "text_number": pl.Int64, "turn": pl.Int64,
+}  # fmt: skip
+
+
+def wanted_in(rows: pl.LazyFrame, texts: Sequence[EvalText], params: DecontaminateParams) -> Wanted | None:
+    """The items that say enough to be found in other words, weighed by how rare their words are in `rows` and in their
+    file; None where none is, or none is looked for.
+    """
+    items = _items(texts)
+    if params.max_false_positive_rate is None or items.is_empty():
+        return None
+    weights = weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
+    own = own_words(items)
+    return Wanted(items, _texts(items, weights)._replace(own=features_of(own, weights)), own, weights)
+
+
+def likest_items(rows: pl.LazyFrame, wanted: Wanted | None) -> pl.DataFrame:
+    """The columns BEST: of each row and file the likest pair, where one is like at all."""
+    return pl.DataFrame(schema=BEST) if wanted is None else _best(asked_turns(rows), wanted)
+
+
 def find_rephrasings(
+    best: pl.DataFrame,
     rows: pl.LazyFrame,
-    parts: Iterable[pl.LazyFrame],
-    texts: Sequence[EvalText],
+    wanted: Wanted | None,
     clean_rows: pl.Series,
     params: DecontaminateParams,
 ) -> Rephrased:
     """The rows of which a turn says what an item says, each with the item it is likest to.
 
-    `parts` are the rows, some at a time; `clean_rows` the ids of rows known clean.
+    `best` are the columns BEST of all `rows`; `clean_rows` the ids of rows known clean.
     """
-    rate, items = params.max_false_positive_rate, _items(texts)
-    if rate is None or items.is_empty():
+    rate = params.max_false_positive_rate
+    if rate is None or wanted is None:
         return Rephrased(pl.DataFrame(schema=FOUND), {})
-    weights = weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
-    own_texts = own_words(items)
-    known = _texts(items, weights)._replace(own=features_of(own_texts, weights))
-    best = pl.concat([pl.DataFrame(schema=BEST), *(_best(asked_turns(part), known, items, weights) for part in parts)])
-    own = own_scores(items, known, own_texts, params)
+    own = own_scores(wanted.items, wanted.texts, wanted.own, params)
     clean = best.filter(pl.col("row_id").is_in(clean_rows.implode()))
     clean_scores = {file: _scores_of(clean, file, len(clean_rows)) for file in own}
     calibrations = calibrate(own, clean_scores, rate, params.sure_score)
@@ -58,18 +85,13 @@ def find_rephrasings(
         "row_id", keep="first", maintain_order=True
     )
     found_rows = asked_turns(rows.join(likest.lazy().select("row_id"), on="row_id", how="semi"))
-    return Rephrased(_with_evidence(likest, found_rows, items), calibrations)
+    return Rephrased(_with_evidence(likest, found_rows, wanted.items), calibrations)
 
 
 def _sample(rows: pl.LazyFrame) -> pl.Series:
     """What the rows of the lowest ids ask: a sample by chance, as ids are digests, and the same in any order."""
     ids = rows.select(pl.col("row_id").bottom_k(SAMPLED_ROWS))
     return asked_turns(rows.join(ids, on="row_id", how="semi"))["text"]
-
-
-BEST: dict[str, type[pl.DataType]] = {
-    "row_id": pl.String, "file": pl.String, "score": pl.Float64, "text_number": pl.Int64, "turn": pl.Int64,
-}  # fmt: skip
 
 
 def _items(texts: Sequence[EvalText]) -> pl.DataFrame:
@@ -101,13 +123,12 @@ def _texts(table: pl.DataFrame, weights: Weights) -> Texts:
     return Texts(features_of(table["text"], weights), table["number"].fill_null(np.nan).to_numpy(), table["answer"])
 
 
-def _best(turns: pl.DataFrame, known: Texts, items: pl.DataFrame, weights: Weights) -> pl.DataFrame:
-    """The columns BEST, of each row and file the likest pair."""
-    pairs = score_pairs(_texts(turns, weights), known)
+def _best(turns: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
+    pairs = score_pairs(_texts(turns, wanted.weights), wanted.texts)
     table = pl.DataFrame(
         {
             "row_id": turns["row_id"].gather(pairs.left),
-            "file": items["file"].gather(pairs.right),
+            "file": wanted.items["file"].gather(pairs.right),
             "score": pairs.score,
             "text_number": pairs.right,
             "turn": turns["turn"].gather(pairs.left),

@@ -46,7 +46,7 @@ class DecontaminateParams(Params):
 STAGE = Stage(
     name="decontaminate",
     purpose="Sets aside rows that contain items of the evaluation files, whole, in part or in other words, with evidence",
-    kind="table",
+    kind="job",
     inputs=("kept",),
     optional_inputs=("evals",),
     outputs=("clean", "contaminated", "decontamination"),

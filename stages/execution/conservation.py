@@ -30,7 +30,7 @@ def check_conservation(stage: Stage, decided: Path, outputs: Mapping[str, Path])
     if told:
         raise DataError(
             f"stage {stage.name} does not balance: of {before.height:,} rows in {stage.decided}, {'; '.join(told)}; "
-            f"each must be in {stage.keeps} or in {stage.sets_aside}: mend stages/{stage.name}/transform.py"
+            f"each must be in {stage.keeps} or in {stage.sets_aside}: mend stages/{stage.name}"
         )
 
 

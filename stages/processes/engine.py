@@ -4,7 +4,6 @@ import ctypes
 import importlib
 import multiprocessing
 import os
-import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -12,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -24,6 +23,7 @@ from stages.contract import Params, Progress, Stage
 from stages.errors import TryAgain
 from stages.processes.carried_rows import Earlier
 from stages.processes.garbage import no_search_for_cycles
+from stages.processes.handed_over import hand_over, taken_over
 from stages.schema import Schema, load_schema
 
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
@@ -148,7 +148,7 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
         with worker_pool(workers - 1, if_one_dies) as pool:
             for _ in range(workers - 1):
                 pool.submit(transform_of, work.stage.name)  # imports while this process prepares
-            there = partial(run_batch, hand_over(work, spool), spool)
+            there = partial(run_batch, prepared_for_others(work, spool), spool)
             yield from here_and_there(Workers(pool, workers - 1), numbered, run, there)
 
 
@@ -239,24 +239,18 @@ def _die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def hand_over(work: Work, folder: Path) -> Work:
+def prepared_for_others(work: Work, folder: Path) -> Work:
     """The work for other processes: what this one prepared for the stage, they find in a file."""
     if not work.stage.prepares:
         return work
     prepare = importlib.import_module(f"stages.{work.stage.name}.preparation").prepare
-    (folder / PREPARED).write_bytes(pickle.dumps(prepare(work.params)))
-    return work._replace(prepared=folder / PREPARED)
-
-
-@lru_cache(maxsize=1)
-def _taken_over(prepared: Path) -> Any:
-    return pickle.loads(prepared.read_bytes())
+    return work._replace(prepared=hand_over(prepare(work.params), folder / PREPARED))
 
 
 def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
     """One batch, in whichever process: rows in from the part file, rows out to the spool. Returns the rows read."""
-    rows, transform = _rows_of(batch), transform_of(work.stage.name)
-    prepared = {"prepared": _taken_over(work.prepared)} if work.prepared else {}
+    rows, transform = rows_of(batch), transform_of(work.stage.name)
+    prepared = {"prepared": taken_over(work.prepared)} if work.prepared else {}
 
     def make(some: pl.DataFrame) -> dict[str, pl.DataFrame]:
         made: dict[str, pl.DataFrame] = transform(some, params=work.params, **prepared)._asdict()
@@ -268,7 +262,8 @@ def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
     return batch.rows
 
 
-def _rows_of(batch: Batch) -> pl.DataFrame:
+def rows_of(batch: Batch) -> pl.DataFrame:
+    """The rows of a batch, in memory."""
     return pl.scan_parquet(batch.part, glob=False).slice(batch.first_row, batch.rows).collect()
 
 

@@ -1,11 +1,12 @@
 """Seconds, memory, recall and false positives of decontaminate on real files.
 
-    .venv/bin/python tests/bench/decontaminate.py --evals <folder> --rows <alpaca json> --clean <gsm8k train> [--copies 1 4 16]
+    .venv/bin/python tests/bench/decontaminate.py --evals <folder> --rows <alpaca json> --clean <gsm8k train>
+        [--copies 1 4 16] [--workers 1 2]
 
 Rows are instruction records (JSON or JSONL, also .gz). `--clean` are rows known to hold no item, for the rate of false
 positives. Every eighth item of gsm8k_test.jsonl is planted in other words, by rule, and every eighth word by word.
-Prints one Markdown table; seconds are CPU seconds of one thread, the best of two. With several `--copies` the rows are
-multiplied, each copy with words of its own, which shows how cost grows.
+Prints one Markdown table; seconds are those of the better of two runs. With several `--copies` the rows are multiplied, each
+copy with words of its own, which shows how cost grows; with several `--workers` rows are compared by so many processes.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import polars as pl  # noqa: E402 - after the number of threads is set
 
 from rows import conversation  # noqa: E402 - the script runs from anywhere
+from stages.decontaminate.job import run  # noqa: E402
 from stages.decontaminate.stage import DecontaminateParams  # noqa: E402
-from stages.decontaminate.transform import transform  # noqa: E402
+from stages.processes.engine import scan_spool  # noqa: E402
 from stages.raw_files.records import Record, read_records  # noqa: E402
 from stages.raw_files.source_files import list_source_files  # noqa: E402
+from stages.schema import load_schema  # noqa: E402
+from stages.store.tables import read_table  # noqa: E402
 from test_decontaminate_rephrasings import in_other_words  # noqa: E402
+from workbench import lend  # noqa: E402
 
 EVERY = 8
 
@@ -42,16 +48,19 @@ def main() -> None:
     parser.add_argument("--rows", required=True, type=Path)
     parser.add_argument("--clean", required=True, type=Path)
     parser.add_argument("--copies", type=int, nargs="+", default=[1])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
-        print(json.dumps(measure(asked.measure, asked.evals)))
+        print(json.dumps(measure(asked.measure, asked.evals, *asked.workers)))
         return
     names = [
         "rows",
+        "workers",
+        "seconds",
         "CPU s",
         "rows/CPU s",
-        "peak MiB",
+        "peak MiB of one",
         "verbatim found",
         "rephrased found",
         "falsely, known clean",
@@ -59,30 +68,48 @@ def main() -> None:
     ]
     print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
     with tempfile.TemporaryDirectory() as folder:
-        for copies in asked.copies:  # each in its own process, so that its memory is its own
-            table = Path(folder) / "rows.parquet"
-            pl.DataFrame(rows_of(asked, copies), infer_schema_length=None).write_parquet(table, row_group_size=16_384)
-            command = [sys.executable, *sys.argv, "--measure", str(table)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            print("| " + " | ".join(found) + " |", flush=True)
+        for copies in asked.copies:
+            kept = Path(folder) / str(copies)
+            kept.mkdir()
+            rows = pl.DataFrame(rows_of(asked, copies), infer_schema_length=None)
+            rows.write_parquet(kept / "part-00000.parquet", row_group_size=16_384)
+            for workers in asked.workers:  # each in its own process, so that its memory is its own
+                print("| " + " | ".join(_measured_alone(kept, asked.evals, workers)) + " |", flush=True)
 
 
-def measure(rows: Path, evals_folder: Path) -> list[str]:
+def _measured_alone(kept: Path, evals: Path, workers: int) -> list[str]:
+    given = ["--evals", str(evals), "--rows", "-", "--clean", "-", "--workers", str(workers), "--measure", str(kept)]
+    found = subprocess.run([sys.executable, __file__, *given], check=True, capture_output=True, text=True).stdout
+    line: list[str] = json.loads(found)
+    return line
+
+
+def measure(kept: Path, evals_folder: Path, workers: int) -> list[str]:
     """One line of the table."""
-    table, evals = pl.scan_parquet(rows), list_source_files([evals_folder])
-    seconds = []
+    evals, costs = list_source_files([evals_folder]), []
     for _ in range(2):
-        started = time.process_time()
-        found = transform(table, evals=evals, params=DecontaminateParams()).contaminated.collect()
-        seconds.append(time.process_time() - started)
-    sizes = dict(table.group_by("source").len().collect().rows())
+        with tempfile.TemporaryDirectory() as made:
+            outputs = {name: Path(made) / name for name in ("clean", "contaminated", "decontamination")}
+            bench = replace(lend(Path(made) / "scratch"), workers=workers)
+            started, used = time.perf_counter(), _cpu_seconds()
+            run(kept, evals=evals, **outputs, params=DecontaminateParams(), workbench=bench)
+            costs.append((time.perf_counter() - started, _cpu_seconds() - used))
+            found = scan_spool(outputs["contaminated"], load_schema("contaminated")).collect()
+    seconds, cpu_seconds = min(costs)
+    sizes = dict(read_table(kept).group_by("source").len().collect().rows())
     flagged = dict(found.group_by("source").len().rows())
     told = [f"{flagged.get(name, 0) / sizes[name]:.2%}" for name in ("verbatim", "rephrased", "clean", "rows")]
     # Not ru_maxrss, which a process inherits from the one that started it.
     status = Path("/proc/self/status").read_text()
     peak = int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) / 1024
     count = sum(sizes.values())
-    return [f"{count:,}", f"{min(seconds):.1f}", f"{count / min(seconds):,.0f}", f"{peak:,.0f}", *told]
+    return [f"{count:,}", str(workers), f"{seconds:.1f}", f"{cpu_seconds:.1f}", f"{count / cpu_seconds:,.0f}", f"{peak:,.0f}", *told]  # fmt: skip
+
+
+def _cpu_seconds() -> float:
+    """Of this process and those that it started and that have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def rows_of(asked: argparse.Namespace, copies: int) -> list[dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""Compares rows with evaluation items: some rows at a time, each as if it were alone, and at the end all together."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from stages.decontaminate.eval_index import EvalIndex, build_index
+from stages.decontaminate.eval_items import EvalSet
+from stages.decontaminate.overlaps import Overlaps, find_overlaps, overlaps_in
+from stages.decontaminate.rephrasings import Rephrased, Wanted, find_rephrasings, likest_items, wanted_in
+from stages.decontaminate.stage import DecontaminateParams
+from stages.decontaminate.summary import summarise
+from stages.decontaminate.turns import questions
+from stages.texts.conversation_text import answers_text, every_text, normalised
+
+
+class Known(NamedTuple):
+    """The items of all evaluation files, ready to be looked for."""
+
+    items: EvalSet
+    runs: EvalIndex
+    wanted: Wanted | None  # what is looked for in other words
+    params: DecontaminateParams
+
+
+class Compared(NamedTuple):
+    """What some rows have in common with items."""
+
+    rows: int
+    overlaps: pl.DataFrame
+    likest: pl.DataFrame
+
+
+class Decided(NamedTuple):
+    """Which rows contain an item, with the evidence, and the verdict on each evaluation file."""
+
+    found: pl.DataFrame
+    decontamination: pl.DataFrame
+
+
+def know(items: EvalSet, kept: pl.LazyFrame, params: DecontaminateParams) -> Known:
+    """What all of `kept` is compared with; which words are rare in it shows what they tell."""
+    return Known(items, build_index(items.texts, params.ngram_words), wanted_in(kept, items.texts, params), params)
+
+
+def compare(rows: pl.LazyFrame, known: Known) -> Compared:
+    """What each row has in common with items; it depends on no other row."""
+    texts = rows.select(
+        "row_id",
+        conversation=normalised(every_text()),
+        questions=questions(),
+        answers=normalised(answers_text()),
+    ).collect()
+    overlaps = overlaps_in(texts, known.runs, known.params.min_overlap)
+    return Compared(texts.height, overlaps, likest_items(rows, known.wanted))
+
+
+def decide(compared: list[Compared], kept: pl.LazyFrame, known: Known, clean_rows: pl.Series) -> Decided:
+    """A row goes when an item's prompt stands in it word by word (eval_exact), when it has at least `min_overlap` of an
+    item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of fewer
+    than 5 words count only where they are a whole turn. `clean_rows` are the ids of rows known clean.
+    """
+    rows, pairs, likest = zip(*compared, strict=True)
+    overlaps: Overlaps = find_overlaps(pl.concat(pairs), sum(rows))
+    rephrased: Rephrased = find_rephrasings(pl.concat(likest), kept, known.wanted, clean_rows, known.params)
+    found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
+    wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
+    clean = (clean_rows.len(), wrongly)
+    return Decided(found, summarise(known.items.files, found, overlaps.too_common, rephrased.calibrations, clean))
