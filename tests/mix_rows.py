@@ -13,6 +13,7 @@ class Mixed(NamedTuple):
     mixture: pl.DataFrame
     left_out: pl.DataFrame
     summary: pl.DataFrame
+    told: list[str]
 
     def of(self, name: str, part: str = "source") -> dict[str, Any]:
         """The line of one source or task in the summary."""
@@ -40,4 +41,6 @@ def many(count: int, source: str = "test", **columns: Any) -> list[dict[str, Any
 
 def mix(rows: list[dict[str, Any]], **params: Any) -> Mixed:
     made = transform(table("clean", rows).lazy(), params=MixParams(**params))
-    return Mixed(made.mixture.collect().sort("row_id"), made.left_out.collect().sort("row_id"), made.mix_summary)
+    return Mixed(
+        made.mixture.collect().sort("row_id"), made.left_out.collect().sort("row_id"), made.mix_summary, made.told
+    )

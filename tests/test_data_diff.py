@@ -21,7 +21,13 @@ from stages.comparisons.diff_text import diff_text
 from stages.comparisons.snapshots import find_snapshot
 from stages.errors import ConfigError, DataError, UsageError
 from stages.execution.runs import curated_datasets, load_run
-from stages.measures.data_shift import population_stability_index, shift_between
+from stages.measures.data_shift import (
+    KindShift,
+    index_by_chance,
+    population_stability_index,
+    reading_of,
+    shift_between,
+)
 from stages.store.storage import LocalStore, digest_of
 from stages.store.tables import read_table
 
@@ -166,22 +172,34 @@ def test_a_shift_of_lengths_is_measured(tmp_path: Path) -> None:
     tables = [read_table(sealed(tmp_path / name, "unique", rows)) for name, rows in (("one", short), ("two", long))]
     answers = next(shift for shift in shift_between(*tables).lengths if shift.name == "response_chars")
     assert answers.ks == 1.0
-    assert answers.psi > 10
+    assert answers.psi == pytest.approx(2 * 0.95 * math.log(20)), "an empty bin counts as half of ten rows"
+    assert reading_of(answers) == "moved far"
     assert (answers.before[1], answers.after[1]) == (10, 1000)
     assert sum(answers.bins.before) == sum(answers.bins.after) == 10
 
 
 def test_the_index_of_a_known_shift() -> None:
-    index = population_stability_index([0.5, 0.5], [0.25, 0.75])
+    index = population_stability_index([50, 50], [10, 30])
     assert index == pytest.approx(0.25 * math.log(2) + 0.25 * math.log(1.5))
+    assert index_by_chance([50, 50], [10, 30]) == pytest.approx(3.841 * (1 / 100 + 1 / 40), rel=0.03), "of chi-squared"
+
+
+@pytest.mark.parametrize(("before", "after", "told"), [
+    ([3, 2, 0, 1], [1, 3, 1, 1], "too few rows to tell: chance gives up to 2.592"),
+    ([300, 200, 0, 100], [100, 300, 100, 100], "moved far"),
+    ([9, 8], [8, 9], "as before"),
+    ([0, 5], [5, 0], "moved far"),
+])  # fmt: skip
+def test_a_shift_is_read_for_what_so_many_rows_can_tell(before: list[int], after: list[int], told: str) -> None:
+    kind = KindShift("x", [], population_stability_index(before, after), index_by_chance(before, after))
+    assert reading_of(kind).startswith(told)
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=6), st.data())
 def test_the_index_is_never_negative_and_the_same_both_ways(counts: list[int], data: st.DataObject) -> None:
     other = data.draw(st.lists(st.integers(0, 9), min_size=len(counts), max_size=len(counts)))
-    p, q = ([n / (sum(side) or 1) for n in side] for side in (counts, other))
-    assert population_stability_index(p, q) >= 0
-    assert population_stability_index(p, q) == pytest.approx(population_stability_index(q, p))
+    assert population_stability_index(counts, other) >= 0
+    assert population_stability_index(counts, other) == pytest.approx(population_stability_index(other, counts))
 
 
 def hostile(store: Path) -> LocalStore:

@@ -103,10 +103,42 @@ def test_parts_that_are_not_there_or_are_forgotten_are_refused(params: dict[str,
         mix([*many(5, "a"), *many(5, "b")], **params, **NOTHING_HELD_OUT)
 
 
+NONE_HELD_BY_MAX_REPEATS = "there are 5 rows, each seen 4 times at most (max_repeats)"
+
+
+@pytest.mark.parametrize(("params", "told"), [
+    ({"min_seen": {"b": 99}}, [
+        f"min_seen of b asks for 99 rows of an epoch, and 20 are seen: {NONE_HELD_BY_MAX_REPEATS}",
+        "epochs in one epoch of the mixture: 'b' 4.00",
+    ]),
+    ({"replay_share": 0.5, "replay_of": "rows"}, [
+        "replay_share asks for 50.0% of the rows of an epoch, and plain documents have 17.9%: there are 3, each seen "
+        "4 times at most (max_repeats)",
+        "epochs in one epoch of the mixture: 'books' 4.00",
+    ]),
+    ({"weights": {"a": 1, "b": 1, "books": 0}, "epoch_rows": 60}, [
+        "'a' has 66.7% of the rows of an epoch where 50.0% was asked for",
+        "'b' has 33.3% of the rows of an epoch where 50.0% was asked for",
+        "epochs in one epoch of the mixture: 'b' 4.00",
+    ]),
+    ({"epoch_rows": 999}, [
+        "epoch_rows asks for 999 rows, and 232 are seen: max_repeats and max_seen allow no more",
+        "epochs in one epoch of the mixture: 'a' 4.00, 'b' 4.00, 'books' 4.00",
+    ]),
+    ({"max_seen": {"a": 0, "b": 0, "books": 0}}, ["nothing is left to train on: 58 rows are not held out, and none of them is taken"]),
+    ({"select_rows": 99}, ["select_rows asks for 99 rows, and 58 are there: all are chosen"]),
+    ({}, []),
+])  # fmt: skip
+def test_what_could_not_be_given_and_what_is_repeated_is_told(params: dict[str, Any], told: list[str]) -> None:
+    rows = [*many(50, "a"), *many(5, "b"), *(document(f"d{i}", source="books") for i in range(3))]
+    assert mix(rows, **params, **NOTHING_HELD_OUT).told == told
+
+
 @pytest.mark.parametrize(
     "params",
     [
         {"weights": {"a": 1}, "temperature": 2},
+        {"loss_weights": {"a": float("inf")}},
         {"repeats": {"a": 2}, "epoch_rows": 5},
         {"weights": {"a": 0}},
         {"min_seen": {"a": 3}, "max_seen": {"a": 2}},
@@ -198,7 +230,8 @@ def test_no_row_is_lost_and_order_changes_nothing(
     assert sorted([*made.mixture["row_id"], *made.left_out["row_id"]]) == sorted(r["row_id"] for r in rows)
     random.shuffle(rows)
     again = mix(rows, **params)
-    assert all(one.equals(other) for one, other in zip(made, again, strict=True))
+    assert all(one.equals(other) for one, other in zip(made[:3], again[:3], strict=True))
+    assert made.told == again.told
 
 
 def test_more_rows_of_a_part_that_keeps_its_size_leave_the_choice_of_the_others_as_it_was() -> None:

@@ -53,9 +53,9 @@ def _shift(difference: Difference) -> Iterator[str]:
     )
     for shift in difference.shift.lengths:
         yield (f"  {shift.title:<30} median {shift.before[1]:,} -> {shift.after[1]:,}, 95 % up to {shift.before[2]:,} -> "
-               f"{shift.after[2]:,}  PSI {shift.psi:.3f}  KS {shift.ks:.3f}  {reading_of(shift.psi)}")  # fmt: skip
+               f"{shift.after[2]:,}  PSI {shift.psi:.3f}  KS {shift.ks:.3f}  {reading_of(shift)}")  # fmt: skip
     for kind in difference.shift.kinds:
-        yield f"  {kind.name:<30} PSI {kind.psi:.3f}  {reading_of(kind.psi)}"
+        yield f"  {kind.name:<30} PSI {kind.psi:.3f}  {reading_of(kind)}"
         moved = sorted(kind.shares, key=lambda share: -abs(share[2] - share[1]))[:KINDS_SHOWN]
         yield from (f"    {quoted(name):<28} {percent(p)} -> {percent(q)}" for name, p, q in moved if p != q)
 

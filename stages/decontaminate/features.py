@@ -1,4 +1,4 @@
-"""Texts as weighted sets: of what their words stand for, of their numbers, and of their runs of four characters."""
+"""Texts as weighted sets: of what their words stand for, and of their numbers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -10,17 +10,12 @@ import polars as pl
 from stages.decontaminate.lexicon import COMPOUND_NUMBERS, FUNCTION_WORDS, concept_of
 from stages.texts.conversation_text import UNSPACED
 from stages.texts.word_bytes import Ints
-from stages.texts.word_runs import ranges, starts_of
 
 Floats = npt.NDArray[np.float64]
 
 TOKEN = rf"\d+(?:\.\d+)?|[{UNSPACED}]|[[\p{{L}}\p{{M}}]--[{UNSPACED}]]+"
 LIGHT = 0.2  # of the weight of a function word: it says little of what a text is about
 LEAST_WEIGHT = 0.05
-GRAM_CHARS = 4
-GRAM_BITS = 18
-GRAM_MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)  # odd: XXH64's
-MIXER = 0xFF51AFD7ED558CCD  # from MurmurHash3's finalizer
 TEMPLATE_TEXTS, TEMPLATE_SHARE = 20, 0.2  # in so many texts, a word in more than this share of them is their template
 FEW_AMONG = 1000
 LEAST_TEXTS = 100  # fewer texts do not show how common a word is
@@ -62,7 +57,6 @@ class Features(NamedTuple):
 
     words: Sparse  # length 1; what is not a number
     numbers: Sparse  # the square of a value is the number's weight
-    grams: Sparse  # length 1
     meanings: Sparse  # of every word and number; the square of a value is its weight
 
     def of_texts(self, chosen: Ints) -> "Features":
@@ -79,11 +73,10 @@ class Corpus(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """How rare words and runs of characters are where they are most common: in the rows or in one evaluation file."""
+    """How rare words are where they are most common: in the rows or in one evaluation file."""
 
     words: pl.DataFrame  # concept, id, weight
     unseen: float  # weight of a word that none of the texts has
-    grams: Floats  # weight of each run of characters
 
 
 def weights_of(corpora: Sequence[pl.Series]) -> Weights:
@@ -101,22 +94,12 @@ def weights_of(corpora: Sequence[pl.Series]) -> Weights:
     light = pl.when(pl.col("concept").is_in(sorted(FUNCTION_WORDS))).then(LIGHT).otherwise(1.0)
     weight = pl.col("weight").clip(lower_bound=LEAST_WEIGHT) * light
     unseen = float(np.log(2 * max(corpus.among for corpus in large)))
-    return Weights(weighed.with_columns(weight=weight).with_row_index("id"), unseen, _gram_weights(among))
+    return Weights(weighed.with_columns(weight=weight).with_row_index("id"), unseen)
 
 
 def _word_shares(corpus: Corpus) -> pl.DataFrame:
     counted = concept_counts(corpus.texts).group_by("concept").agg(share=(pl.len() + 0.5) / corpus.among)
     return counted.filter(pl.col("share") > corpus.least_share)
-
-
-def _gram_weights(corpora: Sequence[Corpus]) -> Floats:
-    shares = [
-        (np.bincount(_gram_counts(corpus.texts)[1], minlength=1 << GRAM_BITS) + 0.5) / corpus.among
-        for corpus in corpora
-    ]
-    told = [np.where(share > corpus.least_share, share, 0.0) for share, corpus in zip(shares, corpora, strict=True)]
-    highest: Floats = np.max(told, axis=0)
-    return np.maximum(-np.log(highest), LEAST_WEIGHT)
 
 
 def features_of(texts: pl.Series, weights: Weights) -> Features:
@@ -136,7 +119,6 @@ def features_of(texts: pl.Series, weights: Weights) -> Features:
     return Features(
         words=_sparse(words, len(texts)).scaled(),
         numbers=_sparse(rooted.filter(is_number), len(texts)),
-        grams=gram_features(texts, weights),
         meanings=_sparse(rooted, len(texts)),
     )
 
@@ -182,25 +164,3 @@ def content_concepts(texts: pl.Series) -> pl.Series:
         .select(pl.col("concept").fill_null(none))
         .to_series()
     )
-
-
-def gram_features(texts: pl.Series, weights: Weights) -> Sparse:
-    """The runs of four characters of each text, word limits included."""
-    owner, gram, count = _gram_counts(texts)
-    return Sparse(owner, gram, np.sqrt(weights.grams[gram]) * (1 + np.log(count)), len(texts)).scaled()
-
-
-def _gram_counts(texts: pl.Series) -> tuple[Ints, Ints, Ints]:
-    """Owner, hashed run and how often, sorted by owner and run."""
-    padded = [f" {text} " for text in texts]
-    points = np.frombuffer("".join(padded).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
-    lengths = np.array([len(text) for text in padded], dtype=np.int64)
-    counts = np.maximum(lengths - GRAM_CHARS + 1, 0)
-    first = ranges(starts_of(lengths), counts)
-    hashes = np.zeros(len(first), dtype=np.uint64)
-    for offset, multiplier in enumerate(GRAM_MULTIPLIERS):
-        hashes += points[first + offset] * np.uint64(multiplier)
-    hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(MIXER)
-    grams = (hashes >> np.uint64(64 - GRAM_BITS)).astype(np.int64)
-    entries, count = np.unique((np.repeat(np.arange(len(texts)), counts) << GRAM_BITS) | grams, return_counts=True)
-    return entries >> GRAM_BITS, entries & ((1 << GRAM_BITS) - 1), count

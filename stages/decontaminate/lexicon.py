@@ -2,6 +2,9 @@
 
 import re
 from functools import cache
+from typing import NamedTuple
+
+from stages.decontaminate.synonyms import SYNONYMS
 
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _UNITS += " seventeen eighteen nineteen"
@@ -38,120 +41,6 @@ would you your yours
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
-# One line is one meaning; a word stands in one line. Everyday words of questions, tasks and sums, from general English.
-_SYNONYMS = """
-buy bought buying purchase purchased acquire acquired
-sell sold selling vend
-cost costs price priced prices fee charge charged charges
-earn earned earns earning earnings income paid pay pays payment salary wage wages revenue
-spend spent spends spending expense expenses
-total altogether combined overall sum entire
-left remain remains remained remaining remainder rest leftover
-child kid kids children youngster youngsters
-begin began begins beginning start started starts starting commence
-finish finished end ended ends complete completed completes
-house home residence
-big large huge
-small little tiny
-daily day days
-weekly week weeks
-monthly month months
-yearly annual annually year years
-hourly hour hours
-mother mom mum
-father dad
-brother sister sibling siblings brothers sisters
-friend pal buddy friends
-car vehicle automobile cars vehicles
-phone smartphone cellphone cell mobile phones smartphones
-present gift gifts presents
-movie film movies films
-shop store shops stores shopping
-person people individual individuals guest guests customer customers
-money cash dollar dollars buck bucks
-own owns owned possess possesses possessed belong belongs belonging
-speed rate pace
-trip journey travel travels traveled travelling tour
-walk walked walks stroll
-eat ate eats eaten eating consume consumed consumes
-see saw seen view observe observed observing
-receive received receives obtain obtained obtains
-answer reply respond response responds replies answers
-write compose draft create craft writing composing
-explain describe clarify discuss explanation description outline elaborate
-list name enumerate lists listing
-summarize summary summarise summarizing condense synopsis
-improve enhance better boost improving improvement increase increasing
-method technique strategy approach tip methods techniques strategies approaches tips tactic tactics
-benefit advantage pros benefits advantages upside
-drawback disadvantage cons drawbacks disadvantages downside
-difference differ differs differences distinction distinctions distinguish contrast
-important significant crucial essential vital key importance significance
-effective efficient effectively efficiently
-main primary chief major principal
-find determine calculate compute figure calculating determining
-implement code program develop build implementing coding build built construct constructing constructed
-function method routine
-return returns returning output outputs
-rewrite rephrase reword paraphrase
-formal formally professional professionally
-story tale narrative
-example instance illustration examples instances
-reason cause causes reasons caused
-effect impact consequence result results effects impacts consequences influence influences
-happen occur occurs happened occurred
-choose pick select chosen chooses selected
-show demonstrate illustrate shows
-help assist aid helps assists helped helping
-keep maintain retain
-fast quick rapid quickly rapidly fastest
-job occupation employment work works worked working employed
-company firm business enterprise corporation
-doctor physician
-lawyer attorney
-teacher instructor professor
-student pupil learner students pupils
-country nation countries nations
-picture image photo photograph pictures images photos
-road street
-boss manager supervisor
-email mail e-mail emails
-quit quitting resign resigning resignation
-song track songs
-generate produce produces produced produce
-utilize employ
-possible potential
-common shared
-average mean
-equal equally evenly even
-fewer less
-extra additional
-percent percentage
-probability chance likelihood
-old age aged older ages
-young younger
-long length
-tall height
-heavy weigh weighs weight
-far distance
-celebrate celebration party
-split divide divided share shared splits
-combat fight
-motivate encourage inspire
-popular well-liked favourite favorite
-attempt try tries tried
-"""
-
-
-def _concepts() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in _SYNONYMS.strip().splitlines():
-        first, *others = line.split()
-        for word in (first, *others):
-            found.setdefault(stem(word), first)
-    return found
-
-
 # Longest first; what is left must still be a word of three letters or more.
 _SUFFIXES = ["ization", "isation", "fulness", "ousness", "iveness", "ations", "ation", "ments", "ities", "ingly"]
 _SUFFIXES += ["ment", "ness", "ally", "able", "ible", "edly", "ing", "ies", "ied", "ity", "ion", "ers", "est"]
@@ -170,9 +59,21 @@ def stem(word: str) -> str:
     return short[:-1] if len(short) >= LEAST_STEMMED and short[-1] == short[-2] else short
 
 
+class Concepts(NamedTuple):
+    """What words stand for."""
+
+    of_words: dict[str, str]
+    of_stems: dict[str, str]
+
+
 @cache
-def _known_concepts() -> dict[str, str]:
-    return _concepts()
+def _concepts() -> Concepts:
+    groups = [line.split() for line in SYNONYMS.split("\n")]
+    of_words = {word: group[0] for group in groups for word in group}
+    of_stems: dict[str, str] = {}
+    for word, concept in of_words.items():
+        of_stems.setdefault(stem(word), concept)
+    return Concepts(of_words, of_stems)
 
 
 def concept_of(word: str) -> str:
@@ -186,5 +87,5 @@ def concept_of(word: str) -> str:
             return word
     if word in FUNCTION_WORDS:
         return word
-    short = stem(word)
-    return _known_concepts().get(short, short)
+    known, short = _concepts(), stem(word)
+    return known.of_words.get(word) or known.of_stems.get(short, short)  # "move" is no form of "movie"

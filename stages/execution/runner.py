@@ -90,7 +90,7 @@ def tell(outcome: Outcome) -> str:
         f"  {dataset}: {', '.join(f'{reason} {count:,}' for reason, count in most_frequent_first(counts))}"
         for dataset, counts in outcome.receipt["reasons"].items()
     ]
-    told = [f"  {line}" for line in outcome.receipt["facts"].get("told", ())]  # what a job has to say for people
+    told = [f"  {line}" for line in outcome.receipt["facts"].get("told", ())]  # what a stage has to say for people
     notes = [f"  note: {note}" for note in outcome.notes]
     pages = [f"  page: {page}" for page in sorted(outcome.folder.glob("*/*.html"))]
     return "\n".join(
@@ -246,10 +246,11 @@ def _produce_table(request: Request, values: Mapping[str, Any], staged: Path, be
         name: read_table(value) if isinstance(value, Path) else value
         for name, value in _with_absent(stage, values).items()
     }
-    made = transform_of(stage.name)(**arguments, params=request.params)
-    write_spool(made._asdict(), spool)
+    made = transform_of(stage.name)(**arguments, params=request.params)._asdict()
+    facts = {"told": made.pop("told")} if "told" in made else {}
+    write_spool(made, spool)
     _write_tables(stage.outputs, spool, staged)
-    return {}
+    return facts
 
 
 def _produce_job(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:

@@ -11,7 +11,8 @@ from stages.measures.row_measures import KIND_CHARS, MEASURES, kind_columns, qua
 from stages.store.queries import fetch
 
 LITTLE, MUCH = 0.1, 0.25  # the usual reading of a PSI: Siddiqi, Credit Risk Scorecards (2006), p. 137
-LEAST_SHARE = 1e-4  # stands for an empty bin, whose logarithm would be infinite
+LEAST_SHARE = 1e-4  # stands for an empty bin, whose logarithm would be infinite; of few rows half a row does
+NORMAL_95 = 1.645  # that chance alone goes beyond once in 20 times
 KINDS = ("source", "split")
 KINDS_COMPARED = 12
 
@@ -24,6 +25,7 @@ class LengthShift(NamedTuple):
     before: tuple[int, int, int]  # 5 %, half and 95 % of the rows are no longer
     after: tuple[int, int, int]
     psi: float
+    by_chance: float  # the PSI that two picks of so many rows from the same have at most, 19 times in 20
     ks: float
     bins: Bins
 
@@ -34,6 +36,7 @@ class KindShift(NamedTuple):
     name: str
     shares: list[tuple[str, float, float]]
     psi: float
+    by_chance: float  # as that of lengths
 
 
 class Shift(NamedTuple):
@@ -52,15 +55,34 @@ def shift_between(before: pl.LazyFrame, after: pl.LazyFrame) -> Shift:
     return Shift([shift for shift in lengths if shift], [shift for shift in kinds if shift])
 
 
-def reading_of(psi: float) -> str:
-    """What a PSI usually means."""
-    return "as before" if psi < LITTLE else "moved" if psi < MUCH else "moved far"
+def reading_of(shift: LengthShift | KindShift) -> str:
+    """What a PSI usually means, where chance alone would not give it."""
+    if shift.psi < LITTLE:
+        return "as before"
+    if shift.psi <= shift.by_chance:
+        return f"too few rows to tell: chance gives up to {shift.by_chance:.3f}"
+    return "moved" if shift.psi < MUCH else "moved far"
 
 
-def population_stability_index(before: Sequence[float], after: Sequence[float]) -> float:
-    """Sum of (q - p) ln(q / p) over the shares p before and q after; 0 = the same, see `reading_of`."""
-    pairs = [(max(p, LEAST_SHARE), max(q, LEAST_SHARE)) for p, q in zip(before, after, strict=True)]
+def population_stability_index(before: Sequence[int], after: Sequence[int]) -> float:
+    """Sum of (q - p) ln(q / p) over the shares p before and q after of these counts; 0 = the same, see `reading_of`."""
+    held = [(rows, others) for rows, others in zip(before, after, strict=True) if rows or others]
+    pairs = zip(*(_shares(side) for side in zip(*held, strict=True)), strict=True)
     return sum((q - p) * math.log(q / p) for p, q in pairs)
+
+
+def index_by_chance(before: Sequence[int], after: Sequence[int]) -> float:
+    """The index that two picks of so many rows from the same have at most, 19 times in 20.
+
+    It is spread like chi-squared of one degree less than there are bins, times 1/n + 1/m (Yurdakul and Naranjo 2020,
+    Journal of Risk Model Validation 14(4)); the quantile by Wilson and Hilferty 1931.
+    """
+    degrees = sum(p + q > 0 for p, q in zip(before, after, strict=True)) - 1
+    if degrees < 1:
+        return 0.0
+    spread = 2 / (9 * degrees)
+    quantile = degrees * (1 - spread + NORMAL_95 * math.sqrt(spread)) ** 3
+    return quantile * (1 / max(sum(before), 1) + 1 / max(sum(after), 1))
 
 
 def _length_shift(name: str, title: str, counts: Sequence[pl.DataFrame]) -> LengthShift | None:
@@ -69,10 +91,10 @@ def _length_shift(name: str, title: str, counts: Sequence[pl.DataFrame]) -> Leng
         return None
     rows = [int(side["rows"].sum()) for side in counts]
     bins = _common_bins(counts)
-    shares = [_shares(side) for side in (bins.before, bins.after)]
+    sides = bins.before, bins.after
     return LengthShift(
         name, title, quantiles(counts[0], rows[0]), quantiles(counts[1], rows[1]),
-        population_stability_index(*shares), _largest_distance(*counts), bins,
+        population_stability_index(*sides), index_by_chance(*sides), _largest_distance(*counts), bins,
     )  # fmt: skip
 
 
@@ -83,8 +105,9 @@ def _common_bins(counts: Sequence[pl.DataFrame]) -> Bins:
 
 
 def _shares(rows: Sequence[int]) -> list[float]:
-    total = sum(rows) or 1
-    return [count / total for count in rows]
+    """Shares of all; an empty one counts as LEAST_SHARE, or as half a row where that is more."""
+    least = max(LEAST_SHARE, 0.5 / total) if (total := sum(rows)) else LEAST_SHARE
+    return [max(count / (total or 1), least) for count in rows]
 
 
 def _largest_distance(before: pl.DataFrame, after: pl.DataFrame) -> float:
@@ -100,16 +123,14 @@ def _kind_shift(name: str, before: pl.LazyFrame, after: pl.LazyFrame) -> KindShi
     counted = [dict(fetch(rows.group_by(value).agg(rows=pl.len())).rows()) for rows in (before, after)]
     if not any(key is not None for side in counted for key in side):
         return None
-    totals = [sum(side.values()) or 1 for side in counted]
-    named = _shared_names(counted)
-    shares = [(key or "unknown", *(side.get(key, 0) / total for side, total in zip(counted, totals, strict=True)))
-              for key in named]  # fmt: skip
-    compared = [(str(key), float(p), float(q)) for key, p, q in shares[:KINDS_COMPARED]]
-    if rest := shares[KINDS_COMPARED:]:
-        compared.append((f"{len(rest)} others", sum(p for _, p, _ in rest), sum(q for _, _, q in rest)))
-    return KindShift(
-        name, compared, population_stability_index([p for _, p, _ in compared], [q for _, _, q in compared])
-    )
+    named = [(key or "unknown", *(side.get(key, 0) for side in counted)) for key in _shared_names(counted)]
+    compared = named[:KINDS_COMPARED]
+    if rest := named[KINDS_COMPARED:]:
+        compared.append((f"{len(rest)} others", sum(rows for _, rows, _ in rest), sum(rows for _, _, rows in rest)))
+    sides = [[rows for _, rows, _ in compared], [rows for _, _, rows in compared]]
+    totals = [sum(side) or 1 for side in sides]
+    shares = [(name, rows / totals[0], others / totals[1]) for name, rows, others in compared]
+    return KindShift(name, shares, population_stability_index(*sides), index_by_chance(*sides))
 
 
 def _shared_names(counted: Sequence[Mapping[str | None, int]]) -> list[str | None]:

@@ -103,5 +103,6 @@ def _check_names(params: MixParams, sizes: Mapping[str, int]) -> None:
             wrong += [f"leaves out {', '.join(repr(part) for part in missing)}"] * bool(missing)
             raise ConfigError(
                 f"mix: {name} {' and '.join(wrong)}; by {params.part} the training rows are of "
-                f"{', '.join(repr(part) for part in sizes) or 'nothing: there are none'}; correct the profile"
+                f"{', '.join(repr(part) for part in sizes) or 'nothing: there are none'}; correct the profile, or hold out and "
+                f"cap less where such rows were there"
             )

@@ -66,7 +66,7 @@ class MixParams(Params):
     repeats: dict[str, Annotated[int, Field(ge=1, le=100)]] = setting(
         {}, "how often the training rows of a source are seen in an epoch, by source; 1 where none is given"
     )
-    loss_weights: dict[str, Annotated[float, Field(ge=0)]] = setting(
+    loss_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = setting(
         {},
         "what each token that counts weighs in the loss, by source, times what its record says; 1 where none is given, 0 teaches nothing",
     )

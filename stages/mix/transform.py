@@ -12,6 +12,7 @@ from stages.mix.groups import check_no_leak, prompts_of, with_groups
 from stages.mix.replay import replay
 from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
 from stages.mix.shares import share_out
+from stages.mix.shortfalls import shortfalls
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
 from stages.mix.summary import summarise
@@ -21,11 +22,12 @@ LEAST_WORDS_OF_LATER_TURN = 8  # fewer, such as "And then?", stand in many conve
 
 
 class Mixed(NamedTuple):
-    """Rows to train and evaluate on, rows that are left out, and what came of each source and task."""
+    """Rows to train and evaluate on, rows that are left out, what came of each source and task, and what to say of it."""
 
     mixture: pl.LazyFrame
     left_out: pl.LazyFrame
     mix_summary: pl.DataFrame
+    told: list[str]
 
 
 def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
@@ -64,6 +66,7 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
         ),
         left_out=clean.join(reasons.lazy(), on="row_id", how="inner", maintain_order="left"),
         mix_summary=summarise(rows.join(chosen, on="row_id", how="left"), requested, _choices(trained, clean, params)),
+        told=shortfalls(train.drop("reason").join(trained, on="row_id"), requested, params) if rows.height else [],
     )
 
 

@@ -1,0 +1,82 @@
+"""What was asked of the mixture and could not be given, in words, and what is repeated."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from stages.mix.stage import MixParams
+
+TOLD_SHARE = 0.01  # a share that is nearer than this to what was asked for is told nowhere
+SHOWN = 5
+
+
+def shortfalls(trained: pl.DataFrame, requested: dict[tuple[str, str], float], params: MixParams) -> list[str]:
+    """Lines for people, from source, task, chars, repeats, reason (of repeats of 0) of the rows for training.
+
+    `requested` has the share that was asked for by part and name.
+    """
+    rows = trained.with_columns(part=pl.col(params.part).fill_null(""))
+    documents = pl.col("reason") == "over_replay_share"
+    return [
+        *_nothing(rows),
+        *_selection(rows, params),
+        *_quotas(rows.filter(~documents), params),
+        *_shares(rows.filter(~documents), requested, params),
+        *_replay(rows.filter(documents), rows.filter(~documents), params),
+        *_repeated(rows),
+    ]
+
+
+def _nothing(rows: pl.DataFrame) -> Iterator[str]:
+    if not rows["repeats"].sum():
+        yield f"nothing is left to train on: {rows.height:,} rows are not held out, and none of them is taken"
+
+
+def _selection(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
+    there = rows.filter(pl.col("reason") != "over_replay_share").height
+    if params.select_rows and there < params.select_rows:
+        yield f"select_rows asks for {params.select_rows:,} rows, and {there:,} are there: all are chosen"
+
+
+def _quotas(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
+    if not params.shares_decide:
+        return
+    there, seen = (dict(rows.group_by("part").agg(of).rows()) for of in (pl.len(), pl.col("repeats").sum()))
+    for name, least in sorted(params.min_seen.items()):
+        if seen[name] < least:
+            yield (
+                f"min_seen of {name} asks for {least:,} rows of an epoch, and {seen[name]:,} are seen: there are "
+                f"{there[name]:,} rows, each seen {params.max_repeats} times at most (max_repeats)"
+            )
+    total = sum(seen.values())
+    if params.epoch_rows and total != params.epoch_rows:
+        bounds = "max_repeats and max_seen allow no more" if total < params.epoch_rows else "min_seen asks for more"
+        yield f"epoch_rows asks for {params.epoch_rows:,} rows, and {total:,} are seen: {bounds}"
+
+
+def _shares(rows: pl.DataFrame, requested: dict[tuple[str, str], float], params: MixParams) -> Iterator[str]:
+    total = rows["repeats"].sum() if params.weights or params.temperature else 0
+    for name, seen in rows.group_by("part").agg(pl.col("repeats").sum()).sort("part").rows():
+        asked = requested.get((params.part, name))
+        if total and asked is not None and abs(seen / total - asked) > TOLD_SHARE:
+            yield f"{name!r} has {seen / total:.1%} of the rows of an epoch where {asked:.1%} was asked for"
+
+
+def _replay(documents: pl.DataFrame, others: pl.DataFrame, params: MixParams) -> Iterator[str]:
+    size = pl.lit(1) if params.replay_of == "rows" else pl.col("chars")
+    replayed, rest = (part.select((size * pl.col("repeats")).sum()).item() for part in (documents, others))
+    share = replayed / (replayed + rest) if replayed + rest else 0.0
+    if params.replay_share and params.replay_share - share > TOLD_SHARE:
+        held = f", each seen {params.max_repeats} times at most (max_repeats)" if documents.height else ""
+        yield (
+            f"replay_share asks for {params.replay_share:.1%} of the {params.replay_of} of an epoch, and plain documents "
+            f"have {share:.1%}: there are {documents.height:,}{held}"
+        )
+
+
+def _repeated(rows: pl.DataFrame) -> Iterator[str]:
+    epochs = rows.group_by("part").agg(epochs=pl.col("repeats").sum() / pl.len()).filter(pl.col("epochs") > 1)
+    shown = epochs.sort(-pl.col("epochs"), "part").head(SHOWN).rows()
+    if shown:
+        more = f", and {epochs.height - SHOWN:,} more" if epochs.height > SHOWN else ""
+        yield f"epochs in one epoch of the mixture: {', '.join(f'{name!r} {of:.2f}' for name, of in shown)}{more}"
