@@ -72,7 +72,7 @@ class Stage(Declaration):
 
     rows:  `transform(batch, *, params)`, each row on its own; the runner splits the input anywhere. Where it `prepares`,
            a worker gets, as `prepared`, what `preparation.prepare(params)` of that folder made in another process.
-    table: `transform(datasets…, *, params)`, sees whole datasets; may give `told` beside them, lines for people.
+    table: `transform(datasets…, *, params, progress)`, sees whole datasets; may give `told` beside them, lines for people.
     job:   `run(inputs…, *, outputs…, params, workbench)`, folders in and folders out, with effects.
     """
 

@@ -7,6 +7,7 @@ import polars as pl
 from rows import conversation, table
 from stages.mix.stage import MixParams
 from stages.mix.transform import transform
+from workbench import say_nothing
 
 
 class Mixed(NamedTuple):
@@ -40,7 +41,7 @@ def many(count: int, source: str = "test", **columns: Any) -> list[dict[str, Any
 
 
 def mix(rows: list[dict[str, Any]], **params: Any) -> Mixed:
-    made = transform(table("clean", rows).lazy(), params=MixParams(**params))
+    made = transform(table("clean", rows).lazy(), params=MixParams(**params), progress=say_nothing)
     return Mixed(
         made.mixture.collect().sort("row_id"), made.left_out.collect().sort("row_id"), made.mix_summary, made.told
     )

@@ -11,6 +11,7 @@ from stages.errors import ConfigError
 from stages.mix.splits import MAX_HELD_OUT_ROWS
 from stages.mix.stage import MixParams
 from stages.mix.transform import transform
+from workbench import say_nothing
 
 
 def row(name: str, question: str | None = None, **columns: Any) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def many(count: int, source: str = "test") -> list[dict[str, Any]]:
 
 
 def mix(rows: list[dict[str, Any]], **params: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    made = transform(table("clean", rows).lazy(), params=MixParams(**params))
+    made = transform(table("clean", rows).lazy(), params=MixParams(**params), progress=say_nothing)
     return made.mixture.collect().sort("row_id"), made.left_out.collect().sort("row_id")
 
 

@@ -7,14 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mix_rows import document, many, mix
 from rows import conversation
-from stages.mix.selection import model_vectors, quality_of, select_rows
+from stages.mix import selection
+from stages.mix.selection import quality_of, select_rows
 from stages.mix.shares import allocate
 from stages.mix.stage import MixParams
+from stages.mix.vectors import model_vectors
+from workbench import say_nothing
 
 NOTHING_HELD_OUT: dict[str, Any] = {"validation_share": 0, "test_share": 0}
 CLOSE = 3e-6  # twice the sixth digit that choices are rounded to, and what float32 loses
@@ -35,10 +39,14 @@ def worth(row: int, chosen: list[int], vectors: list[list[float]], quality: list
 
 
 @settings(max_examples=80)
-@given(st.lists(st.tuples(axes, qualities), min_size=1, max_size=9), st.integers(1, 12))
-def test_each_step_takes_the_first_of_the_rows_that_add_most(rows: list[tuple[list[int], float]], count: int) -> None:
+@given(st.lists(st.tuples(axes, qualities), min_size=1, max_size=9), st.integers(1, 12), st.integers(1, 12))
+def test_each_step_takes_the_first_of_the_rows_that_add_most(
+    rows: list[tuple[list[int], float]], count: int, kept_up_to_date: int
+) -> None:
     vectors, quality = [unit(vector) for vector, _ in rows], [good for _, good in rows]
-    made = select_rows(np.array(vectors, dtype=np.float32), np.array(quality), count).tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "MOST_WORTHY", kept_up_to_date)
+        made = select_rows(np.array(vectors, dtype=np.float32), np.array(quality), count, say_nothing).tolist()
     assert len(made) == len(set(made)) == min(count, len(rows))
     for step, row in enumerate(made):
         waiting = [other for other in range(len(rows)) if other not in made[:step]]

@@ -12,7 +12,9 @@ from mix_rows import mix, row
 from rows import chat
 from stages.errors import ConfigError, DataError
 from stages.mix.groups import check_no_leak
-from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
+from stages.mix.selection import quality_of, select_rows
+from stages.mix.vectors import model_vectors, text_vectors
+from workbench import say_nothing
 
 NOTHING_HELD_OUT: dict[str, Any] = {"validation_share": 0, "test_share": 0}
 TOPICS = {
@@ -59,9 +61,9 @@ def test_rows_without_a_value_are_the_last_choice() -> None:
 
 def test_any_matrix_of_embeddings_will_do() -> None:
     vectors = np.array([[1, 0], [0.99, 0.14], [0, 1], [-1, 0]], dtype=np.float32)
-    assert select_rows(vectors, np.ones(4), 3).tolist() == [0, 3, 2]
-    assert select_rows(vectors, np.array([0.6, 1.0, 0.9, 0.8]), 2).tolist() == [1, 3]
-    assert sorted(select_rows(vectors, np.ones(4), 9).tolist()) == [0, 1, 2, 3]
+    assert select_rows(vectors, np.ones(4), 3, say_nothing).tolist() == [0, 3, 2]
+    assert select_rows(vectors, np.array([0.6, 1.0, 0.9, 0.8]), 2, say_nothing).tolist() == [1, 3]
+    assert sorted(select_rows(vectors, np.ones(4), 9, say_nothing).tolist()) == [0, 1, 2, 3]
 
 
 def test_rows_are_alike_by_their_embeddings_without_what_all_share() -> None:

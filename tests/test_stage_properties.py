@@ -21,6 +21,7 @@ from stages.processes.engine import transform_of
 from stages.schema import check_table, load_schema
 from strategies import tables
 from tiny_tokenizer import make_tokenizer
+from workbench import say_nothing
 
 PURE = [stage for stage in STAGES.values() if stage.kind != "job"]
 ROWS = [stage for stage in PURE if stage.kind == "rows"]
@@ -45,9 +46,10 @@ def tokenizer() -> Path:
 def run(stage: Stage, given_rows: pl.DataFrame) -> Tables:
     """The stage's outputs for `given_rows`, each sorted by its key as the runner sorts it."""
     value: Any = given_rows if stage.kind == "rows" else given_rows.lazy()
-    others = dict.fromkeys((*stage.inputs[1:], *stage.optional_inputs))
-    made = transform_of(stage.name)(**{stage.inputs[0]: value}, **others, params=params_of(stage))
-    return {name: table.lazy().collect().sort(load_schema(name).key) for name, table in made._asdict().items()}
+    others: dict[str, Any] = dict.fromkeys((*stage.inputs[1:], *stage.optional_inputs))
+    others |= {"progress": say_nothing} if stage.kind == "table" else {}
+    made = transform_of(stage.name)(**{stage.inputs[0]: value}, **others, params=params_of(stage))._asdict()
+    return {name: made[name].lazy().collect().sort(load_schema(name).key) for name in made if name in stage.outputs}
 
 
 def named(stages: list[Stage]) -> Any:

@@ -68,7 +68,7 @@ def population_stability_index(before: Sequence[int], after: Sequence[int]) -> f
     """Sum of (q - p) ln(q / p) over the shares p before and q after of these counts; 0 = the same, see `reading_of`."""
     held = [(rows, others) for rows, others in zip(before, after, strict=True) if rows or others]
     pairs = zip(*(_shares(side) for side in zip(*held, strict=True)), strict=True)
-    return sum((q - p) * math.log(q / p) for p, q in pairs)
+    return math.fsum((q - p) * math.log(q / p) for p, q in pairs)
 
 
 def index_by_chance(before: Sequence[int], after: Sequence[int]) -> float:

@@ -1,77 +1,95 @@
 """Chooses rows that are good and unlike one another (in the spirit of LIMA, Zhou et al. 2023, by k-center greedy).
 
 k-center greedy: Sener and Savarese 2018; here each distance counts by the row's quality, so that a strange row is not
-chosen for being strange alone.
+chosen for being strange alone. A row's worth only falls as others are chosen, so what it was worth some choices ago is a
+bound on what it is worth now: most rows are looked at only when their bound is among the highest (lazy greedy, Minoux 1978).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stages.contract import Progress
 from stages.errors import ConfigError
-from stages.texts.conversation_text import normalised, words
+from stages.mix.vectors import Matrix
 
-Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-DIMENSIONS = 256
-ROWS_AT_ONCE = 16_384
+LARGEST_DISTANCE, LEAST_DISTANCE = 2.0, 1e-6  # of cosines; the least keeps good rows before bad ones among copies
+WORTH_STEPS = 1_000_000  # per 1: worths nearer than that are equal, however the sums were rounded
+MOST_WORTHY = 4096  # rows that are kept up to date
 
 
-def select_rows(vectors: Matrix, quality: Floats, count: int) -> Ints:
+def select_rows(vectors: Matrix, quality: Floats, count: int, progress: Progress) -> Ints:
     """The positions of `count` rows, in the order they are chosen.
 
     `vectors` are one row each of length 1, whatever made them: `text_vectors`, or a model's embeddings. `quality` lies
     between 0 and 1. First the best row is chosen, then always the one whose quality times cosine distance to the
-    nearest chosen row is highest; of equals the first. Takes count x rows x dimensions multiplications.
+    nearest chosen row is highest; of equals the first. Takes at most count x rows x dimensions multiplications.
     """
     count = min(count, len(quality))
-    nearest = np.full(len(quality), 2.0)  # the largest cosine distance
-    chosen = np.zeros(count, dtype=np.int64)
-    open_rows = np.ones(len(quality), dtype=np.bool_)
-    for number in range(count):
-        value = np.where(open_rows, np.round(quality * nearest, 6), -1.0)
-        best = int(value.argmax())
-        chosen[number], open_rows[best] = best, False
-        distance = 1 - (vectors @ vectors[best]).astype(np.float64)
-        nearest = np.minimum(nearest, np.maximum(distance, 1e-6))
-    return chosen
+    choice = _Choice.none(vectors, quality)
+    while len(choice.chosen) < count:
+        progress(len(choice.chosen), count, "rows chosen")
+        choice.go_on(count)
+    progress(count, count, "rows chosen")
+    return np.array(choice.chosen, dtype=np.int64)
 
 
-def text_vectors(texts: pl.Series) -> Matrix:
-    """One vector of length 1 per text: its words, the rarer the heavier, hashed into DIMENSIONS with a sign (TF-IDF)."""
-    said = texts.to_frame("text").with_row_index("owner").with_columns(word=words(normalised(pl.col("text"))))
-    counted = said.select("owner", "word").explode("word", empty_as_null=False).group_by("owner", "word").len()
-    hashed = pl.col("word").hash(seed=0)
-    weighed = counted.with_columns(
-        weight=(1 + pl.col("len").log()) * (len(texts) / pl.col("owner").len().over("word")).log1p(),
-        column=(hashed % DIMENSIONS).cast(pl.Int64),
-        sign=1 - 2 * (hashed // DIMENSIONS % 2).cast(pl.Int64),
-    ).sort("owner", "word")
-    cell = weighed["owner"].cast(pl.Int64).to_numpy() * DIMENSIONS + weighed["column"].to_numpy()
-    values = weighed["weight"].to_numpy() * weighed["sign"].to_numpy()
-    vectors = np.bincount(cell, values, minlength=len(texts) * DIMENSIONS).reshape(len(texts), DIMENSIONS)
-    length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
-    scaled: Matrix = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
-    return scaled
+@dataclass
+class _Choice:
+    """Rows chosen so far, and what is known of all others."""
 
+    vectors: Matrix
+    quality: Floats
+    nearest: Floats  # distance of each row to the nearest of the first `compared` chosen ones
+    compared: Ints
+    is_open: npt.NDArray[np.bool_]
+    chosen: list[int]
 
-def model_vectors(rows: pl.DataFrame) -> Matrix:
-    """The rows' embeddings without what all of them share, of length 1; a row without one is unlike every other.
+    @classmethod
+    def none(cls, vectors: Matrix, quality: Floats) -> "_Choice":
+        rows = len(quality)
+        nothing = np.zeros(rows, dtype=np.int64)
+        return cls(vectors, quality, np.full(rows, LARGEST_DISTANCE), nothing, np.ones(rows, dtype=np.bool_), [])
 
-    The mean is taken off because the vectors of a language model all point nearly the same way (Mu and Viswanath 2018).
-    Raises ConfigError where no row has an embedding.
-    """
-    known = rows["embedding"].is_not_null() if "embedding" in rows.columns else pl.Series([False])
-    if not known.any():
-        raise ConfigError(
-            "mix: alike_by is embedding, and no row has one; set embed under rate in the profile, or alike_by: words"
-        )
-    found = np.array(rows["embedding"].filter(known).to_list(), dtype=np.float32)
-    centred = found - found.mean(axis=0)
-    vectors: Matrix = np.zeros((rows.height, found.shape[1]), dtype=np.float32)
-    vectors[known.to_numpy()] = centred / np.maximum(np.sqrt((centred**2).sum(axis=1, keepdims=True)), 1e-9)
-    return vectors
+    def go_on(self, count: int) -> None:
+        """Chooses, up to `count` rows, for as long as nobody outside the most worthy can be worth more than they are."""
+        bounds = self._worth(np.arange(len(self.quality)))
+        worthy = np.argpartition(-bounds, min(MOST_WORTHY, len(bounds) - 1))[:MOST_WORTHY]
+        worthy.sort()  # what is read next then stands near in memory
+        bounds[worthy] = -1
+        outside = bounds.max()
+        for compared in np.unique(self.compared[worthy]).tolist():
+            self._compare(worthy[self.compared[worthy] == compared], compared)
+        vectors = self.vectors[worthy]
+        while len(self.chosen) < count:
+            worth = self._worth(worthy)
+            best = int(worthy[worth.argmax()])
+            if worth.max() < outside:
+                break
+            self.chosen.append(best)
+            self.is_open[best] = False
+            self._come_near(worthy, vectors @ self.vectors[best])
+        self.compared[worthy] = len(self.chosen)
+
+    def _worth(self, rows: Ints) -> Ints:
+        """Quality times distance of rising rows as whole numbers, of which no two are equal; -1 for a chosen row."""
+        every = len(self.quality)
+        steps = np.round(self.quality[rows] * self.nearest[rows] * WORTH_STEPS).astype(np.int64)
+        return np.where(self.is_open[rows], steps * every + (every - 1 - rows), -1)
+
+    def _compare(self, rows: Ints, compared: int) -> None:
+        """Brings rows up to date that were compared with so many of the chosen ones."""
+        if len(rows) and compared < len(self.chosen):
+            others = self.vectors[self.chosen[compared:]]
+            self._come_near(rows, (self.vectors[rows] @ others.T).max(axis=1))
+
+    def _come_near(self, rows: Ints, cosine: Matrix) -> None:
+        distance = np.maximum(1 - cosine.astype(np.float64), LEAST_DISTANCE)
+        self.nearest[rows] = np.minimum(self.nearest[rows], distance)
 
 
 def quality_of(rows: pl.DataFrame, column: str | None) -> Floats:

@@ -5,17 +5,19 @@ from typing import NamedTuple
 
 import polars as pl
 
+from stages.contract import Progress
 from stages.errors import ConfigError
 from stages.measures.selector_honesty import Honesty, honesty_of_choice, honesty_of_score
 from stages.mix.draws import draws
 from stages.mix.groups import check_no_leak, prompts_of, with_groups
 from stages.mix.replay import replay
-from stages.mix.selection import model_vectors, quality_of, select_rows, text_vectors
+from stages.mix.selection import quality_of, select_rows
 from stages.mix.shares import share_out
 from stages.mix.shortfalls import shortfalls
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
 from stages.mix.summary import summarise
+from stages.mix.vectors import model_vectors, text_vectors
 from stages.texts.conversation_text import conversation_text, later_questions, normalised, opening_text, words
 
 LEAST_WORDS_OF_LATER_TURN = 8  # fewer, such as "And then?", stand in many conversations that have nothing in common
@@ -30,7 +32,7 @@ class Mixed(NamedTuple):
     told: list[str]
 
 
-def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
+def transform(clean: pl.LazyFrame, *, params: MixParams, progress: Progress) -> Mixed:
     """`mixture` with split and repeats, `left_out` with the reason for a row.
 
     First caps, then splits by groups of rows that must not be parted; of the training rows then the selection, the
@@ -49,7 +51,7 @@ def transform(clean: pl.LazyFrame, *, params: MixParams) -> Mixed:
     split = taken.join(split_groups(taken, params), on="group")
     check_no_leak(split, prompts)
     train = split.filter(split="train")
-    trained, requested = _train(train, clean, params)
+    trained, requested = _train(train, clean, params, progress)
     held_out = split.filter(pl.col("split") != "train").select("row_id", "split", repeats=pl.lit(1, pl.Int32))
     told = trained.filter(pl.col("repeats") > 0).select("row_id", pl.lit("train").alias("split"), "repeats")
     chosen = pl.concat([told, held_out])
@@ -112,12 +114,12 @@ def _capped(rows: pl.DataFrame, params: MixParams) -> pl.DataFrame:
 
 
 def _train(
-    train: pl.DataFrame, clean: pl.LazyFrame, params: MixParams
+    train: pl.DataFrame, clean: pl.LazyFrame, params: MixParams, progress: Progress
 ) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:
     """row_id, repeats and the reason for repeats of 0 of the training rows, and the shares that were asked for."""
     is_replay = pl.col("is_document") & pl.lit(params.replay_share is not None)
     documents, others = train.filter(is_replay), train.filter(~is_replay)
-    selected = _selected(others, clean, params)
+    selected = _selected(others, clean, params, progress)
     rest = others.join(selected, on="row_id", how="anti")
     shares, requested = _shared(others.join(selected, on="row_id", how="semi"), params)
     seen = shares.join(others.select("row_id", "chars"), on="row_id")
@@ -129,14 +131,14 @@ def _train(
     return pl.concat(parts), requested
 
 
-def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> pl.DataFrame:
+def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams, progress: Progress) -> pl.DataFrame:
     """The ids of the rows that are chosen for quality and for being unlike one another; without a number all."""
     if params.select_rows is None:
         return rows.select("row_id")
     read = clean.join(rows.select("row_id").lazy(), on="row_id", how="semi").with_columns(text=conversation_text())
     ordered = read.collect().sort("row_id")
     vectors = model_vectors(ordered) if params.alike_by == "embedding" else text_vectors(ordered["text"])
-    chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows)
+    chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows, progress)
     return ordered.select(pl.col("row_id").gather(chosen.tolist()))
 
 
