@@ -81,7 +81,7 @@ def index_by_chance(before: Sequence[int], after: Sequence[int]) -> float:
     if degrees < 1:
         return 0.0
     spread = 2 / (9 * degrees)
-    quantile = degrees * (1 - spread + NORMAL_95 * math.sqrt(spread)) ** 3
+    quantile: float = degrees * (1 - spread + NORMAL_95 * math.sqrt(spread)) ** 3
     return quantile * (1 / max(sum(before), 1) + 1 / max(sum(after), 1))
 
 
