@@ -68,7 +68,7 @@ def population_stability_index(before: Sequence[int], after: Sequence[int]) -> f
     """Sum of (q - p) ln(q / p) over the shares p before and q after of these counts; 0 = the same, see `reading_of`."""
     held = [(rows, others) for rows, others in zip(before, after, strict=True) if rows or others]
     pairs = zip(*(_shares(side) for side in zip(*held, strict=True)), strict=True)
-    return sum((q - p) * math.log(q / p) for p, q in pairs)
+    return float(sum((q - p) * math.log(q / p) for p, q in pairs))
 
 
 def index_by_chance(before: Sequence[int], after: Sequence[int]) -> float:
@@ -81,7 +81,7 @@ def index_by_chance(before: Sequence[int], after: Sequence[int]) -> float:
     if degrees < 1:
         return 0.0
     spread = 2 / (9 * degrees)
-    quantile: float = degrees * (1 - spread + NORMAL_95 * math.sqrt(spread)) ** 3
+    quantile = degrees * (1 - spread + NORMAL_95 * math.sqrt(spread)) ** 3
     return quantile * (1 / max(sum(before), 1) + 1 / max(sum(after), 1))
 
 
