@@ -46,8 +46,9 @@ def run(stage: Stage, given_rows: pl.DataFrame) -> Tables:
     """The stage's outputs for `given_rows`, each sorted by its key as the runner sorts it."""
     value: Any = given_rows if stage.kind == "rows" else given_rows.lazy()
     others = dict.fromkeys((*stage.inputs[1:], *stage.optional_inputs))
-    made = transform_of(stage.name)(**{stage.inputs[0]: value}, **others, params=params_of(stage))
-    return {name: table.lazy().collect().sort(load_schema(name).key) for name, table in made._asdict().items()}
+    made = transform_of(stage.name)(**{stage.inputs[0]: value}, **others, params=params_of(stage))._asdict()
+    tables = {name: made[name] for name in stage.outputs if name in made}
+    return {name: table.lazy().collect().sort(load_schema(name).key) for name, table in tables.items()}
 
 
 def named(stages: list[Stage]) -> Any:

@@ -11,7 +11,7 @@ from stages.decontaminate.eval_items import read_eval_set
 from stages.decontaminate.overlaps import find_overlaps
 from stages.decontaminate.rephrasings import find_rephrasings
 from stages.decontaminate.stage import DecontaminateParams
-from stages.decontaminate.summary import summarise
+from stages.decontaminate.summary import summarise, told_of
 from stages.decontaminate.turns import questions
 from stages.errors import ConfigError
 from stages.raw_files.source_files import SourceFile
@@ -22,11 +22,12 @@ ROWS_AT_ONCE = 16_384
 
 
 class Decontaminated(NamedTuple):
-    """Rows without evaluation items, rows with the item they contain and the evidence, and the verdict on each file."""
+    """Rows without evaluation items, rows with the item they contain and the evidence, the verdict on each file, in words."""
 
     clean: pl.LazyFrame
     contaminated: pl.LazyFrame
     decontamination: pl.DataFrame
+    told: list[str]
 
 
 def transform(
@@ -40,7 +41,7 @@ def transform(
     read in full or are not the pinned ones, ConfigError where `known_clean` names a source that is not there.
     """
     if evals is None:
-        return Decontaminated(kept, _with_columns(kept.head(0)), load_schema("decontamination").empty())
+        return Decontaminated(kept, _with_columns(kept.head(0)), load_schema("decontamination").empty(), [])
     check_pins(evals, params.pins)
     known = read_eval_set(evals)
     index = build_index(known.texts, params.ngram_words)
@@ -49,12 +50,12 @@ def transform(
     rephrased = find_rephrasings(kept, _parts(kept), known.texts, clean_rows, params)
     found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
     wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
+    verdict = summarise(known.files, found, overlaps.too_common, rephrased.calibrations, (clean_rows.len(), wrongly))
     return Decontaminated(
         clean=kept.join(found.lazy(), on="row_id", how="anti", maintain_order="left"),
         contaminated=kept.join(found.lazy(), on="row_id", how="inner", maintain_order="left"),
-        decontamination=summarise(
-            known.files, found, overlaps.too_common, rephrased.calibrations, (clean_rows.len(), wrongly)
-        ),
+        decontamination=verdict,
+        told=told_of(verdict, params.max_false_positive_rate),
     )
 
 
