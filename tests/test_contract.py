@@ -85,7 +85,10 @@ def test_a_transform_takes_the_declared_inputs_and_returns_the_declared_tables(n
     arguments = [p for p in inspect.signature(transform).parameters if p != "params"]
     prepared = ["prepared"] if STAGES[name].prepares else []
     assert arguments == [*STAGES[name].inputs, *STAGES[name].optional_inputs, *prepared]
-    assert get_type_hints(transform)["return"]._fields == table_outputs(STAGES[name])
+    made = get_type_hints(transform)["return"]
+    assert tuple(field for field in made._fields if field != "told") == table_outputs(STAGES[name])
+    assert made.__annotations__.get("told", list[str]) == list[str]
+    assert "told" not in made._fields or STAGES[name].kind == "table", "the runner asks only these for lines for people"
 
 
 @pytest.mark.parametrize("name", [n for n in ONE_OF_EACH if STAGES[n].kind == "job"])
