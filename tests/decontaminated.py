@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from stages.decontaminate.job import run
-from stages.decontaminate.stage import DecontaminateParams
+from stages.decontaminate.stage import STAGE, DecontaminateParams
 from stages.processes.engine import scan_spool
 from stages.raw_files.source_files import SourceFile
 from stages.schema import load_schema
@@ -22,16 +22,20 @@ class Decontaminated(NamedTuple):
     clean: pl.DataFrame
     contaminated: pl.DataFrame
     decontamination: pl.DataFrame
+    told: list[str]
 
 
 def decontaminated(
     kept: pl.DataFrame, evals: list[SourceFile] | None, *, workers: int = 1, **params: object
 ) -> Decontaminated:
-    """The three tables that come out of `kept`."""
+    """What comes out of `kept`."""
     with TemporaryDirectory() as folder:
-        given, spools = Path(folder) / "kept", {name: Path(folder) / name for name in Decontaminated._fields}
+        given, spools = Path(folder) / "kept", {name: Path(folder) / name for name in STAGE.outputs}
         given.mkdir()
         write_table(kept.lazy(), load_schema("kept"), given)
         bench = replace(lend(Path(folder) / "scratch"), workers=workers)
-        run(given, evals=evals, **spools, params=DecontaminateParams.model_validate(params), workbench=bench)
-        return Decontaminated(*(scan_spool(spool, load_schema(name)).collect() for name, spool in spools.items()))
+        facts: dict[str, Any] = run(
+            given, evals=evals, **spools, params=DecontaminateParams.model_validate(params), workbench=bench
+        )
+        tables = [scan_spool(spool, load_schema(name)).collect() for name, spool in spools.items()]
+        return Decontaminated(*tables, facts.get("told", []))

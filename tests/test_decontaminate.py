@@ -45,7 +45,7 @@ def runs_flagged(rows: list[dict[str, Any]], evals: list[SourceFile], **params: 
 
 def flagged(rows: list[dict[str, Any]], evals: list[SourceFile] | None, **params: Any) -> dict[str, dict[str, Any]]:
     """Name -> reason, eval_file, eval_item, evidence, overlap of each row set aside; no row may be lost."""
-    clean, contaminated, _ = decontaminated(kept(rows), evals, **params)
+    clean, contaminated, *_ = decontaminated(kept(rows), evals, **params)
     assert sorted([*clean["file"], *contaminated["file"]]) == sorted(row["file"] for row in rows)
     columns = ["reason", "eval_file", "eval_item", "evidence", "overlap"]
     return {found.pop("file"): found for found in contaminated.select("file", *columns).to_dicts()}

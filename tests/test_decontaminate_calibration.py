@@ -99,4 +99,7 @@ def test_the_estimate_of_false_positives_keeps_to_the_rate_on_real_sets(name: st
     made = decontaminated(table("kept", [row("a", "Hi", "Hello")]), evals)
     [(score, rate)] = made.decontamination.select("least_score", "false_positive_rate").rows()
     assert rate <= 0.01
+    assert made.told == [
+        f"items in other words: of the items of {name} {rate:.2%} would be flagged by mistake, of no other file more"
+    ]
     assert score < 0.45  # else the estimate would be that of a score which is capped

@@ -12,6 +12,7 @@ import pytest
 from decontaminated import Decontaminated, decontaminated
 from rows import conversation, table, write_jsonl
 from shared_data import shared_data
+from stages.decontaminate import synonyms
 from stages.decontaminate.lexicon import concept_of
 from stages.decontaminate.similarity import LEAST_SCORE
 from stages.raw_files.source_files import list_source_files
@@ -178,10 +179,39 @@ def test_the_description_of_a_function_is_an_item_without_its_code(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("twenty", "20"), ("purchased", "buys"), ("dozen", "12"), ("3.0", "3"), ("running", "runs"), ("kids", "children")],
-)
+    [("twenty", "20"), ("purchased", "buys"), ("dozen", "12"), ("3.0", "3"), ("running", "runs"), ("kids", "children"),
+     ("largest", "maximum"), ("brackets", "parentheses"), ("concatenates", "joined"), ("moved", "movement")],
+)  # fmt: skip
 def test_words_and_numbers_of_the_same_meaning_are_one(one: str, other: str) -> None:
     assert concept_of(one) == concept_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("move", "movie"), ("even", "equal"), ("formal", "form"), ("tally", "tale")]
+)
+def test_words_that_only_begin_alike_are_two(one: str, other: str) -> None:
+    assert concept_of(one) != concept_of(other)
+
+
+def test_a_word_has_one_meaning() -> None:
+    words = synonyms.SYNONYMS.split()
+    assert sorted(words) == sorted(set(words))
+
+
+def test_an_item_of_code_is_found_in_the_words_of_another_programmer(tmp_path: Path) -> None:
+    code = (
+        "def widest_gap(values, limit):\n"
+        '    """ From a given list of numbers remove all that are higher than the limit and return the maximum distance\n'
+        '    between two adjacent elements.\n    >>> widest_gap([1, 4, 9], 9)\n    5\n    """\n'
+    )
+    rows = [
+        row("same", "Write a function that drops every value greater than a threshold from an array of integers and gives "
+            "the largest distance between two consecutive items.", "def f(): ..."),
+        row("other", "Write a function that counts the numbers of a list which are higher than the limit.", "def f(): ..."),
+    ]  # fmt: skip
+    assert rephrased(run(tmp_path, rows, [*ITEMS, {"prompt": code, "entry_point": "widest_gap"}])) == {
+        "same": len(ITEMS)
+    }
 
 
 SYNONYMS = {"how many": "what number of", "bought": "purchased", "buys": "purchases", "total": "overall sum"}

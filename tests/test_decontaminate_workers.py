@@ -26,6 +26,6 @@ def test_verdicts_are_the_same_however_rows_are_divided_and_over_several_process
     monkeypatch.setattr(job, "ROWS_AT_ONCE", 3)
     for workers in (1, 2):
         divided = decontaminated(given, evals, workers=workers, known_clean=["clean"])
-        for name, made in divided._asdict().items():
-            key = "eval_file" if name == "decontamination" else "row_id"
-            assert made.sort(key).equals(getattr(at_once, name).sort(key)), (workers, name)
+        assert divided.told == at_once.told
+        for name, key in (("clean", "row_id"), ("contaminated", "row_id"), ("decontamination", "eval_file")):
+            assert getattr(divided, name).sort(key).equals(getattr(at_once, name).sort(key)), (workers, name)

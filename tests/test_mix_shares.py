@@ -1,5 +1,6 @@
 """Shares of sources and tasks, quotas, replay of plain documents, and what the summary says of them."""
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mix_rows import document, many, mix, row
+from rows import sealed
 from stages.errors import ConfigError
+from stages.execution.runner import Request, run_stage, tell
 from stages.mix.shares import allocate
 from stages.mix.stage import MixParams
+from stages.pipeline import STAGES
 
 NOTHING_HELD_OUT: dict[str, Any] = {"validation_share": 0, "test_share": 0}
 
@@ -132,6 +136,17 @@ NONE_HELD_BY_MAX_REPEATS = "there are 5 rows, each seen 4 times at most (max_rep
 def test_what_could_not_be_given_and_what_is_repeated_is_told(params: dict[str, Any], told: list[str]) -> None:
     rows = [*many(50, "a"), *many(5, "b"), *(document(f"d{i}", source="books") for i in range(3))]
     assert mix(rows, **params, **NOTHING_HELD_OUT).told == told
+
+
+def test_what_mix_has_to_say_is_in_the_receipt_and_on_the_console(tmp_path: Path) -> None:
+    clean = sealed(tmp_path / "clean", "clean", many(3))
+    params = STAGES["mix"].params(epoch_rows=99, **NOTHING_HELD_OUT)
+    asked = Request(STAGES["mix"], params, {"clean": [clean]}, "", output=tmp_path / "out", progress_form="off")
+    told = ["epoch_rows asks for 99 rows, and 12 are seen: max_repeats and max_seen allow no more",
+            "epochs in one epoch of the mixture: 'test' 4.00"]  # fmt: skip
+    for outcome in (run_stage(asked), run_stage(asked)):
+        assert outcome.receipt["facts"]["told"] == told
+        assert all(line in tell(outcome) for line in told)
 
 
 @pytest.mark.parametrize(

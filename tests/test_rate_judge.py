@@ -1,5 +1,6 @@
 """Given a judge that answers, or misbehaves as real servers do -> grades, counted gaps, and never a key on disk."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,19 @@ def test_each_answer_gets_the_grade_and_the_comment_of_the_judge(tmp_path: Path)
     assert set(outcome.receipt["facts"]["selectors"]) == {"judge_score"}
 
 
+def test_a_reply_in_parts_is_read_as_their_text(tmp_path: Path) -> None:
+    def in_parts(handler: Handler, _: dict[str, Any], __: int) -> None:
+        parts = [
+            {"type": "reasoning"},
+            {"type": "text", "text": SCORE_FOUR[:9]},
+            {"type": "text", "text": SCORE_FOUR[9:]},
+        ]
+        send(handler, json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+
+    with judge_server(in_parts) as server:
+        assert set(grades(judge(tmp_path, server.address)).values()) == {4.0}
+
+
 def test_the_key_is_written_down_nowhere(tmp_path: Path) -> None:
     with judge_server(lambda *_: SCORE_FOUR) as server:
         judge(tmp_path, server.address)
@@ -49,6 +63,8 @@ def test_the_key_is_written_down_nowhere(tmp_path: Path) -> None:
         lambda handler: send(handler, b"slow down", 429, Retry_After="Thu, 01 Jan 1970 00:00:00 GMT"),
         lambda handler: send(handler, b"<html>oops</html>", 500),
         lambda handler: send(handler, b"", 503, Retry_After="soon"),
+        lambda handler: send(handler, b"", 503, Retry_After="nan"),
+        lambda handler: send(handler, json.dumps({"choices": [{"message": {"content": ["4"]}}]}).encode()),
         lambda handler: send(handler, b"\xff\xfe not json at all"),
         lambda handler: send(handler, b'{"choices": []}'),
         lambda handler: send(handler, b'{"choices": [{"message": null}]}'),

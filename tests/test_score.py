@@ -119,6 +119,8 @@ def test_symbols_and_digits_are_shares_of_the_characters(answer: str, symbols: f
         ("def swap(a, b):\n    return b, a", False),
         ("1. Rake\n2. Hose\n3. Shears\n4. Watering can", False),
         ("Die Stadt am Fluss ist sehr alt", False),
+        ("Dear Mara,\nIt was late.\n\nWith many thanks,", False),
+        ("It was late.\n\nRoses stood by the wall,", True),
         ("opt for", False),  # a short phrase that may have been asked for
         ("It ends here.", False),
         ("Paris", False),
@@ -268,4 +270,4 @@ def test_the_findings_in_the_answers_of_alpaca_stay_what_they_were_when_each_was
         pl.col("refusal_phrase", "template_leak").count(), pl.col("ends_unfinished", "placeholder_input").sum(),
         empty=(pl.col("response_chars") == 0).sum(), loops=(pl.col("repeated_trigram_share") > 0.8).sum(),
     )  # fmt: skip
-    assert counts.row(0) == (34, 113, 51, 669, 28, 1)
+    assert counts.row(0) == (34, 113, 43, 669, 28, 1)

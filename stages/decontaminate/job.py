@@ -11,6 +11,7 @@ from stages.decontaminate.comparison import Compared, Known, compare, decide, kn
 from stages.decontaminate.eval_files import check_pins
 from stages.decontaminate.eval_items import read_eval_set
 from stages.decontaminate.stage import DecontaminateParams
+from stages.decontaminate.summary import told_of
 from stages.errors import ConfigError
 from stages.processes.engine import Batch, Workers, here_and_there, leave, rows_of, split_into_batches, worker_pool
 from stages.processes.handed_over import hand_over, taken_over
@@ -31,7 +32,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     decontamination: Path,
     params: DecontaminateParams,
     workbench: Workbench,
-) -> None:
+) -> dict[str, object]:
     """`kept` divided by what its conversations share with the items of `evals`; without evals every row is clean.
 
     Raises DataError for evaluation files that cannot be read in full or are not the pinned ones, ConfigError where
@@ -41,7 +42,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
     if evals is None:
         for number, part in enumerate(parts):
             leave(pl.scan_parquet(part, glob=False), clean, number)
-        return
+        return {}
     check_pins(evals, params.pins)
     rows, items = read_table(kept), read_eval_set(evals)
     clean_rows = _known_clean(rows, params.known_clean)
@@ -52,6 +53,7 @@ def run(  # noqa: PLR0913 - the datasets of the stage
         leave(table.join(found, on="row_id", how="anti", maintain_order="left"), clean, number)
         leave(table.join(found, on="row_id", how="inner", maintain_order="left"), contaminated, number)
     leave(decided.decontamination, decontamination, 0)
+    return {"told": told_of(decided.decontamination, params.max_false_positive_rate)}
 
 
 def _compared(kept: Path, known: Known, workbench: Workbench) -> Iterator[Compared]:

@@ -3,9 +3,9 @@
 The score is words x (0.4 + numbers) / 1.4 x shared / (shared + 6), each part 0-1: cosine of what the words stand for,
 agreement of the numbers, and how much the words and numbers weigh that they share. A product, since a sum in other words
 keeps its numbers, and another sum about the same things has other ones. The same answer raises the score by up to two
-fifths, another final number takes a tenth, another short answer up to a quarter. The figures were chosen on rephrasings of some 220 items of eight evaluation sets, written by hand or
-published (Yang et al. 2023, arXiv 2311.04850), and checked on those of 53 others. Runs of characters have no part in it:
-they make questions of one set alike that are not, and items in other words share few.
+fifths, another final number takes a tenth, another short answer up to a quarter. Runs of characters have no part in it:
+they make questions of one set alike that are not, and items in other words share few. The figures were chosen on
+rephrasings of some 270 items of eight evaluation sets, written by hand or published (Yang et al. 2023, arXiv 2311.04850).
 """
 
 from typing import NamedTuple

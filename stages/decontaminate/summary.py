@@ -43,3 +43,21 @@ def summarise(
 
 def _by_file(rows: pl.DataFrame) -> dict[str, int]:
     return dict(rows.group_by("eval_file").len().rows())
+
+
+def told_of(decontamination: pl.DataFrame, max_rate: float | None) -> list[str]:
+    """Lines for people: how surely items in other words were told from others, and what was not looked at or kept."""
+    rates = decontamination.filter(pl.col("false_positive_rate").is_not_null()).sort("false_positive_rate")
+    told = [
+        f"items in other words: of the items of {file} {rate:.2%} would be flagged by mistake, of no other file more"
+        + (f"; {max_rate:.2%} was asked for" if rate > (max_rate or 0) else "")
+        for file, rate in rates.select("eval_file", "false_positive_rate").tail(1).rows()
+    ]
+    unmeasured = decontamination.filter(pl.col("least_score").is_not_null(), pl.col("false_positive_rate").is_null())
+    if unmeasured.height:
+        told.append(f"too few items to measure mistakes: {', '.join(unmeasured['eval_file'])}")
+    common = decontamination["too_common"].sum()
+    if common:
+        told.append(f"{common:,} times a row was kept that says what an item says, as many rows say it")
+    skipped = decontamination.filter(pl.col("skipped").is_not_null()).select("eval_file", "skipped").rows()
+    return told + [f"{file} was passed over: {why}" for file, why in skipped]

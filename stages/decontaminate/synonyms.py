@@ -105,6 +105,7 @@ motivate encourage inspire
 popular well-liked favourite favorite
 attempt try tries tried
 even
+form forms
 text string strings texts
 integer int number numbers integers value values
 element item items elements entry entries

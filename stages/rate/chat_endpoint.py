@@ -168,11 +168,21 @@ def _seconds_to_wait(retry_after: str | None) -> float | None:
     if retry_after is None:
         return None
     try:
-        return float(retry_after)
+        seconds = float(retry_after)
+        return None if math.isnan(seconds) else seconds
     except ValueError:
         with suppress(ValueError, TypeError):
             return (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
     return None
+
+
+def _text_of(content: object) -> str:
+    """A reply's text: itself, or its parts of text. Raises TypeError, LookupError for what is neither."""
+    if isinstance(content, list):
+        return "".join(_text_of(part["text"]) for part in content if part["type"] == "text")
+    if not isinstance(content or "", str):
+        raise TypeError(f"a reply of {type(content).__name__}")
+    return str(content or "")
 
 
 def _read_completion(content: bytes) -> Reply:
@@ -182,6 +192,6 @@ def _read_completion(content: bytes) -> Reply:
         used = (stated.get("usage") or {}).get("total_tokens")
         first = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs")
         likely = [{"token": t["token"], "probability": math.exp(t["logprob"])} for t in first] if first else None
-        return Reply(choice["message"].get("content") or "", None if used is None else max(0, int(used)), likely)
+        return Reply(_text_of(choice["message"].get("content")), None if used is None else max(0, int(used)), likely)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RequestFailed(f"no chat completion came back: {content[:80]!r}", passing=True) from error

@@ -130,6 +130,11 @@ PLACEHOLDER = (
 
 # Where no text ends: a comma, a colon, an open bracket, a sum without its result, an item or a heading with nothing in it.
 OPEN_END = r"(?:[,:(\[{，、：（「『《]|\s=)\s*\z|\n[ \t]*(?:\d{1,3}[.)]|[-*•]|#{1,6})\s*\z"
+# A letter that is left to be signed: the comma behind its last line waits for a name.
+SIGN_OFF = (
+    r"\n[ \t]*\n[ \t]*(?:With|Best|Kind|Warm|Sincerely|Yours|Regards|Thanks|Thank you|Love|Cheers|Respectfully|Cordially"
+    r"|Looking forward|All the best|Many thanks|Take care)[^.,\n]{0,30},\s*\z"
+)
 _SUBJECT = r"(?-i:he|she|we|they|I)"
 _JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
 _OFTEN_OPEN = (

@@ -89,7 +89,9 @@ def _ends_unfinished() -> pl.Expr:
         pl.when(language.is_in(list(phrases.OPEN_WORDS_OF))).then(pl.any_horizontal(in_others)).otherwise(in_english)
     )
     cut_short = read_where(pl.col("word_count") < ENOUGH_WORDS, last).str.contains(phrases.OPEN_PHRASE)
-    return last.str.contains(phrases.OPEN_END) | open_word | cut_short | _open_fence()
+    open_end = last.str.contains(phrases.OPEN_END)
+    waits_for_name = read_where(open_end, last).str.contains(phrases.SIGN_OFF)
+    return (open_end & ~waits_for_name) | open_word | cut_short | _open_fence()
 
 
 def _links(text: pl.Expr) -> pl.Expr:
