@@ -45,7 +45,11 @@ PREAMBLE = (
         ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}, "no_answer", "text"),
         ({"message_id": "1", "parent_id": "0", "role": "assistant", "text": "a"}, "missing_parent", "parent_id"),
         ({"message_id": 1, "parent_id": None, "role": "assistant", "text": "a"}, "no_message_id", "message_id"),
-        ({"prompt": "Why?", "response": "Because.", "weight": -1}, "bad_weight", "weight"),
+        *(({"prompt": "Why?", "response": "a", "weight": weight}, "bad_weight", "weight")
+          for weight in (-1, 1001, float("nan"), "72 kg", True, [1])),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0.5}]}, "bad_weight", "messages[1].weight"),
+        ({"message_tree_id": "t", "prompt": {"role": "prompter", "text": "q", "replies": [{"role": "assistant", "text": "a", "weight": -1}]}},
+         "bad_weight", "prompt.replies[0].weight"),
         ({"text": ""}, "empty_text", "text"),
         ({"text": "good film", "label": 1}, "unknown_dialect", None),
         ({"a": 1}, "unknown_dialect", None),

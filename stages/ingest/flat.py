@@ -30,6 +30,7 @@ PREAMBLE_START = "Below is an instruction"
 # An empty input written in words, as Alpaca's generator did.
 PLACEHOLDER_INPUT = re.compile(r"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none)\s*", re.IGNORECASE)
 LONGEST_PLACEHOLDER = 16
+MAX_WEIGHT = 1_000.0  # a row that counts for more drowns its batch: such a column measures something else
 
 
 def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -91,17 +92,18 @@ def task_of(record: Record, fields: Mapping[str, str]) -> str | None:
     return task.encode("utf-8", "backslashreplace").decode() if isinstance(task, str) and task else None
 
 
-def weight_of(record: Record, fields: Mapping[str, str]) -> float | None:
-    """What the source says that each token of the record weighs in the loss, if it is a number, written out or not."""
-    value = record.get(fields["weight"]) if "weight" in fields else None
-    if not isinstance(value, int | float | str) or isinstance(value, bool):
+def weight_of(record: Record, field: str | None) -> float | None:
+    """What the source says that each token of the record weighs in the loss, a number that may be written out; None
+    where it says nothing. Raises Unusable for what is no weight."""
+    value = record.get(field) if field is not None else None
+    if value is None or (isinstance(value, str) and is_blank(value)):
         return None
     try:
-        weight = float(value)
-    except ValueError:
-        return None
-    if not 0 <= weight < math.inf:
-        raise Unusable("bad_weight", fields["weight"], value)
+        weight = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        weight = math.nan
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise Unusable("bad_weight", field, value)
     return weight
 
 

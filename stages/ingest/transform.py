@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -12,9 +12,10 @@ from stages.ingest.alike import Alike, Kind, Shape, kind_of, read_block, read_ro
 from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
+from stages.ingest.flat import weight_of
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
 from stages.ingest.stage import COMMAS_REMOVED, IngestParams
-from stages.ingest.templates import Templates, chosen, convert_by_template
+from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
 from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.raw_files.byte_stream import Damage
@@ -111,6 +112,11 @@ class Transform:
                     made.add(_as_record(tree.records[names[places[-1]]]), one, is_mended=is_mended)
         return made.tables(0)
 
+    def _weight_beside(self, prompts: TemplateSet, value: Mapping[str, Any]) -> str | None:
+        """The field with the weight of a record; a field that the templates show is data."""
+        field = self.dialects.weight_field(value)
+        return None if field in prompts.fields else field
+
     def _shape_of(self, block: Block) -> Shape | None:
         first = next(block.elements(), None)
         return shape_of(block.value(first[1]), self.dialects) if first else None
@@ -129,7 +135,9 @@ class Transform:
                 if prompts := self.templates.set_of(value):
                     number = chosen(prompts, value)
                     made.dialects[f"template {prompts.name} {number}"] += 1
-                    made.add(record, convert_by_template(value, prompts, number, self.rules))
+                    weight = weight_of(value, self._weight_beside(prompts, value))
+                    exchange = convert_by_template(value, prompts, number, self.rules)
+                    made.add(record, exchange._replace(weight=weight))
                     continue
                 dialect = self.dialects.of(value)
                 if dialect.name == TREE_FRAGMENT and "message_id" in value:

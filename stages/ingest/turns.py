@@ -48,7 +48,7 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
         place = len(turns) - 1
         places += [where] * (len(turns) - len(places))
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
-            learnt[place] = learnt.get(place, True) and _is_learnt(message)
+            learnt[place] = learnt.get(place, True) and _is_learnt(message, where)
     checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
@@ -82,7 +82,7 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             yield f"{where}[0]", {"role": "user", "content": asked}
             yield f"{where}[1]", {"role": "assistant", "content": answered}
         case {**fields} if names := _sides_of(fields):
-            is_learnt = _is_learnt(fields) and fields.get("output_with_loss") is not False
+            is_learnt = _is_learnt(fields, where) and fields.get("output_with_loss") is not False
             for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
                 if role != "system" or fields.get(name):
                     yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
@@ -116,10 +116,13 @@ def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     return name, message.get(name)
 
 
-def _is_learnt(message: Any) -> bool:
+def _is_learnt(message: Any, where: str) -> bool:
     """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
-    loss: false."""
-    return message.get("weight") != 0 and message.get("train") is not False and message.get("loss") is not False
+    loss: false. Raises Unusable for another weight than 0 and 1: a message has none of its own."""
+    weight = message.get("weight")
+    if weight is not None and weight not in (0, 1):
+        raise Unusable("bad_weight", f"{where}.weight", weight)
+    return weight != 0 and message.get("train") is not False and message.get("loss") is not False
 
 
 def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:

@@ -167,6 +167,9 @@ ADVICE: dict[str, Advice] = {
     ),
     "unanswered_turn": Advice("an answer at the end", "add the answer, or allow the repair trailing_turns_removed"),
     "excluded_turn": Advice("an answer to learn", "give an answer another weight than 0, or drop the record"),
-    "bad_weight": Advice("a weight from 0 on", "give another weight, or call the field otherwise if it is none"),
+    "bad_weight": Advice(
+        "a weight from 0 to 1,000, and 0 or 1 for a single message",
+        "give another weight, or call the field otherwise if it is none",
+    ),
     "deleted_message": Advice("messages that were not deleted", "drop the branch from the tree"),
 }
