@@ -14,7 +14,7 @@ from stages.ingest.conversation_table import Quarantined, columns_of, conversati
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.flat import weight_of
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
-from stages.ingest.stage import COMMAS_REMOVED, IngestParams
+from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
 from stages.ingest.unusable import Unusable, in_utf8, place_of
@@ -108,8 +108,8 @@ class Transform:
                     one.field = (one.field or "").removeprefix(place).lstrip(".") or None
                     made.set_aside(_as_record(tree.records[names[place]]), one)
                 else:
-                    is_mended = any(tree.records[names[place]].is_mended for place in places)
-                    made.add(_as_record(tree.records[names[places[-1]]]), one, is_mended=is_mended)
+                    repairs = [repair for place in places for repair in tree.records[names[place]].repairs]
+                    made.add(_as_record(tree.records[names[places[-1]]]), one, repairs)
         return made.tables(0)
 
     def _weight_beside(self, prompts: TemplateSet, value: Mapping[str, Any]) -> str | None:
@@ -127,8 +127,8 @@ class Transform:
             if isinstance(record, BrokenRecord):
                 made.quarantined.add(record, record.reason, found=in_utf8(record.detail))
                 continue
-            if isinstance(record.value, Mended) and COMMAS_REMOVED not in self.rules.allowed:
-                made.quarantined.add(record, "invalid_json", found=record.value.fault)
+            if isinstance(record.value, Mended) and not self.rules.allowed.issuperset(record.value.repairs):
+                made.quarantined.add(record, record.value.reason, found=in_utf8(record.value.fault))
                 continue
             try:
                 value = as_object(record.value)
@@ -141,7 +141,7 @@ class Transform:
                     continue
                 dialect = self.dialects.of(value)
                 if dialect.name == TREE_FRAGMENT and "message_id" in value:
-                    made.fragments.append(Fragment(record.index, record.byte_offset, value, isinstance(value, Mended)))
+                    made.fragments.append(Fragment(record.index, record.byte_offset, value, repairs_of(value)))
                     continue
                 made.dialects[dialect.name] += 1
                 for one in dialect.read(value, self.rules):
@@ -172,12 +172,11 @@ class _Made:
         self.dialects = Counter[str]()
         self.fragments: list[Fragment] = []
 
-    def add(self, record: Record, conversation: Conversation, *, is_mended: bool = False) -> None:
+    def add(self, record: Record, conversation: Conversation, repairs: Iterable[Repair] = ()) -> None:
         try:
             refuse_unsafe(conversation, self._rules)
-            if is_mended or isinstance(record.value, Mended):
-                conversation = conversation._replace(repairs=(*conversation.repairs, COMMAS_REMOVED))
-            self.conversations.append((record.index, conversation))
+            made = dict.fromkeys((*conversation.repairs, *repairs, *repairs_of(record.value)))
+            self.conversations.append((record.index, conversation._replace(repairs=tuple(made))))
         except Unusable as unusable:
             is_at_fault = FAULTS_OF_TEXT.get(unusable.reason, self._rules.find_special_token)
             unusable.field = place_of(record.value, is_at_fault)
@@ -189,6 +188,11 @@ class _Made:
     def tables(self, records: int) -> Ingested:
         conversations = conversation_table([columns_of(self.conversations)])
         return Ingested(conversations, self.quarantined.table(), records, self.dialects, self.fragments)
+
+
+def repairs_of(value: object) -> tuple[Repair, ...]:
+    """What was done to read a value."""
+    return value.repairs if isinstance(value, Mended) else ()
 
 
 def _places(root: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -105,9 +105,13 @@ ADVICE: dict[str, Advice] = {
     "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
     # records that cannot be read
     "invalid_json": Advice(JSON, "mend the record at this byte offset"),
+    "comment": Advice(JSON, "nothing: the records around it were read"),
     "duplicate_key": Advice("each key once in an object", "keep the value that is meant"),
     "nested_too_deep": Advice("brackets nested less than about 900 deep", "flatten the record"),
-    "invalid_utf8": Advice(UTF8, "write the record again from its source, or convert it to UTF-8"),
+    "invalid_utf8": Advice(
+        UTF8,
+        "convert the file (iconv -f WINDOWS-1252 -t UTF-8, if it comes from Windows), or allow the repair windows_1252_decoded",
+    ),
     "line_too_long": Advice("a line of at most max_record_bytes", "split the record or raise max_record_bytes"),
     "record_too_long": Advice("a record of at most max_record_bytes", "split the record or raise max_record_bytes"),
     "invalid_quoting": Advice('quotes inside a quoted field doubled: ""', "write the row again with a CSV writer"),

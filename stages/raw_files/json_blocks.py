@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from stages.raw_files.byte_stream import Damage, line_blocks, lines
-from stages.raw_files.json_records import FIRST_KEY, Found, Values, parse_line, whole_line
+from stages.raw_files.json_records import Found, json_lines, parse_line, record_lines, whole_line
+from stages.raw_files.json_values import FIRST_KEY, Values
 
 BLOCK_BYTES = 1 << 22
 SLICE_BYTES = 1 << 16  # what the slow reader takes at a time of what was held for a block
@@ -33,10 +34,10 @@ class Block(NamedTuple):
     form: Literal["lines", "elements"]
 
     def elements(self) -> Iterator[tuple[int, bytes]]:
-        """Each record with its offset in the file; blank lines are none."""
+        """Each record with its offset in the file, that of the comments before it if there are any; blank lines are none."""
         if self.form == "lines":
-            for start, line in lines(iter([self.data]), len(self.data)):
-                if isinstance(line, bytes) and not line.isspace():
+            for start, line in record_lines(lines(iter([self.data]), len(self.data))):
+                if isinstance(line, bytes):
                     yield self.offset + start, line
             return
         position = 0
@@ -71,13 +72,8 @@ def cut_lines(chunks: Iterator[bytes], max_record_bytes: int, first_byte: int) -
         elif len(data) <= max_record_bytes or max(map(len, data.splitlines(keepends=True))) <= max_record_bytes:
             yield Block(first_byte + start, data, "lines")
         else:
-            found = lines(iter([data]), max_record_bytes)
-            some = [(o, whole_line(v) if isinstance(v, bytes) else v) for o, v in found if v and not _is_blank(v)]
-            yield [(first_byte + start + offset, value) for offset, value in some]
-
-
-def _is_blank(line: bytes | Damage) -> bool:
-    return isinstance(line, bytes) and line.isspace()
+            found = json_lines(iter([data]), max_record_bytes)
+            yield [(first_byte + start + offset, value) for offset, value in found]
 
 
 def cut_array(chunks: Iterator[bytes], max_record_bytes: int, first_byte: int) -> Iterator[Block | list[Found]]:

@@ -14,7 +14,9 @@ from stages.raw_files.event_streams import STARTS as STARTS_EVENTS
 from stages.raw_files.event_streams import event_values
 from stages.raw_files.json_blocks import Block, cut_array, cut_lines
 from stages.raw_files.json_members import TEXTS, is_keyed, keyed_values
-from stages.raw_files.json_records import WRAPPER, is_followed_in_its_line, json_lines, json_values, parse_line
+from stages.raw_files.json_records import is_followed_in_its_line, json_lines, parse_line
+from stages.raw_files.json_repairs import Mended, without_comments
+from stages.raw_files.json_values import WRAPPER, json_values
 from stages.raw_files.parquet_records import MAGIC as PARQUET_MAGIC
 from stages.raw_files.parquet_records import parquet_rows
 from stages.raw_files.source_files import SourceFile
@@ -30,8 +32,9 @@ COMPRESSED = {".gz", ".zst", ".bz2"}
 TEXT_SUFFIXES = {".txt", ".text"}
 JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 CSV_SUFFIXES = {".csv", ".tsv"}
-LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{])')
+LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{]|"\{\s*\\")')  # the last: encoded twice
 STARTS_LIKE_JSON = re.compile(rb"^\s*[\[{]", re.MULTILINE)
+MAY_START_WITH_COMMENT = re.compile(rb"[\s\[{]*/[/*]")
 KNOWN_COLUMNS = TEXTS | {"text", "messages"}
 BATCH_VALUES = 4_096
 BATCH_CHARS = 1 << 24
@@ -75,7 +78,9 @@ def read_records(
             raise Damage(file.problem.split(":")[0].replace(" ", "_"), file.problem)
         with closing(decompressed(file.path)) as chunks:
             for offset, value in _values(chunks, file, max_record_bytes, text_chars):
-                if isinstance(value, Damage):
+                if isinstance(value, Mended) and not value.is_certain:
+                    yield BrokenRecord(index, offset, value.reason, value.fault)
+                elif isinstance(value, Damage):
                     yield BrokenRecord(index, offset, value.reason, value.detail)
                 else:
                     yield Record(index, offset, value)
@@ -193,6 +198,9 @@ def form_of(start: bytes, name: str) -> Form:
     if head.startswith(OTHER_BOMS):
         raise Damage("unsupported_encoding", "UTF-16 or UTF-32")
     suffix = _suffix(name)
+    if not LOOKS_LIKE_JSON.match(head) and MAY_START_WITH_COMMENT.match(head):
+        start = without_comments(start.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        head = start[:HEAD_BYTES]
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
     if LOOKS_LIKE_JSON.match(head):
         return _json_form(start, first_lines)
