@@ -1,12 +1,13 @@
 """Records that cannot be used as they are -> repaired under a name, or set aside with the reason."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from ingest_run import EXCHANGE, Turns, chat, ingest_records
+from ingest_run import EXCHANGE, Turns, chat, ingest, ingest_records
 from stages.ingest.dialects import RULES
 from stages.ingest.unusable import ADVICE
 
@@ -133,6 +134,29 @@ def test_a_repair_is_named_on_its_row_and_only_made_where_it_is_allowed(repair: 
     made = ingest_records([record], tmp_path / "off", repairs=[])
     assert made.turns == ([untouched] if untouched else [])
     assert [fault[1] for fault in made.faults] == ([reason] if reason else [])
+
+
+def test_windows_1252_is_read_where_it_is_allowed_and_what_may_be_else_is_not(tmp_path: Path) -> None:
+    sound = {"question": "Wh\u00fd?", "answer": "It\u2019s \u20ac2"}
+    mixed = b'{"question": "\xc3\xbd and \xfd", "answer": "a"}\n{"question": "\x81\xfd", "answer": "a"}\n'
+    files = {
+        "a.jsonl": json.dumps(sound, ensure_ascii=False).encode("cp1252") + b"\n" + mixed,
+        "b.json": json.dumps([sound], ensure_ascii=False, indent=1).encode("cp1252"),
+        "c.csv": "question,answer\n{question},{answer}\n".format(**sound).encode("cp1252") + b"q,a\n",
+    }
+    for folder in ("on", "off"):
+        (tmp_path / folder / "raw").mkdir(parents=True)
+        for name, content in files.items():
+            (tmp_path / folder / "raw" / name).write_bytes(content)
+    made = ingest(tmp_path / "on" / "raw", folder=tmp_path / "on", repairs=["windows_1252_decoded"])
+    assert made.turns == [[("user", sound["question"]), ("assistant", sound["answer"])]] * 3 + [
+        [("user", "q"), ("assistant", "a")]
+    ]
+    assert made.facts["repairs"] == {"windows_1252_decoded": 3}
+    assert made.faults == [(1, "invalid_utf8", None), (2, "invalid_utf8", None)]
+    left = ingest(tmp_path / "off" / "raw", folder=tmp_path / "off")
+    assert left.facts["reasons"] == {"invalid_utf8": 5}
+    assert all("allow the repair windows_1252_decoded" in fix for fix in left.quarantined["fix"])
 
 
 def test_a_preamble_with_an_input_becomes_the_prompt_and_its_input(tmp_path: Path) -> None:

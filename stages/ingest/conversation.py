@@ -79,12 +79,18 @@ Converter = Callable[[Record, Mapping[str, str], Rules], list[Conversation | Unu
 
 
 def text_of(record: Record, field: str | None) -> str:
-    """The text of a field; an absent field or null is empty. Raises Unusable for anything that is not text."""
+    """The text of a field; an absent field or null is empty, bytes are text if they are in UTF-8: not every program that
+    writes Parquet marks its texts as such. Raises Unusable for anything that is not text."""
     value = record.get(field) if field is not None else None
     if isinstance(value, str):
         return value
     if value is None:
         return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise Unusable("invalid_utf8", field, value) from None
     raise Unusable("not_text", field, value)
 
 
