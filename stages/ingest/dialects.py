@@ -68,6 +68,11 @@ class Dialect(NamedTuple):
     media_fields: tuple[str, ...]
     convert: Converter | None  # None: records of this kind are set aside, and the name says why
 
+    @property
+    def is_exchange(self) -> bool:
+        """Whether records of this kind hold an answer; what is only a text may belong to what stands beside it."""
+        return self.convert not in (None, convert_document)
+
     def read(self, record: Record, rules: Rules) -> list[Conversation | Unusable]:
         """The conversations of a record. Raises Unusable where it holds none, or more than text."""
         if self.convert is None:

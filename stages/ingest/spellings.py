@@ -77,6 +77,14 @@ def spelt_so(meaning: str, names: Iterable[str]) -> str | None:
     return next((own[spelling] for spelling in SPELLINGS[meaning] if spelling in own), None)
 
 
+def says_response(name: str) -> bool:
+    """Whether a field of this name holds an answer."""
+    named = plain(name)
+    return named in SPELLINGS["response"] or bool(
+        set(named.split("_")) & WORDS["response"] and not set(named.split("_")) & BESIDE
+    )
+
+
 def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
     """Which spelling each meaning has among the names; a name that may mean two things means one of them."""
     told = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}

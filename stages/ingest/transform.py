@@ -3,17 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from stages.ingest.alike import Alike, Kind, Shape, kind_of, read_block, read_rows, shape_of
+from stages.ingest.annotations import has_responses
 from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.flat import weight_of
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
+from stages.ingest.records_within import NO_RECORD, records_within, unwrapped
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
@@ -25,6 +26,9 @@ from stages.raw_files.records import BrokenRecord, Found, Record
 from stages.raw_files.source_files import SourceFile
 
 MIN_BYTES_TOGETHER, MIN_ROWS_TOGETHER = 1 << 14, 32  # fewer cost less one at a time: of thousands of tiny files
+
+MAX_WRAPPERS = 3  # around a record, each within the one before
+INDEX = re.compile(r"\[\d+\]")
 
 
 class Ingested(NamedTuple):
@@ -131,29 +135,43 @@ class Transform:
                 made.quarantined.add(record, record.value.reason, found=in_utf8(record.value.fault))
                 continue
             try:
-                value = as_object(record.value)
-                if prompts := self.templates.set_of(value):
-                    number = chosen(prompts, value)
-                    made.dialects[f"template {prompts.name} {number}"] += 1
-                    weight = weight_of(value, self._weight_beside(prompts, value))
-                    exchange = convert_by_template(value, prompts, number, self.rules)
-                    made.add(record, exchange._replace(weight=weight))
-                    continue
-                dialect = self.dialects.of(value)
-                if dialect.name == TREE_FRAGMENT and "message_id" in value:
-                    made.fragments.append(Fragment(record.index, record.byte_offset, value, repairs_of(value)))
-                    continue
-                made.dialects[dialect.name] += 1
-                for one in dialect.read(value, self.rules):
-                    if isinstance(one, Unusable):
-                        made.set_aside(record, one)
-                    else:
-                        made.add(record, one)
+                for place, value in records_within(record.value):
+                    self._read(record, place, value, made)
             except Unusable as unusable:
                 made.set_aside(record, unusable)
             except RecursionError:  # the JSON writer follows less deep than the reader did
                 made.quarantined.add(record, "nested_too_deep")
         return made
+
+    def _read(
+        self, record: Record, place: str, value: dict[str, Any], made: "_Made", depth: int = MAX_WRAPPERS
+    ) -> None:
+        """What the object says that stands at `place` of a record."""
+        try:
+            if prompts := self.templates.set_of(value):
+                number = chosen(prompts, value)
+                made.dialects[f"template {prompts.name} {number}"] += 1
+                weight = weight_of(value, self._weight_beside(prompts, value))
+                made.add(record, convert_by_template(value, prompts, number, self.rules)._replace(weight=weight))
+                return
+            dialect = self.dialects.of(value)
+            if dialect.name == TREE_FRAGMENT and "message_id" in value:
+                made.fragments.append(Fragment(record.index, record.byte_offset, value, repairs_of(record.value)))
+                return
+            if depth and (dialect.name in NO_RECORD or has_responses(value)):
+                for where, one in (inner := unwrapped(value, self.dialects)):
+                    self._read(record, f"{place}.{where}".strip("."), one, made, depth - 1)
+                if inner:
+                    return
+            within = INDEX.sub("", place)
+            made.dialects[f"{dialect.name} in {within}" if within else dialect.name] += 1
+            for conversation in dialect.read(value, self.rules):
+                if isinstance(conversation, Unusable):
+                    made.set_aside(record, conversation, place)
+                else:
+                    made.add(record, conversation)
+        except Unusable as unusable:
+            made.set_aside(record, unusable, place)
 
 
 FAULTS_OF_TEXT: dict[str, Callable[[str], object]] = {
@@ -182,8 +200,9 @@ class _Made:
             unusable.field = place_of(record.value, is_at_fault)
             self.set_aside(record, unusable)
 
-    def set_aside(self, record: Record, unusable: Unusable) -> None:
-        self.quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+    def set_aside(self, record: Record, unusable: Unusable, place: str = "") -> None:
+        field = f"{place}.{unusable.field}".strip(".") if unusable.field else place or None
+        self.quarantined.add(record, unusable.reason, field, unusable.found)
 
     def tables(self, records: int) -> Ingested:
         conversations = conversation_table([columns_of(self.conversations)])
@@ -212,38 +231,3 @@ def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:
     if isinstance(value, Damage):
         return BrokenRecord(number, offset, value.reason, value.detail)
     return Record(number, offset, value)
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """A record as fields: a plain document is a field `text`, a list of messages or of [question, answer] is a field
-    `messages`, and so is one such pair, or what two say in turn; a table of pandas' (`orient="split"`) has a field for
-    each column."""
-    match value:
-        case {"columns": [str(), *_] as names, "data": [[*_], *_] as rows} if _is_table(names, rows):
-            return {name: [row[place] for row in rows] for place, name in enumerate(names)}
-        case {"id": name, "data": [str(), str(), *_] as turns, **rest} if not rest and all(
-            isinstance(turn, str) for turn in turns
-        ):
-            return {"id": name, "messages": _in_turn(turns)}  # as UltraChat has it
-        case {"object": "chat.completion.chunk"}:
-            raise Unusable("answer_fragment", "object", value)
-        case dict():
-            return value
-        case str():
-            return {"text": value}
-        case [dict(), *_] | [[str(), str()], *_]:
-            return {"messages": value}
-        case [str(), str()]:
-            return {"messages": [value]}
-        case _:
-            raise Unusable("not_an_object", None, value)
-
-
-def _is_table(names: list[Any], rows: list[Any]) -> bool:
-    """Whether each row has a cell for each column, and each column a name of its own."""
-    are_names = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
-    return are_names and all(isinstance(row, list) and len(row) == len(names) for row in rows)
-
-
-def _in_turn(texts: list[str]) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), texts, strict=False)]

@@ -7,6 +7,8 @@ from typing import Any, TypeGuard
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
 from stages.ingest.flat import task_of
+from stages.ingest.stage import Repair
+from stages.ingest.tool_calls import dumped, parsed, tool_calls_of, tools_text
 from stages.ingest.unusable import Unusable
 
 ROLES = {
@@ -35,7 +37,8 @@ PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """One conversation of any number of turns."""
     field = fields["turns"]
-    given = _in_rows(_parsed(record[field], "no_turns", field))
+    noted: list[Repair] = []
+    given = _in_rows(parsed(record[field], "no_turns", field, rules, noted))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = _system_of(record, fields.get("system"))
@@ -51,7 +54,8 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
             learnt[place] = learnt.get(place, True) and _is_learnt(message, where)
     checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
-    return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
+    learn = _supervised(list(learnt.values()), field)
+    return [Conversation(checked, tools, task_of(record, fields), (*noted, *repairs), learn)]
 
 
 def _in_rows(given: object) -> object:
@@ -90,10 +94,15 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             yield where, message
 
 
+def is_turn(message: object) -> bool:
+    """Whether an object is a message, or an exchange of two."""
+    return isinstance(message, dict) and ("role" in message or "from" in message or _sides_of(message) is not None)
+
+
 def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
     """The names of question and answer in one exchange, as XTuner and others write chats."""
-    is_turn = "role" in message or "from" in message
-    return None if is_turn else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
+    is_message = "role" in message or "from" in message
+    return None if is_message else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -131,16 +140,6 @@ def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
     return None if all(learnt) else tuple(learnt)
 
 
-def _parsed(value: object, reason: str, field: str) -> object:
-    """A value that tables often hold as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except (ValueError, RecursionError):
-        raise Unusable(reason, field, value) from None
-
-
 def _role_name(message: object) -> str | None:
     stated = message.get("role", message.get("from")) if isinstance(message, dict) else None
     return ROLES.get(stated.strip().lower()) if isinstance(stated, str) else None
@@ -173,15 +172,15 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     if role != "assistant":
         turns.append(Turn(role, content))
     else:
-        turns.append(Turn(role, content, reasoning or None, _dumped(calls) if calls else None))
+        turns.append(Turn(role, content, reasoning or None, dumped(calls) if calls else None))
 
 
 def _append_calls(turns: list[Turn], calls: list[dict[str, Any]]) -> None:
     if turns and turns[-1].role == "assistant":
         earlier = json.loads(turns[-1].tool_calls) if turns[-1].tool_calls else []
-        turns[-1] = turns[-1]._replace(tool_calls=_dumped(earlier + calls))
+        turns[-1] = turns[-1]._replace(tool_calls=dumped(earlier + calls))
     else:
-        turns.append(Turn("assistant", "", None, _dumped(calls)))
+        turns.append(Turn("assistant", "", None, dumped(calls)))
 
 
 def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, list[dict[str, Any]]]:
@@ -213,7 +212,7 @@ def _is_tool_result(part: object) -> bool:
 
 def _result_of(part: Mapping[str, Any], where: str) -> str:
     result = _named(part, GEMINI_RESULT)
-    return _dumped(result.get("response")) if result else _content_of(part.get("content"), f"{where}.content")[0]
+    return dumped(result.get("response")) if result else _content_of(part.get("content"), f"{where}.content")[0]
 
 
 def _named(part: object, names: Sequence[str]) -> dict[str, Any] | None:
@@ -247,45 +246,3 @@ def _stated_reasoning(message: Mapping[str, Any], where: str) -> str:
 def _stated_calls(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     name = next((name for name in ("tool_calls", "function_call") if message.get(name)), None)
     return tool_calls_of(message[name], f"{where}.{name}") if name else []
-
-
-def tool_calls_of(value: object, where: str) -> list[dict[str, Any]]:
-    """Tool calls in OpenAI form with `arguments` as an object, from a call or a list of calls, or the JSON text of it."""
-    given = _parsed(value, "invalid_tool_call", where)
-    calls = given if isinstance(given, list) else [given]
-    return [_tool_call(call, where) for call in calls]
-
-
-def _tool_call(call: object, where: str) -> dict[str, Any]:
-    function = call.get("function", call) if isinstance(call, dict) else None
-    if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise Unusable("invalid_tool_call", where, call)
-    arguments = function.get("arguments", function.get("parameters", function.get("input", function.get("args"))))
-    arguments = _parsed(arguments, "invalid_tool_call", where)
-    if not isinstance(arguments, dict | None):
-        raise Unusable("invalid_tool_call", where, arguments)
-    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
-
-
-def tools_text(value: object, where: str) -> str | None:
-    """The tools on offer as a JSON array in OpenAI form; None where there are none."""
-    given = _parsed(value, "invalid_tools", where)
-    if given is None or given == []:
-        return None
-    if not isinstance(given, list):
-        raise Unusable("invalid_tools", where, given)
-    given = [one for tool in given for one in _declared(tool)]
-    if not all(isinstance(tool, dict) for tool in given):
-        raise Unusable("invalid_tools", where, given)
-    return _dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
-
-
-def _declared(tool: object) -> list[Any]:
-    """The tools of one entry: Gemini's form declares several in each."""
-    declared = tool.get("functionDeclarations") if isinstance(tool, dict) else None
-    return declared if isinstance(declared, list) else [tool]
-
-
-def _dumped(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

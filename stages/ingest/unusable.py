@@ -130,6 +130,14 @@ ADVICE: dict[str, Advice] = {
         "a whole answer with its prompt",
         "log requests and whole answers: this is a piece of one as a server streams it",
     ),
+    "request_alone": Advice(
+        "a request with its answer", "write the answer's message behind the request's messages, joined by custom_id"
+    ),
+    "answer_alone": Advice(
+        "an answer with its request",
+        "write a field `messages` with the messages of the request beside it, joined by custom_id",
+    ),
+    "several_answers": Advice("one answer to one prompt", "write a record for each answer that is to be learnt"),
     "unknown_dialect": Advice(
         "fields of a known dialect", "name the columns with the parameter `columns`, or give `templates`"
     ),
