@@ -106,6 +106,12 @@ REPAIRS: dict[str, tuple[object, Turns | None, Turns, str | None]] = {
         [("user", f"{PREAMBLE}### Instruction:\nWhy?\n\n### Response:\n"), ("assistant", "Because.")],
         None,
     ),
+    "transcript_split": (
+        {"text": "### Human: Why?### Assistant: Because."},
+        EXCHANGE,
+        [("text", "### Human: Why?### Assistant: Because.")],
+        None,
+    ),
     "placeholder_input_removed": (
         {"instruction": "Why?", "input": "<No Input>", "output": "Because."},
         EXCHANGE,

@@ -16,8 +16,9 @@ from stages.ingest.conversation import (
     text_of,
 )
 from stages.ingest.stage import LICENCE_REMOVED, Repair
+from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
-from stages.raw_files.text_records import Trimmed, without_licence
+from stages.raw_files.text_records import Document, Trimmed, without_licence
 
 # The two prompts of github.com/tatsu-lab/stanford_alpaca train.py, as many exports carry them inside their prompts.
 PREAMBLE = re.compile(
@@ -43,7 +44,11 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     refuse_unusable_prompt(question, fields["prompt"], rules)
     refuse_unusable_answer(answer, fields["response"])
     turns = [Turn("user", question), Turn("assistant", answer)]
-    if "history" in fields or "system" in fields:
+    opened = transcript(question) if "transcript_split" in rules.allowed else []
+    if opened and opened[-1] == Turn("assistant", ""):
+        turns = [*opened[:-1], Turn("assistant", answer.strip())]
+        repairs.append("transcript_split")
+    if opened or "history" in fields or "system" in fields:
         turns = _earlier_turns(record, fields) + turns
         turns, more = checked_turns(turns, lambda _: fields.get("history", fields["prompt"]), rules)
         repairs.extend(more)
@@ -182,12 +187,17 @@ def convert_benchmark(record: Record, fields: Mapping[str, str], rules: Rules) -
 
 
 def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
-    """A plain document for continued pretraining; one that is an Alpaca prompt with its answer becomes that exchange."""
+    """A plain document for continued pretraining; one that is an Alpaca prompt with its answer becomes that exchange, and
+    one that is a chat written down that chat: in a file of plain text, whose documents are cut anywhere, none is."""
     field = fields["text"]
     text = text_of(record, field)
     if text.startswith(PREAMBLE_START) and "preamble_removed" in rules.allowed and (match := PREAMBLE.match(text)):
         pair = {**record, field: match[0], f"{field}.response": text[match.end() :]}
         return convert_pair(pair, {**fields, "prompt": field, "response": f"{field}.response"}, rules)
+    is_document = isinstance(text, Document) or "transcript_split" not in rules.allowed
+    if turns := [] if is_document else transcript(text):
+        turns, more = checked_turns(turns, lambda _: field, rules)
+        return [Conversation(turns, task=task_of(record, fields), repairs=("transcript_split", *more))]
     if is_blank(text):
         raise Unusable("empty_text", field, text)
     repairs: tuple[Repair, ...] = (LICENCE_REMOVED,) if isinstance(text, Trimmed) else ()

@@ -8,6 +8,7 @@ import polars as pl
 from stages.ingest.conversation import MAY_BE_NO_ANSWER, MEDIA_MARKS, UNSEEN_ONLY, Rules, any_of, matching
 from stages.ingest.conversation_table import Columns, plain_rows, plain_turns
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
+from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
 MAY_BE_NO_INPUT = r"(?i)n/a|none|input"
 
@@ -50,7 +51,7 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         prompt.str.contains(UNSEEN_ONLY)
         | answer.str.contains(UNSEEN_ONLY)
         | answer.str.contains(MAY_BE_NO_ANSWER)
-        | question.str.contains(any_of(in_question))
+        | question.str.contains(f"{any_of(in_question)}|{MAY_AWAIT_ANSWER}")
         | answer.str.contains(any_of(anywhere))
     )
     if "context" in columns:

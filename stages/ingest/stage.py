@@ -12,6 +12,7 @@ Column = Literal["prompt", "context", "response", "system", "task", "weight", "t
 Repair = Literal[
     "placeholder_input_removed",
     "preamble_removed",
+    "transcript_split",
     "trailing_turns_removed",
     "user_turns_merged",
     "gutenberg_licence_removed",
@@ -45,6 +46,7 @@ class IngestParams(Params):
         (
             "placeholder_input_removed",
             "preamble_removed",
+            "transcript_split",
             "trailing_turns_removed",
             LICENCE_REMOVED,
             COMMAS_REMOVED,
