@@ -23,6 +23,7 @@ PREAMBLE = (
         ({"instruction": "Why?", "output": None}, "empty_answer", "output"),
         ({"instruction": "Why?", "output": " \n"}, "empty_answer", "output"),
         ({"instruction": "Why?", "output": "<nooutput>"}, "placeholder_answer", "output"),
+        *(({"instruction": "Why?", "output": f"{no_value} "}, "placeholder_answer", "output") for no_value in ("NaN", "NULL", "#N/A", "\\N")),
         ({"instruction": "", "output": "a"}, "empty_prompt", "instruction"),
         ({"instruction": "", "input": "b", "output": "a"}, "empty_prompt", "instruction"),
         ({"prompt": "Why?", "response": 72}, "not_text", "response"),

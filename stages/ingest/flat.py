@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from stages.ingest.conversation import (
+    NO_VALUE,
     Conversation,
     Record,
     Rules,
@@ -29,7 +30,7 @@ PREAMBLE = re.compile(
 )
 PREAMBLE_START = "Below is an instruction"
 # An empty input written in words, as Alpaca's generator did.
-PLACEHOLDER_INPUT = re.compile(r"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none)\s*", re.IGNORECASE)
+PLACEHOLDER_INPUT = re.compile(rf"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none|{NO_VALUE})\s*", re.IGNORECASE)
 LONGEST_PLACEHOLDER = 16
 MAX_WEIGHT = 1_000.0  # a row that counts for more drowns its batch: such a column measures something else
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from stages.ingest.conversation import MAY_BE_NO_ANSWER, MEDIA_MARKS, UNSEEN_ONLY, Rules, any_of, matching
+from stages.ingest.conversation import MAY_BE_NO_ANSWER, MEDIA_MARKS, NO_VALUE, UNSEEN_ONLY, Rules, any_of, matching
 from stages.ingest.conversation_table import Columns, plain_rows, plain_turns
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
 from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
-MAY_BE_NO_INPUT = r"(?i)n/a|none|input"
+MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|{NO_VALUE}"
 
 
 def columns_of_pairs(
