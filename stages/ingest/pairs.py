@@ -10,7 +10,7 @@ from stages.ingest.conversation_table import Columns, plain_rows, plain_turns
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
 from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
-MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|{NO_VALUE}"
+MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|^[\s\x1c-\x1f]*(?:{NO_VALUE})[\s\x1c-\x1f]*$"
 
 
 def columns_of_pairs(
@@ -51,7 +51,8 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         prompt.str.contains(UNSEEN_ONLY)
         | answer.str.contains(UNSEEN_ONLY)
         | answer.str.contains(MAY_BE_NO_ANSWER)
-        | question.str.contains(f"{any_of(in_question)}|{MAY_AWAIT_ANSWER}")
+        | question.str.contains(any_of(in_question))
+        | question.str.contains(MAY_AWAIT_ANSWER)  # by itself it is looked for from the end on
         | answer.str.contains(any_of(anywhere))
     )
     if "context" in columns:
