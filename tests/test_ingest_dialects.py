@@ -77,6 +77,11 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
          "contents": [{"role": "user", "parts": [{"text": "Wh"}, {"text": "y?"}]}, {"role": "model", "parts": ["Because."]}]},
         [("system", "Be brief."), *EXCHANGE],
     ),
+    "Claude's export": (
+        {"name": "Rain", "chat_messages": [{"sender": "human", "text": "Why?", "content": [{"type": "text", "text": "Why?"}]},
+                                           {"sender": "assistant", "text": "Because.", "content": []}]},
+        EXCHANGE,
+    ),
     "contents beside a pair": ({"prompt": "Why?", "response": "Because.", "contents": "a page"}, EXCHANGE),
     "XTuner": (
         {"conversation": [{"system": "Be brief.", "input": "Why?", "output": "Because."}, {"input": "Why?", "output": "Because."}]},

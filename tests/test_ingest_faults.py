@@ -62,6 +62,8 @@ PREAMBLE = (
         ({"query": "q", "choices": ["a"], "gold": 1}, "invalid_choice", "gold"),
         ({"prompt": "a\0b", "response": "c"}, "nul_character", "prompt"),
         ({"prompt": "a\ud800b", "response": "c"}, "invalid_unicode", "prompt"),
+        ({"chat_messages": [{"sender": "human", "text": "q", "attachments": [{"file_name": "a.pdf"}]}, {"sender": "assistant", "text": "a"}]},
+         "image_content", "chat_messages[0].attachments"),
         ({"messages": []}, "no_turns", "messages[0]"),
         ({"messages": "hello"}, "no_turns", "messages"),
         ({"messages": ["hello"]}, "not_a_turn", "messages[0]"),

@@ -35,6 +35,7 @@ def studio(name: str, text: object, **more: Any) -> dict[str, Any]:
         ({"total": 2, "data": {"items": [PAIR, PAIR]}}, [EXCHANGE] * 2),
         ({"results": [PAIR, PAIR]}, [EXCHANGE] * 2),
         ([PAIR, PAIR], [EXCHANGE] * 2),
+        ({"conversations": [chat(*EXCHANGE), chat(*EXCHANGE)]}, [EXCHANGE] * 2),
         ({"dialog": ["Why?", "Because.", "Why?", "Because."], "act": [1, 2, 1, 2]}, [EXCHANGE * 2]),
         ({"messages": {"0": chat(*EXCHANGE)["messages"], "1": chat(*EXCHANGE)["messages"]}}, [EXCHANGE] * 2),
         # Argilla, version 2, 1, and as a table

@@ -73,6 +73,8 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
             return [("", {"id": name, "messages": _in_turn(turns)})]  # as UltraChat has it
         case {"object": "chat.completion.chunk"}:
             raise Unusable("answer_fragment", "object", value)
+        case {"conversations": [{"messages": [*_]}, *_] as chats} if not any(map(is_turn, chats)) and len(value) == 1:
+            return [(f"conversations[{number}]", one) for number, one in enumerate(chats) if isinstance(one, dict)]
     rows = value.get("messages", value.get("conversations"))
     if isinstance(rows, dict) and rows and _are_numbered(value, rows):
         return [(f"[{row}]", {name: column[row] for name, column in value.items()}) for row in rows]

@@ -11,7 +11,7 @@ def _words(text: str) -> tuple[str, ...]:
 ANSWERS = ("response", "answer", "completion", "output", "conversation")  # of which preference data numbers two
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS: dict[str, tuple[str, ...]] = {
-    "turns": ("messages", "conversations", "conversation", "contents"),
+    "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
     "prompt": _words(
         "instruction prompt question query model_prompt user_prompt user_input problem human user "
         "inputs input input_text context instructions questions prompts"

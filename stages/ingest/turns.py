@@ -18,6 +18,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
+SPEAKERS = dict.fromkeys(("role", "from", "sender")).keys()  # where a message says whose it is
 # What question and answer are called where one object holds both.
 EXCHANGES = (
     ("input", "output"),
@@ -30,6 +31,7 @@ TEXT_PARTS = {"text", "input_text", "output_text"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
 GEMINI_CALL, GEMINI_RESULT = ("functionCall", "function_call"), ("functionResponse", "function_response")
+ATTACHED = ("attachments", "files")  # what a message of Claude's export is about, beside its text
 MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
 PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 
@@ -96,13 +98,16 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
 
 def is_turn(message: object) -> bool:
     """Whether an object is a message, or an exchange of two."""
-    return isinstance(message, dict) and ("role" in message or "from" in message or _sides_of(message) is not None)
+    return isinstance(message, dict) and (not SPEAKERS.isdisjoint(message) or _sides_of(message) is not None)
 
 
 def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
     """The names of question and answer in one exchange, as XTuner and others write chats."""
-    is_message = "role" in message or "from" in message
-    return None if is_message else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
+    return (
+        None
+        if not SPEAKERS.isdisjoint(message)
+        else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
+    )
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -121,7 +126,8 @@ def _starts_with(given: Sequence[object], system: str) -> bool:
 
 def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     """The field with what is said, and that."""
-    name = next((name for name in ("content", "value", "text", "parts") if name in message), "content")
+    given = [name for name in ("content", "value", "text", "parts") if name in message]
+    name = next((name for name in given if message[name]), given[0] if given else "content")
     return name, message.get(name)
 
 
@@ -141,7 +147,7 @@ def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
 
 
 def _role_name(message: object) -> str | None:
-    stated = message.get("role", message.get("from")) if isinstance(message, dict) else None
+    stated = next((message[name] for name in SPEAKERS if name in message), None) if isinstance(message, dict) else None
     return ROLES.get(stated.strip().lower()) if isinstance(stated, str) else None
 
 
@@ -154,9 +160,11 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
         raise Unusable("not_a_turn", where, message)
     role = _role_name(message)
     if role is None:
-        stated = [message[name] for name in ("role", "from") if name in message]
+        stated = [message[name] for name in SPEAKERS if name in message]
         raise Unusable("unknown_role", f"{where}.role", stated[0] if stated else message)
     field, said = _text_field(message)
+    if beside := next((name for name in ATTACHED if message.get(name)), None):
+        raise Unusable("image_content", f"{where}.{beside}", message[beside])
     if role == "call":
         _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))
         return

@@ -106,7 +106,10 @@ ADVICE: dict[str, Advice] = {
         "row groups that fit into a few hundred MiB",
         "write the file again with shorter values or fewer rows to a group",
     ),
-    "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
+    "invalid_header": Advice(
+        "a first line with the names of the columns, each once and in UTF-8",
+        "mend the header line, or convert the file to UTF-8",
+    ),
     # records that cannot be read
     "invalid_json": Advice(JSON, "mend the record at this byte offset"),
     "comment": Advice(JSON, "nothing: the records around it were read"),
