@@ -72,7 +72,7 @@ def test_records_are_read_where_they_stand(record: object, expected: list[Turns]
         ([PAIR | {"output": "a\0"}], "nul_character", "[0].output"),
         ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
         ({"question_id": 1, "conversation_a": chat(*EXCHANGE)["messages"], "conversation_b": []}, "preference_pair", "conversation_a"),
-        ({"dialog": ["Why?", " "]}, "empty_answer", "messages[1]"),
+        ({"dialog": ["Why?", " "]}, "empty_answer", "dialog.messages[1]"),
     ],
 )  # fmt: skip
 def test_what_is_no_record_of_use_is_told_where_it_stands(
@@ -83,8 +83,9 @@ def test_what_is_no_record_of_use_is_told_where_it_stands(
 
 
 def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -> None:
-    made = ingest_records([{"data": [PAIR, PAIR]}], tmp_path)
+    made = ingest_records([{"data": [PAIR, PAIR | {"weight": 3}], "weight": 0.5, "category": "why"}], tmp_path)
     assert made.facts["dialects"] == {"alpaca in data": 2, "alpaca": 1}
+    assert made.conversations.select("task", "weight").rows() == [("why", 0.5), ("why", 3.0)]
 
 
 def test_turns_in_a_table_may_be_in_python_s_notation(tmp_path: Path) -> None:

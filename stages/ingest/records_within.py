@@ -7,41 +7,16 @@ from typing import Any
 from stages.ingest.annotations import annotated
 from stages.ingest.dialects import Dialects
 from stages.ingest.request_logs import logged
+from stages.ingest.spellings import spelt_so, words
 from stages.ingest.turns import is_turn
 from stages.ingest.unusable import Unusable
 
 Placed = tuple[str, dict[str, Any]]  # where it stands in the value, and the record
 
 # Fields that hold a whole record, or a list of them, where the record around them is none.
-WRAPPERS = (
-    *(
-        "data",
-        "row",
-        "record",
-        "json",
-        "fields",
-        "example",
-        "item",
-        "sample",
-        "entry",
-        "payload",
-        "body",
-        "doc",
-        "_source",
-    ),
-    *(
-        "rows",
-        "records",
-        "examples",
-        "items",
-        "samples",
-        "entries",
-        "results",
-        "dataset",
-        "train",
-        "validation",
-        "test",
-    ),
+WRAPPERS = words(
+    "data row record json fields example item sample entry payload body doc _source "
+    "rows records examples items samples entries results dataset train validation test"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances")  # DailyDialog and others: what two people say in turn
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
@@ -78,7 +53,7 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
     rows = value.get("messages", value.get("conversations"))
     if isinstance(rows, dict) and rows and _are_numbered(value, rows):
         return [(f"[{row}]", {name: column[row] for name, column in value.items()}) for row in rows]
-    return [("", _told_in_turn(value))]
+    return [_told_in_turn(value)]
 
 
 def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
@@ -88,7 +63,14 @@ def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
 
 
 def unwrapped(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
-    """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any."""
+    """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any; what
+    it says of task and weight holds for them."""
+    beside = [name for meaning in ("task", "weight") if (name := spelt_so(meaning, record))]
+    told = {name: record[name] for name in beside}
+    return [(place, told | one) for place, one in _inner(record, dialects)]
+
+
+def _inner(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
     if made := annotated(record, dialects):
         place = next((name for name in ("fields", "data") if name in record), "")
         return [(place, one) for one in made]
@@ -114,12 +96,16 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
     )
 
 
-def _told_in_turn(record: dict[str, Any]) -> dict[str, Any]:
+def _told_in_turn(record: dict[str, Any]) -> Placed:
+    """The record, or what two say in turn in one of its fields as messages."""
     for name in TOLD_IN_TURN:
         said = record.get(name)
         if isinstance(said, list) and len(said) > 1 and _are_texts(said):
-            return {**{other: part for other, part in record.items() if other != name}, "messages": _in_turn(said)}
-    return record
+            return name, {
+                **{other: part for other, part in record.items() if other != name},
+                "messages": _in_turn(said),
+            }
+    return "", record
 
 
 def _are_texts(values: list[Any]) -> bool:

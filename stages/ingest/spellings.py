@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, for long lists of names."""
     return tuple(text.split())
 
 
@@ -12,11 +13,11 @@ ANSWERS = ("response", "answer", "completion", "output", "conversation")  # of w
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
-    "prompt": _words(
+    "prompt": words(
         "instruction prompt question query model_prompt user_prompt user_input problem human user "
         "inputs input input_text context instructions questions prompts"
     ),
-    "response": _words(
+    "response": words(
         "output response completion answer target targets output_text target_text solution canonical_solution "
         "continuation original_correct_question generation reply assistant gpt bot "
         "outputs responses completions answers"
@@ -54,7 +55,7 @@ WORDS = {
 }
 # What makes a name one of something that only belongs to a prompt or response.
 BESIDE = frozenset(
-    _words(
+    words(
         "id ids type types count length len date time score url lang language source tokens category author user model rank "
         "index number no hash rating label wrong"
     )

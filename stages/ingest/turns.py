@@ -103,11 +103,9 @@ def is_turn(message: object) -> bool:
 
 def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
     """The names of question and answer in one exchange, as XTuner and others write chats."""
-    return (
-        None
-        if not SPEAKERS.isdisjoint(message)
-        else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
-    )
+    if not SPEAKERS.isdisjoint(message):
+        return None
+    return next((names for names in EXCHANGES if message.keys() >= set(names)), None)
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
