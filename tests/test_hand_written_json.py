@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_run import ingest_text
-from record_files import faults, read, values
+from record_files import faults, read, source_file, values
 from stages.errors import DataError
+from stages.raw_files.byte_stream import Damage
+from stages.raw_files.json_blocks import Block
 from stages.raw_files.json_members import keyed_values
 from stages.raw_files.json_repairs import COMMAS_REMOVED, COMMENTS_REMOVED, mended
+from stages.raw_files.records import read_blocks
 
 ROWS: list[dict[str, Any]] = [{"instruction": f"Say {n}, ]", "output": f'"{n}",}}'} for n in range(4)]
 CHATS = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": "a"}] for n in range(3)]
@@ -160,6 +163,27 @@ def test_comments_are_removed_under_a_name_wherever_they_stand_but_in_texts(name
     (tmp_path / "left").mkdir()
     left = ingest_text(COMMENTED[name], tmp_path / "left", name, repairs=[])
     assert [(reason, record) for record, reason, _ in left.faults] == [("invalid_json", 0), ("invalid_json", 1)]
+
+
+@pytest.mark.parametrize("block_bytes", [60, 75, 110, 150])
+def test_a_comment_stays_with_its_record_wherever_blocks_end(
+    block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.raw_files.json_blocks.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("stages.raw_files.byte_stream.CHUNK_BYTES", block_bytes)
+    content = COMMENTED["lines.jsonl"] + "\n// one\n\n/* two */\n"
+    file = source_file(tmp_path, content.encode(), "data.jsonl")
+    found = [
+        (offset, value)
+        for unit in read_blocks(file, max_record_bytes=1 << 20, text_chars=100)
+        for offset, value in (
+            ((at, unit.value(line)) for at, line in unit.elements()) if isinstance(unit, Block) else unit
+        )
+    ]
+    told = read(tmp_path, content, "data.jsonl")
+    assert [offset for offset, _ in found] == [record.byte_offset for record in told]
+    assert [value for _, value in found if not isinstance(value, Damage)] == values(told)
+    assert faults(told) == [(3, "comment")]
 
 
 def test_a_comment_that_no_record_follows_costs_no_record(tmp_path: Path) -> None:

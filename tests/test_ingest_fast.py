@@ -63,7 +63,8 @@ systems = st.lists(texts.map(lambda text: {"role": "system", "content": text}), 
 chats = st.fixed_dictionaries(
     {"id": st.just("x") | texts, "messages": st.builds(list.__add__, systems, exchanges) | turns}
 )
-LINES = ['{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\\u0069nput": "", "input": "x", "instruction": "a", "output": "b"}',
+LINES = ["// a comment", ' /* {"instruction" */', '{"instruction": "a", "input": "", "output": "b"} // c',
+         '{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\\u0069nput": "", "input": "x", "instruction": "a", "output": "b"}',
          '{"instruction": "a\\\\", "input": "", "output": "b", "output": "c\\\\"}', '{"instruction": "a", "input": "", "output": "b"} 7',
          '{"instruction": "a", "input": "", "output": }', "", "  ", '\x0c', '{"instruction": "a", \r "input": "", "output": "b"}',
          '{"instruction": "tab\there", "input": "", "output": "b"}', '{"a": NaN}', '{"instruction": "a", "input": "", "output": "/\\/"}']  # fmt: skip

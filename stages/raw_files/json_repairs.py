@@ -22,7 +22,7 @@ STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
 COMMENT = r"//[^\n\r]*+|/\*(?:[^*]++|\*(?!/))*+\*/"
 STRING_OR_TRAILING_COMMA = re.compile(rf"{STRING}|,(?=\s*+[}}\]])", re.DOTALL)
 STRING_OR_COMMENT = re.compile(rf"{STRING}|{COMMENT}|/\*.*\Z", re.DOTALL)  # the last: a comment that is never closed
-COMMENT_LINE = re.compile(rf"\s*+(?:{COMMENT})\s*+\Z".encode())
+COMMENT_LINE = re.compile(rf"(?:\s*+(?:{COMMENT}))++\s*+\Z".encode())  # or several of them
 BETWEEN_RECORDS = "\ufeff \t\r\n"  # a byte order mark stands in the middle where files were put one behind the other
 MAX_PYTHON_CHARS = 1 << 20  # Python's parser takes a few hundred bytes for each
 
