@@ -16,8 +16,9 @@ from stages.errors import DataError
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_blocks import Block
 from stages.raw_files.json_members import keyed_values
-from stages.raw_files.json_repairs import COMMAS_REMOVED, COMMENTS_REMOVED, mended
+from stages.raw_files.json_repairs import mended
 from stages.raw_files.records import read_blocks
+from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED
 
 ROWS: list[dict[str, Any]] = [{"instruction": f"Say {n}, ]", "output": f'"{n}",}}'} for n in range(4)]
 CHATS = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": "a"}] for n in range(3)]
@@ -191,6 +192,13 @@ def test_a_comment_that_no_record_follows_costs_no_record(tmp_path: Path) -> Non
     assert (len(made.turns), made.faults) == (1, [(1, "comment", None)])
     open_comment = "/* never closed\n" + "".join(json.dumps(row) + "\n" for row in ROWS)
     assert len(values(read(tmp_path, open_comment))) == len(ROWS)
+
+
+def test_a_record_with_two_faults_is_told_by_the_one_that_cannot_be_mended(tmp_path: Path) -> None:
+    doubled = '{"prompt": "q", "prompt": "r", "response": "a"'
+    content = f"{doubled},}}\n// c\n{doubled}}}\n{doubled}}} // c\n"
+    assert [reason for _, reason in faults(read(tmp_path, content))] == ["duplicate_key"] * 3
+    assert [reason for _, reason in faults(read(tmp_path, f"[{doubled},}}, {doubled}}}]"))] == ["duplicate_key"] * 2
 
 
 def test_python_s_notation_is_read_under_a_name_and_nothing_else_of_python(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from stages.contract import Params, Stage, setting
-from stages.raw_files.json_repairs import COMMAS_REMOVED, COMMENTS_REMOVED, PYTHON_READ, FileRepair
+from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED, PYTHON_READ, FileRepair
 
 Column = Literal["prompt", "context", "response", "system", "task", "weight", "text", "messages"]
 Repair = Literal[

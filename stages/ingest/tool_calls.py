@@ -6,7 +6,8 @@ from typing import Any
 from stages.ingest.conversation import Rules
 from stages.ingest.stage import Repair
 from stages.ingest.unusable import Unusable
-from stages.raw_files.json_repairs import PYTHON_READ, python_value
+from stages.raw_files.json_repairs import python_value
+from stages.raw_files.repair_names import PYTHON_READ
 
 
 def parsed(

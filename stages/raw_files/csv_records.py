@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from stages.raw_files.byte_stream import Damage, lines_together
 from stages.raw_files.json_members import TEXTS
-from stages.raw_files.json_repairs import WINDOWS_1252, Mended, in_windows_1252
+from stages.raw_files.json_repairs import Mended, in_windows_1252
+from stages.raw_files.repair_names import WINDOWS_1252
 
 Found = tuple[int, object]
 Line = tuple[int, bytes | Damage]

@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 
 from stages.raw_files.byte_stream import Damage, lines
-from stages.raw_files.json_repairs import COMMENT_LINE, WINDOWS_1252, Mended, in_windows_1252, mended, record_in
+from stages.raw_files.json_repairs import COMMENT_LINE, Mended, in_windows_1252, mended, record_in
+from stages.raw_files.repair_names import WINDOWS_1252
 
 Found = tuple[int, object]
 Line = tuple[int, bytes | Damage]

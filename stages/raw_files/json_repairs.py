@@ -9,13 +9,10 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
-FileRepair = Literal["trailing_commas_removed", "comments_removed", "python_literal_read", "windows_1252_decoded"]
-COMMAS_REMOVED: FileRepair = "trailing_commas_removed"
-COMMENTS_REMOVED: FileRepair = "comments_removed"
-PYTHON_READ: FileRepair = "python_literal_read"
-WINDOWS_1252: FileRepair = "windows_1252_decoded"
+from stages.raw_files.byte_stream import Damage
+from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED, PYTHON_READ, WINDOWS_1252, FileRepair
 
 # A text that is never closed goes to the end at once: else each quotation mark in it would be tried as a beginning.
 STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
@@ -49,11 +46,14 @@ def record_in(text: str) -> str:
     return text.strip(BETWEEN_RECORDS).removesuffix(",").rstrip(BETWEEN_RECORDS)
 
 
-def mended(text: str, decode: Callable[[str], object], fault: str) -> Mended | None:
-    """The object in `text` by the first repair that makes it whole; None where none does."""
+def mended(text: str, decode: Callable[[str], object], fault: str) -> Mended | Damage | None:
+    """The object in `text` by the first repair that makes it whole, or what else is wrong with it then; None where no
+    repair makes it whole."""
     for without, repairs in _candidates(text):
         try:
             value = decode(without)
+        except Damage as damage:
+            return damage
         except (RecursionError, ValueError):
             continue
         return Mended(value, repairs, fault) if isinstance(value, dict) else None

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_records import DECODER, Found, fault_of, in_another_encoding, no_document
-from stages.raw_files.json_repairs import COMMENT, COMMENTS_REMOVED, Mended, mended
+from stages.raw_files.json_repairs import COMMENT, Mended, mended
+from stages.raw_files.repair_names import COMMENTS_REMOVED
 from stages.raw_files.text_window import BAD_BYTE, TextWindow, encoded_length
 
 SEPARATORS = re.compile(rf"(?:[\s,]++|{COMMENT})*+")
