@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ingest_run import EXCHANGE, Turns, chat, ingest_records, ingest_text
 
 PAIR = {"instruction": "Why?", "output": "Because."}
@@ -27,9 +25,7 @@ def studio(name: str, text: object, **more: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
+READ: list[tuple[object, list[Turns]]] = [
         ({"id": 1, "data": PAIR}, [EXCHANGE]),
         ({"row_idx": 0, "row": chat(*EXCHANGE), "truncated_cells": []}, [EXCHANGE]),
         ({"total": 2, "data": {"items": [PAIR, PAIR]}}, [EXCHANGE] * 2),
@@ -50,17 +46,18 @@ def studio(name: str, text: object, **more: Any) -> dict[str, Any]:
         # logs of OpenAI's and others
         ({"request": ASKED, "response": ANSWER}, [EXCHANGE]),
         ({**ASKED, "choices": ANSWER["choices"]}, [EXCHANGE]),
-    ],
-)  # fmt: skip
-def test_records_are_read_where_they_stand(record: object, expected: list[Turns], tmp_path: Path) -> None:
-    made = ingest_records([record], tmp_path)
+]  # fmt: skip
+
+
+def test_records_are_read_where_they_stand(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _ in READ], tmp_path)
     assert made.faults == []
-    assert made.turns == expected
+    for number, (record, expected) in enumerate(READ, 1):
+        read = made.conversations.filter(record=number)
+        assert made._replace(conversations=read).turns == expected, record
 
 
-@pytest.mark.parametrize(
-    ("record", "reason", "field"),
-    [
+SET_ASIDE: list[tuple[object, str, str | None]] = [
         (BATCH, "answer_alone", "response"),
         ({"custom_id": "r1", "method": "POST", "url": "/v1", "body": ASKED}, "request_alone", "body.messages"),
         ({**ASKED, "choices": ANSWER["choices"] * 2}, "several_answers", "choices"),
@@ -73,13 +70,13 @@ def test_records_are_read_where_they_stand(record: object, expected: list[Turns]
         ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
         ({"question_id": 1, "conversation_a": chat(*EXCHANGE)["messages"], "conversation_b": []}, "preference_pair", "conversation_a"),
         ({"dialog": ["Why?", " "]}, "empty_answer", "dialog.messages[1]"),
-    ],
-)  # fmt: skip
-def test_what_is_no_record_of_use_is_told_where_it_stands(
-    record: object, reason: str, field: str | None, tmp_path: Path
-) -> None:
-    made = ingest_records([record], tmp_path)
-    assert (made.turns, made.faults) == ([], [(1, reason, field)])
+]  # fmt: skip
+
+
+def test_what_is_no_record_of_use_is_told_where_it_stands(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _, _ in SET_ASIDE], tmp_path)
+    assert made.turns == []
+    assert made.faults == [(number, reason, field) for number, (_, reason, field) in enumerate(SET_ASIDE, 1)]
 
 
 def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -> None:
