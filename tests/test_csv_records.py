@@ -43,6 +43,32 @@ def test_csv_with_another_delimiter(delimiter: str, tmp_path: Path) -> None:
     assert values(read(tmp_path, content, "data.csv")) == [{"question": "why, oh why?", "answer": "because"}]
 
 
+@pytest.mark.parametrize("content", [
+    "sep=;\r\nquestion;answer\r\nwhy, oh why?;because\r\n",
+    '\ufeff"sep=\t"\nquestion\tanswer\n"why, oh why?"\tbecause',
+    "question, answer\n\"why, oh why?\", because\n",
+    'question\tanswer\tnotes, if any, of yours\nwhy, oh why?\tbecause\t',
+    "question,answer\nquestion,answer\n\"why, oh why?\",because\n",
+])  # fmt: skip
+def test_csv_as_spreadsheets_and_people_put_it_together(content: str, tmp_path: Path) -> None:
+    for name in ("data.csv", "data"):
+        found = read(tmp_path, content, name)
+        rows = [list(value.values())[:2] for value in values(found) if isinstance(value, dict)]
+        assert rows == [["why, oh why?", "because"]]
+        assert [reason for _, reason in faults(found)] == ["repeated_header"] * (content.count("question") - 1)
+
+
+@pytest.mark.parametrize("content", ["sep=;", "sep=;\n\n", "text\ntext\n"])
+def test_a_file_without_rows_has_none_and_one_column_may_say_its_name(content: str, tmp_path: Path) -> None:
+    assert values(read(tmp_path, content, "data.csv")) == [{"text": "text"}] * content.startswith("text")
+
+
+def test_rows_with_spaces_before_them_are_told_from_prose_at_once(tmp_path: Path) -> None:
+    """Behind an open quote, with a pattern that tries each way to part spaces, this would take years."""
+    content = "a, b, c, d\n" + 'x,"never closed\n' + f"{' ' * 500}, {' ' * 500}, y\n" * 50
+    assert faults(read(tmp_path, content, "data.csv")) == [(0, "invalid_quoting")]
+
+
 def test_a_name_that_says_tabs_decides_where_the_header_holds_commas_too(tmp_path: Path) -> None:
     content = "question, if any\tanswer, if any\nwhy, oh why?\tbecause\n"
     row = {"question, if any": "why, oh why?", "answer, if any": "because"}

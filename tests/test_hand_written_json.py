@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_run import ingest_text
-from record_files import faults, read, values
+from record_files import faults, read, source_file, values
 from stages.errors import DataError
+from stages.raw_files.byte_stream import Damage
+from stages.raw_files.json_blocks import Block
 from stages.raw_files.json_members import keyed_values
 from stages.raw_files.json_repairs import mended
+from stages.raw_files.records import read_blocks
+from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED
 
 ROWS: list[dict[str, Any]] = [{"instruction": f"Say {n}, ]", "output": f'"{n}",}}'} for n in range(4)]
 CHATS = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": "a"}] for n in range(3)]
@@ -124,12 +128,106 @@ def test_a_thread_says_that_one_of_its_messages_was_mended(tmp_path: Path) -> No
     ]
 
 
+COMMENTED = {
+    "array.json": """// of "mine" [
+[ /* two */
+  {"prompt": "http://a//b", /* "response": "no", */ "response": "/* c */"}, // it's {
+  // {"prompt": "old", "response": "out"},
+  {"prompt": "q", "response": "a"}, {"prompt": "r", "response": "b"} // ]
+] // end
+""",
+    "lines.jsonl": """// of "mine" {
+/* and more */
+{"prompt": "http://a//b", "response": "/* c */"} // it's {
+// {"prompt": "old", "response": "out"}
+{"prompt": "q", "response": "a"}
+{"prompt": "r", "response": "b"}
+""",
+    "values.json": """{ // first
+  "prompt": "http://a//b", "response": "/* c */"
+}
+/* {"prompt": "old",
+    "response": "out"} */
+{"prompt": "q", "response": "a"}
+{"prompt": "r", "response": "b"}
+""",
+}
+
+
+@pytest.mark.parametrize("name", COMMENTED)
+def test_comments_are_removed_under_a_name_wherever_they_stand_but_in_texts(name: str, tmp_path: Path) -> None:
+    made = ingest_text(COMMENTED[name], tmp_path, name)
+    pairs = [("http://a//b", "/* c */"), ("q", "a"), ("r", "b")]
+    assert made.turns == [[("user", prompt), ("assistant", response)] for prompt, response in pairs]
+    assert made.conversations["repairs"].to_list() == [["comments_removed"], ["comments_removed"], None]
+    assert made.faults == []
+    (tmp_path / "left").mkdir()
+    left = ingest_text(COMMENTED[name], tmp_path / "left", name, repairs=[])
+    assert [(reason, record) for record, reason, _ in left.faults] == [("invalid_json", 0), ("invalid_json", 1)]
+
+
+@pytest.mark.parametrize("block_bytes", [60, 75, 110, 150])
+def test_a_comment_stays_with_its_record_wherever_blocks_end(
+    block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.raw_files.json_blocks.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("stages.raw_files.byte_stream.CHUNK_BYTES", block_bytes)
+    content = COMMENTED["lines.jsonl"] + "\n// one\n\n/* two */\n"
+    file = source_file(tmp_path, content.encode(), "data.jsonl")
+    found = [
+        (offset, value)
+        for unit in read_blocks(file, max_record_bytes=1 << 20, text_chars=100)
+        for offset, value in (
+            ((at, unit.value(line)) for at, line in unit.elements()) if isinstance(unit, Block) else unit
+        )
+    ]
+    told = read(tmp_path, content, "data.jsonl")
+    assert [offset for offset, _ in found] == [record.byte_offset for record in told]
+    assert [value for _, value in found if not isinstance(value, Damage)] == values(told)
+    assert faults(told) == [(3, "comment")]
+
+
+def test_a_comment_that_no_record_follows_costs_no_record(tmp_path: Path) -> None:
+    made = ingest_text(json.dumps(ROWS[0]) + "\n// end\n", tmp_path)
+    assert (len(made.turns), made.faults) == (1, [(1, "comment", None)])
+    open_comment = "/* never closed\n" + "".join(json.dumps(row) + "\n" for row in ROWS)
+    assert len(values(read(tmp_path, open_comment))) == len(ROWS)
+
+
+def test_a_record_with_two_faults_is_told_by_the_one_that_cannot_be_mended(tmp_path: Path) -> None:
+    doubled = '{"prompt": "q", "prompt": "r", "response": "a"'
+    content = f"{doubled},}}\n// c\n{doubled}}}\n{doubled}}} // c\n"
+    assert [reason for _, reason in faults(read(tmp_path, content))] == ["duplicate_key"] * 3
+    assert [reason for _, reason in faults(read(tmp_path, f"[{doubled},}}, {doubled}}}]"))] == ["duplicate_key"] * 2
+
+
+def test_python_s_notation_is_read_under_a_name_and_nothing_else_of_python(tmp_path: Path) -> None:
+    record = {"prompt": "it's", "response": 'a "b"', "n": None, "ok": True, "tags": ("x",)}
+    odd = [
+        "{'prompt': 'q', 'prompt': 'r', 'response': 'a'}",
+        "{'prompt': f'{1}', 'response': 'a'}",
+        "{'prompt': b'q', 'response': 'a'}",
+    ]
+    made = ingest_text("\n".join([repr(record), *odd]) + "\n", tmp_path)
+    assert made.turns == [[("user", "it's"), ("assistant", 'a "b"')]]
+    assert made.conversations["repairs"].to_list() == [["python_literal_read"]]
+    assert [reason for _, reason, _ in made.faults] == ["invalid_json"] * 3
+
+
+def test_a_record_that_was_encoded_twice_is_read(tmp_path: Path) -> None:
+    assert values(read(tmp_path, "".join(json.dumps(json.dumps(row)) + "\n" for row in ROWS))) == ROWS
+
+
 @pytest.mark.parametrize("content", [
     ":a " * 1000,
+    '{"prompt": "q"' + "/*" * 50_000,
+    '{"prompt": "q"' + "/* * /" * 20_000 + "//" * 20_000,
+    "/" * 100_000,
+    "/* *" * 25_000,
     '{"prompt": "' + '\\"' * 100_000,
     json.dumps({"a": {"prompt": "q", "response": "a"}})[:-1] + " " * 100_000 + "x",
     '{"prompt": "q"' + ", " * 100_000 + "}",
-], ids=["like an event", "a text never closed", "a long gap", "commas alone"])  # fmt: skip
+], ids=["like an event", "open comments", "comments alone", "slashes", "an open comment", "a text never closed", "a long gap", "commas alone"])  # fmt: skip
 def test_what_only_looks_mendable_is_told_at_once(content: str, tmp_path: Path) -> None:
     """With patterns that try each way to part a text these would take days, or hours."""
     with pytest.raises(DataError, match="not one conversation in"):
@@ -153,17 +251,20 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(texts, json_values, min_size=1, max_size=3), st.data())
-def test_only_commas_that_are_in_no_text_are_taken_away(record: dict[str, Any], data: st.DataObject) -> None:
+def test_only_commas_and_comments_that_are_in_no_text_are_taken_away(
+    record: dict[str, Any], data: st.DataObject
+) -> None:
     encoder = json.JSONEncoder(indent=data.draw(st.sampled_from([None, 1])))
     tokens = list(encoder.iterencode(record))
-    with_commas = "".join(
-        "," * (token.lstrip() in ("}", "]") and place > 0 and not tokens[place - 1].strip().endswith(("[", "{")))
-        + token
-        for place, token in enumerate(tokens)
-    )
-    if with_commas != "".join(tokens):
-        assert mended(with_commas, json.loads, "fault") == record
-    assert mended("".join(tokens), json.loads, "fault") is None
+    closing = [n for n, token in enumerate(tokens) if n and token.lstrip() in ("}", "]") and not tokens[n - 1].strip().endswith(("[", "{"))]  # fmt: skip
+    commas = set(closing if data.draw(st.booleans()) else [])
+    comments = data.draw(st.dictionaries(st.sampled_from(range(len(tokens))), st.sampled_from(["/* \", ] */", "// it's {\n", "/**/"])))  # fmt: skip
+    text = "".join(comments.get(n, "") + "," * (n in commas) + token for n, token in enumerate(tokens))
+    expected = (COMMENTS_REMOVED,) * bool(comments) + (COMMAS_REMOVED,) * bool(commas)
+    if expected:
+        made = mended(text, json.loads, "fault")
+        assert made == record
+        assert made.repairs == expected
 
 
 @given(st.lists(st.fixed_dictionaries({"prompt": texts, "response": texts}), min_size=1, max_size=5), st.data())

@@ -138,6 +138,8 @@ def test_one_broken_file_or_line_costs_nothing_else(tmp_path: Path) -> None:
         "dialects": {"alpaca": 1},
         "repairs": {},
         "reasons": {"invalid_utf8": 1, "symbolic_link": 1, "unsupported_format": 1},
+        "weights": {},
+        "told": [],
     }
 
 

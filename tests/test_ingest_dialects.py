@@ -77,6 +77,11 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
          "contents": [{"role": "user", "parts": [{"text": "Wh"}, {"text": "y?"}]}, {"role": "model", "parts": ["Because."]}]},
         [("system", "Be brief."), *EXCHANGE],
     ),
+    "Claude's export": (
+        {"name": "Rain", "chat_messages": [{"sender": "human", "text": "Why?", "content": [{"type": "text", "text": "Why?"}]},
+                                           {"sender": "assistant", "text": "Because.", "content": []}]},
+        EXCHANGE,
+    ),
     "contents beside a pair": ({"prompt": "Why?", "response": "Because.", "contents": "a page"}, EXCHANGE),
     "XTuner": (
         {"conversation": [{"system": "Be brief.", "input": "Why?", "output": "Because."}, {"input": "Why?", "output": "Because."}]},
@@ -118,10 +123,12 @@ def test_answers_that_the_source_keeps_out_of_the_loss_are_told(field: str, off:
 def test_what_a_record_weighs_is_told_in_every_dialect(tmp_path: Path) -> None:
     pair = {"instruction": "Why?", "output": "Because."}
     stated = [{**pair, "weight": 0.5}, {**chat(*EXCHANGE), "weight": 2}, {"Customer Q": "Why?", "Bot A": "Because.", "weight": "1.5"},
-              {**pair, "weight": 0}, {"text": "Once.", "loss_weight": 3}, {**pair, "weight": None}, {**pair, "weight": "heavy"}, pair]  # fmt: skip
+              {**pair, "weight": 0}, {"text": "Once.", "loss_weight": 3}, {**pair, "weight": None}, {**pair, "weight": " "}, pair]  # fmt: skip
     made = ingest_records(stated, tmp_path)
     assert made.faults == []
     assert made.conversations["weight"].to_list() == [0.5, 2.0, 1.5, 0.0, 3.0, None, None, None]
+    assert made.facts["weights"] == {"data": {"rows": 5, "min": 0.0, "max": 3.0}}
+    assert made.facts["told"][0].startswith("data: 5 rows weigh 0 to 3 in the loss")
 
 
 def test_of_turns_in_prompt_and_completion_only_the_completion_is_learnt(tmp_path: Path) -> None:

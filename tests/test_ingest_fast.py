@@ -28,7 +28,7 @@ from workbench import lend
 
 ODD = [
     *("", " ", "\x1c", "\u2003", "none", "N/A", "<noinput>", "no input.", "<nooutput>", " < no output >", "a\0b", "\\", 'x\\"', '"', "{", "}, {"),
-    *("{{name}}", "Below is an instruction that describes a task. Write", "é", "e\u0301", "\ud800", "答案", "😀", "a  b\n", "\r\n", "\x85", "<b>"),
+    *("{{name}}", "Below is an instruction that describes a task. Write", "NaN", "Human: q\nAssistant:", "é", "e\u0301", "\ud800", "答案", "😀", "a  b\n", "\r\n", "\x85", "<b>"),
 ]  # fmt: skip
 texts = st.sampled_from(ODD) | st.lists(st.sampled_from([*ODD, "word", "line"]), max_size=4).map(" ".join)
 VALUES = st.none() | st.integers() | st.booleans() | st.floats() | st.lists(texts, max_size=2)
@@ -63,7 +63,8 @@ systems = st.lists(texts.map(lambda text: {"role": "system", "content": text}), 
 chats = st.fixed_dictionaries(
     {"id": st.just("x") | texts, "messages": st.builds(list.__add__, systems, exchanges) | turns}
 )
-LINES = ['{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\\u0069nput": "", "input": "x", "instruction": "a", "output": "b"}',
+LINES = ["// a comment", ' /* {"instruction" */', '{"instruction": "a", "input": "", "output": "b"} // c',
+         '{"instruction": "a", "input": "", "output": "b", "output": "c"}', '{"\\u0069nput": "", "input": "x", "instruction": "a", "output": "b"}',
          '{"instruction": "a\\\\", "input": "", "output": "b", "output": "c\\\\"}', '{"instruction": "a", "input": "", "output": "b"} 7',
          '{"instruction": "a", "input": "", "output": }', "", "  ", '\x0c', '{"instruction": "a", \r "input": "", "output": "b"}',
          '{"instruction": "tab\there", "input": "", "output": "b"}', '{"a": NaN}', '{"instruction": "a", "input": "", "output": "/\\/"}']  # fmt: skip

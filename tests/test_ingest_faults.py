@@ -1,12 +1,13 @@
 """Records that cannot be used as they are -> repaired under a name, or set aside with the reason."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from ingest_run import EXCHANGE, Turns, chat, ingest_records
+from ingest_run import EXCHANGE, Turns, chat, ingest, ingest_records
 from stages.ingest.dialects import RULES
 from stages.ingest.unusable import ADVICE
 
@@ -22,6 +23,7 @@ PREAMBLE = (
         ({"instruction": "Why?", "output": None}, "empty_answer", "output"),
         ({"instruction": "Why?", "output": " \n"}, "empty_answer", "output"),
         ({"instruction": "Why?", "output": "<nooutput>"}, "placeholder_answer", "output"),
+        *(({"instruction": "Why?", "output": f"{no_value} "}, "placeholder_answer", "output") for no_value in ("NaN", "NULL", "#N/A", "\\N")),
         ({"instruction": "", "output": "a"}, "empty_prompt", "instruction"),
         ({"instruction": "", "input": "b", "output": "a"}, "empty_prompt", "instruction"),
         ({"prompt": "Why?", "response": 72}, "not_text", "response"),
@@ -45,7 +47,11 @@ PREAMBLE = (
         ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}, "no_answer", "text"),
         ({"message_id": "1", "parent_id": "0", "role": "assistant", "text": "a"}, "missing_parent", "parent_id"),
         ({"message_id": 1, "parent_id": None, "role": "assistant", "text": "a"}, "no_message_id", "message_id"),
-        ({"prompt": "Why?", "response": "Because.", "weight": -1}, "bad_weight", "weight"),
+        *(({"prompt": "Why?", "response": "a", "weight": weight}, "bad_weight", "weight")
+          for weight in (-1, 1001, float("nan"), "72 kg", True, [1])),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0.5}]}, "bad_weight", "messages[1].weight"),
+        ({"message_tree_id": "t", "prompt": {"role": "prompter", "text": "q", "replies": [{"role": "assistant", "text": "a", "weight": -1}]}},
+         "bad_weight", "prompt.replies[0].weight"),
         ({"text": ""}, "empty_text", "text"),
         ({"text": "good film", "label": 1}, "unknown_dialect", None),
         ({"a": 1}, "unknown_dialect", None),
@@ -56,6 +62,8 @@ PREAMBLE = (
         ({"query": "q", "choices": ["a"], "gold": 1}, "invalid_choice", "gold"),
         ({"prompt": "a\0b", "response": "c"}, "nul_character", "prompt"),
         ({"prompt": "a\ud800b", "response": "c"}, "invalid_unicode", "prompt"),
+        ({"chat_messages": [{"sender": "human", "text": "q", "attachments": [{"file_name": "a.pdf"}]}, {"sender": "assistant", "text": "a"}]},
+         "image_content", "chat_messages[0].attachments"),
         ({"messages": []}, "no_turns", "messages[0]"),
         ({"messages": "hello"}, "no_turns", "messages"),
         ({"messages": ["hello"]}, "not_a_turn", "messages[0]"),
@@ -101,6 +109,12 @@ REPAIRS: dict[str, tuple[object, Turns | None, Turns, str | None]] = {
         [("user", f"{PREAMBLE}### Instruction:\nWhy?\n\n### Response:\n"), ("assistant", "Because.")],
         None,
     ),
+    "transcript_split": (
+        {"text": "### Human: Why?### Assistant: Because."},
+        EXCHANGE,
+        [("text", "### Human: Why?### Assistant: Because.")],
+        None,
+    ),
     "placeholder_input_removed": (
         {"instruction": "Why?", "input": "<No Input>", "output": "Because."},
         EXCHANGE,
@@ -129,6 +143,29 @@ def test_a_repair_is_named_on_its_row_and_only_made_where_it_is_allowed(repair: 
     made = ingest_records([record], tmp_path / "off", repairs=[])
     assert made.turns == ([untouched] if untouched else [])
     assert [fault[1] for fault in made.faults] == ([reason] if reason else [])
+
+
+def test_windows_1252_is_read_where_it_is_allowed_and_what_may_be_else_is_not(tmp_path: Path) -> None:
+    sound = {"question": "Wh\u00fd?", "answer": "It\u2019s \u20ac2"}
+    mixed = b'{"question": "\xc3\xbd and \xfd", "answer": "a"}\n{"question": "\x81\xfd", "answer": "a"}\n'
+    files = {
+        "a.jsonl": json.dumps(sound, ensure_ascii=False).encode("cp1252") + b"\n" + mixed,
+        "b.json": json.dumps([sound], ensure_ascii=False, indent=1).encode("cp1252"),
+        "c.csv": "question,answer\n{question},{answer}\n".format(**sound).encode("cp1252") + b"q,a\n",
+    }
+    for folder in ("on", "off"):
+        (tmp_path / folder / "raw").mkdir(parents=True)
+        for name, content in files.items():
+            (tmp_path / folder / "raw" / name).write_bytes(content)
+    made = ingest(tmp_path / "on" / "raw", folder=tmp_path / "on", repairs=["windows_1252_decoded"])
+    assert made.turns == [[("user", sound["question"]), ("assistant", sound["answer"])]] * 3 + [
+        [("user", "q"), ("assistant", "a")]
+    ]
+    assert made.facts["repairs"] == {"windows_1252_decoded": 3}
+    assert made.faults == [(1, "invalid_utf8", None), (2, "invalid_utf8", None)]
+    left = ingest(tmp_path / "off" / "raw", folder=tmp_path / "off")
+    assert left.facts["reasons"] == {"invalid_utf8": 5}
+    assert all("allow the repair windows_1252_decoded" in fix for fix in left.quarantined["fix"])
 
 
 def test_a_preamble_with_an_input_becomes_the_prompt_and_its_input(tmp_path: Path) -> None:

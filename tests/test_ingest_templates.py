@@ -72,6 +72,16 @@ def test_a_record_that_a_template_cannot_show_is_set_aside(
     assert [fault[1] for fault in made.faults] == [reason]
 
 
+def test_rows_of_templates_weigh_what_their_record_says_unless_that_is_data(tmp_path: Path) -> None:
+    path = tmp_path / "body.yaml"
+    path.write_text("- {name: a, fields: [x], templates: [{prompt: 'x', response: '{{ x }}'}]}\n"
+                    "- {name: b, fields: [y, weight], templates: [{prompt: 'kg', response: '{{ weight }}'}]}\n")  # fmt: skip
+    rows = [{"x": "1", "Weight": 0.5}, {"x": "1"}, {"y": "2", "weight": 72}, {"x": "1", "weight": "72 kg"}]
+    made = ingest_records(rows, tmp_path, templates=str(path))
+    assert made.conversations["weight"].to_list() == [0.5, None, None]
+    assert made.faults == [(4, "bad_weight", "weight")]
+
+
 def test_a_jinja_file_is_one_template_and_needs_the_fields_it_names(tmp_path: Path) -> None:
     path = tmp_path / "sum.jinja"
     path.write_text("Add {{ a }} and {{ b }}.\n|||\n{{ a + b }}\n")

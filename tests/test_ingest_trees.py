@@ -30,6 +30,16 @@ def test_a_tree_gives_a_conversation_for_each_last_answer(tmp_path: Path) -> Non
     assert made.conversations["record"].to_list() == [1, 1, 1]
 
 
+def test_a_path_weighs_what_its_last_answer_says_or_else_its_record(tmp_path: Path) -> None:
+    prompt = tree("prompter", "q", tree("assistant", "a", weight=0.5), tree("assistant", "b"))
+    flat = [{"message_id": name, "parent_id": parent, "role": role, "text": name, "weight": weight}
+            for name, parent, role, weight in [("1", None, "prompter", 9), ("2", "1", "assistant", 3), ("3", "1", "assistant", None)]]  # fmt: skip
+    made = ingest_records([{"message_tree_id": "t", "prompt": prompt, "weight": 2}, *flat], tmp_path)
+    assert [(turns[-1][1], weight) for turns, weight in zip(made.turns, made.conversations["weight"], strict=True)] == [
+        ("a", 0.5), ("b", 2.0), ("2", 3.0), ("3", None)
+    ]  # fmt: skip
+
+
 def test_a_bad_message_in_a_tree_costs_only_the_paths_through_it(tmp_path: Path) -> None:
     deleted = tree("assistant", "", tree("prompter", "x", tree("assistant", "y"), tree("assistant", "z")), deleted=True)
     prompt = tree("prompter", "q", tree("assistant", "a"), deleted, tree("assistant", "bad \0"))

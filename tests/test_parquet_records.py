@@ -1,11 +1,14 @@
 """Parquet files -> their rows as records, a few at a time where they unpack to much."""
 
+import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from record_files import faults, read, values
 from stages.raw_files.records import MAX_RECORD_BYTES, TEXT_CHARS, read_blocks
@@ -21,6 +24,20 @@ def test_parquet_rows_keep_their_nested_columns(tmp_path: Path) -> None:
     table = io.BytesIO()
     pl.DataFrame(NESTED).write_parquet(table)
     assert values(read(tmp_path, table.getvalue(), "data.bin")) == NESTED
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_stream, pa.ipc.new_file])
+def test_arrow_files_hold_the_same_rows_and_what_is_cut_off_costs_what_it_hits(new: Any, tmp_path: Path) -> None:
+    written = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(NESTED)
+    with new(written, table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+    content = written.getvalue().to_pybytes()
+    assert values(read(tmp_path, content, "data-00000-of-00001.arrow")) == NESTED
+    cut = read(tmp_path, content[: len(content) * 2 // 3])
+    assert faults(cut) == [(None, "invalid_arrow")]
+    assert values(cut) == NESTED[: len(values(cut))]
+    assert faults(read(tmp_path, gzip.compress(content, mtime=0))) == [(None, "unsupported_format")]
 
 
 def test_a_parquet_row_that_is_not_utf8_costs_itself_alone(tmp_path: Path) -> None:

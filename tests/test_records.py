@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import random
 import tracemalloc
@@ -90,6 +91,10 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstandard.compress,
     "two gzip members": lambda content: gzip.compress(content[:100]) + gzip.compress(content[100:]),
     "two bzip2 streams": lambda content: bz2.compress(content[:100]) + bz2.compress(content[100:]),
+    "two xz streams": lambda content: lzma.compress(content[:100]) + lzma.compress(content[100:]),
+    "UTF-16": lambda content: content.decode().encode("utf-16"),
+    "UTF-16, the other end first": lambda content: b"\xfe\xff" + content.decode().encode("utf-16-be"),
+    "UTF-32 in xz": lambda content: lzma.compress(content.decode().encode("utf-32")),
     "zstd as pzstd writes it": lambda content: b"\x50\x2a\x4d\x18\x04\x00\x00\x00size" + zstandard.compress(content),
     "two zstd frames": lambda content: zstandard.compress(content[:100]) + zstandard.compress(content[100:]),
 }
@@ -264,7 +269,7 @@ def test_a_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
         ("page.jinja", b"{% for m in messages %}{{ m }}{% endfor %}", "unsupported_format"),
         ("prose.json", b"Dear reader,\nthis is no JSON.", "unsupported_format"),
         ("picture.png", bytes(range(256)) * 10, "unsupported_format"),
-        ("wide.txt", "text".encode("utf-16"), "unsupported_encoding"),
+        ("wide.txt", "text".encode("utf-16")[:-1], "unsupported_encoding"),
         ("wide.jsonl", '{"text": "a"}'.encode("utf-16-le"), "unsupported_format"),
         ("data.zip", b"PK\x03\x04rest", "unsupported_format"),
         ("data.parquet", b"PAR1 and no more", "invalid_parquet"),

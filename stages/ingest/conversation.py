@@ -9,15 +9,16 @@ import polars as pl
 from stages.ingest.stage import CONTROL_TOKEN, CONTROL_TOKEN_STARTS, PLACEHOLDER, IngestParams, Repair
 from stages.ingest.unusable import Unusable
 
-# What Alpaca's generator wrote where it had no answer.
-PLACEHOLDER_ANSWER = re.compile(r"\s*<\s*no\s?(out|in)put\s*>\s*", re.IGNORECASE)
+# What Alpaca's generator wrote where it had no answer; what pandas, SQL clients and spreadsheets write for no value.
+NO_VALUE = r"nan|<na>|nat|null|\\n|#n/a|#(?:ref|value|div/0|num|null)!|#name\?"
+PLACEHOLDER_ANSWER = re.compile(rf"\s*+(?:<\s*+no\s?(?:out|in)put\s*+>|{NO_VALUE})\s*+", re.IGNORECASE)
 
 # White space, and characters that leave nothing to see: soft hyphens, joiners, marks of direction.
 UNSEEN = r"\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 BLANK = re.compile(rf"[{UNSEEN}]*")
 # The same for whole columns, whose patterns know fewer characters as white space; and answers that need a closer look.
 UNSEEN_ONLY = rf"^[\x1c-\x1f{UNSEEN}]*$"
-MAY_BE_NO_ANSWER = r"(?i)^[\s\x1c-\x1f]*<"
+MAY_BE_NO_ANSWER = rf"(?i)^[\s\x1c-\x1f]*(?:<|(?:{NO_VALUE})[\s\x1c-\x1f]*$)"
 
 MEDIA_MARKS = ("<image>", "<video>", "<audio>")  # as LLaVA's data has them, on lines of their own
 MEDIA_MARK = re.compile(r"^\s*<(?:image|video|audio)>\s*$", re.MULTILINE)
@@ -79,12 +80,18 @@ Converter = Callable[[Record, Mapping[str, str], Rules], list[Conversation | Unu
 
 
 def text_of(record: Record, field: str | None) -> str:
-    """The text of a field; an absent field or null is empty. Raises Unusable for anything that is not text."""
+    """The text of a field; an absent field or null is empty, bytes are text if they are in UTF-8: not every program that
+    writes Parquet marks its texts as such. Raises Unusable for anything that is not text."""
     value = record.get(field) if field is not None else None
     if isinstance(value, str):
         return value
     if value is None:
         return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise Unusable("invalid_utf8", field, value) from None
     raise Unusable("not_text", field, value)
 
 
@@ -107,7 +114,7 @@ def refuse_unusable_answer(text: str, field: str) -> None:
     """Raises Unusable for an answer that says nothing."""
     if is_blank(text):
         raise Unusable("empty_answer", field, text)
-    if text[0] in "< \n\t" and PLACEHOLDER_ANSWER.fullmatch(text):
+    if PLACEHOLDER_ANSWER.fullmatch(text):
         raise Unusable("placeholder_answer", field, text)
 
 

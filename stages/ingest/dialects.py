@@ -1,6 +1,5 @@
 """Tells the dialect of a record from the names of its fields; each dialect has a converter."""
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,115 +14,11 @@ from stages.ingest.flat import (
     rows_of_columns,
     weight_of,
 )
+from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, spelt, spelt_so
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
 from stages.ingest.turns import convert_split_turns, convert_turns
 from stages.ingest.unusable import Unusable
-
-ANSWERS = ("response", "answer", "completion", "output")  # of which preference data numbers two
-# What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
-SPELLINGS = {
-    "turns": ("messages", "conversations", "conversation", "contents"),
-    "prompt": (
-        *(
-            "instruction",
-            "prompt",
-            "question",
-            "query",
-            "model_prompt",
-            "user_prompt",
-            "user_input",
-            "problem",
-            "human",
-            "user",
-        ),
-        *("inputs", "input", "input_text", "context", "instructions", "questions", "prompts"),
-    ),
-    "response": (
-        *("output", "response", "completion", "answer", "target", "targets", "output_text", "target_text", "solution"),
-        *(
-            "canonical_solution",
-            "continuation",
-            "original_correct_question",
-            "generation",
-            "reply",
-            "assistant",
-            "gpt",
-            "bot",
-        ),
-        *("outputs", "responses", "completions", "answers"),
-    ),
-    "context": ("input", "context"),
-    "more_context": ("context",),
-    "system": ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
-    "task": ("category", "task", "task_type"),
-    "weight": ("weight", "loss_weight", "sample_weight"),
-    "tools": ("tools", "functions"),
-    "asked": ("turns",),
-    "tree": ("prompt",),
-    "mapping": ("mapping",),
-    "shown": ("current_node",),
-    "label": ("label", "labels", "class"),
-    "desired": ("kto_tag", "label"),
-    **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
-    "chosen": (
-        "chosen",
-        "chosen_response",
-        "better_response",
-        *(f"{name}_{first}" for name in ANSWERS for first in "j0a1"),
-    ),
-    "rejected": (
-        "rejected",
-        "rejected_response",
-        "worse_response",
-        *(f"{name}_{last}" for name in ANSWERS for last in "kb21"),
-    ),
-    **{name: (name,) for name in ("role", "message_tree_id", "message_id", "parent_id")},
-}
-# Names that mean a prompt or a response only where the other one is there too.
-ONLY_TOGETHER = {"user", "human", "problem", "solution", "reply", "generation", "assistant", "gpt", "bot", "q", "a"}
-WORDS = {
-    "prompt": {"question", "prompt", "query", "instruction", "q"},
-    "response": {"answer", "response", "reply", "completion", "output", "a"},
-}
-BESIDE = {  # what makes a name one of something that only belongs to a prompt or response
-    *(
-        "id",
-        "ids",
-        "type",
-        "types",
-        "count",
-        "length",
-        "len",
-        "date",
-        "time",
-        "score",
-        "url",
-        "lang",
-        "language",
-        "source",
-    ),
-    *(
-        "tokens",
-        "category",
-        "author",
-        "user",
-        "model",
-        "rank",
-        "index",
-        "number",
-        "no",
-        "hash",
-        "rating",
-        "label",
-        "wrong",
-    ),
-}
-MEDIA = tuple(
-    f"{kind}{what}"
-    for kind in ("image", "video", "audio")
-    for what in ("", "s", "_path", "_paths", "_file", "_files", "_url", "_urls")
-)
 
 
 class Rule(NamedTuple):
@@ -173,6 +68,11 @@ class Dialect(NamedTuple):
     media_fields: tuple[str, ...]
     convert: Converter | None  # None: records of this kind are set aside, and the name says why
 
+    @property
+    def is_exchange(self) -> bool:
+        """Whether records of this kind hold an answer; what is only a text may belong to what stands beside it."""
+        return self.convert not in (None, convert_document)
+
     def read(self, record: Record, rules: Rules) -> list[Conversation | Unusable]:
         """The conversations of a record. Raises Unusable where it holds none, or more than text."""
         if self.convert is None:
@@ -190,11 +90,13 @@ class Dialect(NamedTuple):
         return self._weighed(self.convert(record, self.fields, rules), record)
 
     def _weighed(self, made: list[Conversation | Unusable], record: Record) -> list[Conversation | Unusable]:
-        """With what the record says of its weight in the loss."""
-        weight = weight_of(record, self.fields)
+        """With what the record says of its weight in the loss, where a message of a tree says nothing of its own."""
+        weight = weight_of(record, self.fields.get("weight"))
         if weight is None:
             return made
-        return [one._replace(weight=weight) if isinstance(one, Conversation) else one for one in made]
+        return [
+            one._replace(weight=weight) if isinstance(one, Conversation) and one.weight is None else one for one in made
+        ]
 
     def _read_row(self, row: Record, rules: Rules) -> list[Conversation | Unusable]:
         try:
@@ -212,7 +114,7 @@ class Dialects:
 
     def __init__(self, columns: Mapping[Column, str]) -> None:
         self._columns: dict[str, str] = {
-            "turns" if meaning == "messages" else meaning: _plain(name) for meaning, name in columns.items()
+            "turns" if meaning == "messages" else meaning: plain(name) for meaning, name in columns.items()
         }
         self._known: dict[tuple[str, ...], Dialect] = {}
 
@@ -224,14 +126,20 @@ class Dialects:
             return given if given.convert else dialect
         return dialect
 
+    def weight_field(self, record: Record) -> str | None:
+        """The field that says what a record weighs in the loss, whatever else it holds."""
+        if not self._columns:
+            return spelt_so("weight", record)
+        return next((name for name in record if plain(name) == self._columns.get("weight")), None)
+
     def tells_apart(self, names: tuple[str, ...]) -> bool:
         """Whether no two of the names mean the same field, so that their order says nothing."""
-        return len(set(map(_plain, names))) == len(names)
+        return len(set(map(plain, names))) == len(names)
 
     def _by_names(self, names: tuple[str, ...]) -> Dialect:
         known = self._known.get(names)
         if known is None:
-            known = self._known[names] = self._detect({_plain(name): name for name in reversed(names)})
+            known = self._known[names] = self._detect({plain(name): name for name in reversed(names)})
         return known
 
     def _detect(self, names: Mapping[str, str]) -> Dialect:
@@ -240,12 +148,12 @@ class Dialects:
             fields = {meaning: names[name] for meaning, name in self._columns.items()}
             main, convert = next((name, by) for name, by in BY_COLUMN.items() if name in fields)
             return Dialect("columns", fields[main], fields, media, convert)
-        spelt = _spelt(names)
-        fields = {meaning: names[spelling] for meaning, spelling in spelt.items() if spelling}
+        told = spelt(names)
+        fields = {meaning: names[spelling] for meaning, spelling in told.items() if spelling}
         for rule in RULES:
             if fields.keys() >= set(rule.needed) and not fields.keys() & set(rule.without):
-                name = BY_SPELLING.get(spelt[rule.needed[0]] or "", rule.name) if rule.convert else rule.name
-                if name == "alpaca" and spelt["context"] == "context":
+                name = BY_SPELLING.get(told[rule.needed[0]] or "", rule.name) if rule.convert else rule.name
+                if name == "alpaca" and told["context"] == "context":
                     name = "dolly"
                 return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert)
         return self._by_words(names, media) or Dialect("unknown_dialect", None, {}, media, None)
@@ -266,27 +174,6 @@ class Dialects:
         return Dialect("question_answer", fields["prompt"], fields, media, convert_pair)
 
 
-def _spelt(names: Mapping[str, str]) -> dict[str, str | None]:
-    """Which spelling each meaning has among the names; a name that may mean two things means one of them."""
-    spelt = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}
-    for meaning, other in (("prompt", "response"), ("response", "prompt")):
-        if spelt[meaning] in ONLY_TOGETHER and not spelt[other]:
-            spelt[meaning] = None
-    if spelt["turns"] == "contents" and spelt["prompt"] and spelt["response"]:
-        spelt["turns"] = None
-    if spelt["chosen"] == spelt["rejected"]:
-        spelt["chosen"] = None
-    if spelt["context"] == spelt["prompt"]:
-        spelt["context"] = None
-    if spelt["more_context"] in (spelt["context"], spelt["prompt"]):
-        spelt["more_context"] = None
-    return spelt
-
-
 def _is_false(value: object) -> bool:
     """Tables of text hold the word; the number 0 may be a class."""
     return value is False or (isinstance(value, str) and value.strip().lower() == "false")
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "_", name.strip().lower())

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from stages.ingest.conversation import (
+    NO_VALUE,
     Conversation,
     Record,
     Rules,
@@ -16,8 +17,9 @@ from stages.ingest.conversation import (
     text_of,
 )
 from stages.ingest.stage import LICENCE_REMOVED, Repair
+from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
-from stages.raw_files.text_records import Trimmed, without_licence
+from stages.raw_files.text_records import Document, Trimmed, without_licence
 
 # The two prompts of github.com/tatsu-lab/stanford_alpaca train.py, as many exports carry them inside their prompts.
 PREAMBLE = re.compile(
@@ -28,8 +30,9 @@ PREAMBLE = re.compile(
 )
 PREAMBLE_START = "Below is an instruction"
 # An empty input written in words, as Alpaca's generator did.
-PLACEHOLDER_INPUT = re.compile(r"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none)\s*", re.IGNORECASE)
+PLACEHOLDER_INPUT = re.compile(rf"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none|{NO_VALUE})\s*", re.IGNORECASE)
 LONGEST_PLACEHOLDER = 16
+MAX_WEIGHT = 1_000.0  # a row that counts for more drowns its batch: such a column measures something else
 
 
 def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -42,7 +45,11 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     refuse_unusable_prompt(question, fields["prompt"], rules)
     refuse_unusable_answer(answer, fields["response"])
     turns = [Turn("user", question), Turn("assistant", answer)]
-    if "history" in fields or "system" in fields:
+    opened = transcript(question) if "transcript_split" in rules.allowed else []
+    if opened and opened[-1] == Turn("assistant", ""):
+        turns = [*opened[:-1], Turn("assistant", answer.strip())]
+        repairs.append("transcript_split")
+    if opened or "history" in fields or "system" in fields:
         turns = _earlier_turns(record, fields) + turns
         turns, more = checked_turns(turns, lambda _: fields.get("history", fields["prompt"]), rules)
         repairs.extend(more)
@@ -91,17 +98,18 @@ def task_of(record: Record, fields: Mapping[str, str]) -> str | None:
     return task.encode("utf-8", "backslashreplace").decode() if isinstance(task, str) and task else None
 
 
-def weight_of(record: Record, fields: Mapping[str, str]) -> float | None:
-    """What the source says that each token of the record weighs in the loss, if it is a number, written out or not."""
-    value = record.get(fields["weight"]) if "weight" in fields else None
-    if not isinstance(value, int | float | str) or isinstance(value, bool):
+def weight_of(record: Record, field: str | None) -> float | None:
+    """What the source says that each token of the record weighs in the loss, a number that may be written out; None
+    where it says nothing. Raises Unusable for what is no weight."""
+    value = record.get(field) if field is not None else None
+    if value is None or (isinstance(value, str) and is_blank(value)):
         return None
     try:
-        weight = float(value)
-    except ValueError:
-        return None
-    if not 0 <= weight < math.inf:
-        raise Unusable("bad_weight", fields["weight"], value)
+        weight = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        weight = math.nan
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise Unusable("bad_weight", field, value)
     return weight
 
 
@@ -180,12 +188,17 @@ def convert_benchmark(record: Record, fields: Mapping[str, str], rules: Rules) -
 
 
 def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
-    """A plain document for continued pretraining; one that is an Alpaca prompt with its answer becomes that exchange."""
+    """A plain document for continued pretraining; one that is an Alpaca prompt with its answer becomes that exchange, and
+    one that is a chat written down that chat: in a file of plain text, whose documents are cut anywhere, none is."""
     field = fields["text"]
     text = text_of(record, field)
     if text.startswith(PREAMBLE_START) and "preamble_removed" in rules.allowed and (match := PREAMBLE.match(text)):
         pair = {**record, field: match[0], f"{field}.response": text[match.end() :]}
         return convert_pair(pair, {**fields, "prompt": field, "response": f"{field}.response"}, rules)
+    is_document = isinstance(text, Document) or "transcript_split" not in rules.allowed
+    if turns := [] if is_document else transcript(text):
+        turns, more = checked_turns(turns, lambda _: field, rules)
+        return [Conversation(turns, task=task_of(record, fields), repairs=("transcript_split", *more))]
     if is_blank(text):
         raise Unusable("empty_text", field, text)
     repairs: tuple[Repair, ...] = (LICENCE_REMOVED,) if isinstance(text, Trimmed) else ()

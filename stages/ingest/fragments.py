@@ -1,11 +1,12 @@
 """Message trees that were exported flat, one message for each record: put together again once the whole file is read."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Any, NamedTuple
 
 from stages.ingest.conversation import Record
+from stages.ingest.stage import Repair
 
 ROOT_FIELD = "prompt"
 
@@ -16,7 +17,7 @@ class Fragment(NamedTuple):
     record: int
     byte_offset: int
     message: Record
-    is_mended: bool = False  # commas were removed to read it
+    repairs: Sequence[Repair] = ()  # what was done to read it
 
 
 class Tree(NamedTuple):

@@ -44,8 +44,10 @@ def run(
     records = sum(part.records for part in parts)
     if not any(part.rows for part in parts):
         raise DataError(_full_quarantine(records, len(files), reasons, quarantined))
+    weights = _weights(parsed)
     return {"files": len(files), "files_parsed": len(files) - reused, "files_reused": reused, "records_read": records,
-            "dialects": _ranked(dialects), "repairs": _ranked(repairs), "reasons": _ranked(reasons)}  # fmt: skip
+            "dialects": _ranked(dialects), "repairs": _ranked(repairs), "reasons": _ranked(reasons),
+            "weights": weights, "told": [_told(source, **span) for source, span in weights.items()]}  # fmt: skip
 
 
 @contextmanager
@@ -91,6 +93,25 @@ def _refuse_unusable_list(files: Sequence[SourceFile]) -> None:
             f"raw: {len(doubled)} files share their source and name with another (first: {', '.join(doubled[:SHOWN])}); "
             f"rename the folders that hold them, or put them under one folder"
         )
+
+
+def _weights(parsed: Sequence[tuple[SourceFile, Parsed]]) -> dict[str, dict[str, float]]:
+    """For each source with rows that say what they weigh in the loss: how many, the least and the most of it."""
+    spans: dict[str, list[tuple[int, float, float]]] = {}
+    for file, of_file in parsed:
+        spans.setdefault(file.source, []).extend(part.weights for part in of_file.parts if part.weights)
+    return {
+        source: {"rows": sum(rows), "min": min(least), "max": max(most)}
+        for source, of_source in spans.items() if of_source
+        for rows, least, most in [zip(*of_source, strict=True)]
+    }  # fmt: skip
+
+
+def _told(source: str, rows: float, min: float, max: float) -> str:
+    return (
+        f"{source}: {rows:,} rows weigh {min:g} to {max:g} in the loss by their field `weight`; if it measures something "
+        f"else, rename it, or name the columns that are meant with the parameter `columns`"
+    )
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from stages.ingest.conversation import MAY_BE_NO_ANSWER, MEDIA_MARKS, UNSEEN_ONLY, Rules, any_of, matching
+from stages.ingest.conversation import MAY_BE_NO_ANSWER, MEDIA_MARKS, NO_VALUE, UNSEEN_ONLY, Rules, any_of, matching
 from stages.ingest.conversation_table import Columns, plain_rows, plain_turns
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
+from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
-MAY_BE_NO_INPUT = r"(?i)n/a|none|input"
+MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|^[\s\x1c-\x1f]*(?:{NO_VALUE})[\s\x1c-\x1f]*$"
 
 
 def columns_of_pairs(
@@ -51,6 +52,7 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         | answer.str.contains(UNSEEN_ONLY)
         | answer.str.contains(MAY_BE_NO_ANSWER)
         | question.str.contains(any_of(in_question))
+        | question.str.contains(MAY_AWAIT_ANSWER)  # by itself it is looked for from the end on
         | answer.str.contains(any_of(anywhere))
     )
     if "context" in columns:

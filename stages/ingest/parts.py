@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import polars as pl
 
@@ -33,6 +33,7 @@ class Part(NamedTuple):
     reasons: dict[str, int]
     checksums: dict[str, int]  # file name -> CRC-32: enough against a damaged disk, at a tenth of SHA-256's cost
     fragments: int = 0  # messages of trees, left as JSON lines until the whole file is read
+    weights: tuple[int, float, float] | None = None  # rows that say what they weigh, the least and the most of it
 
     def path(self, folder: Path, table: str) -> Path:
         return folder / f"{self.number:06d}-{table}.arrow"
@@ -68,8 +69,10 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
     tables = {"conversations": made.conversations, "quarantined": made.quarantined}
     repairs = Counter(made.conversations["repairs"].drop_nulls().explode().to_list())
     reasons = Counter(made.quarantined["reason"].to_list())
-    counts = {"dialects": dict(made.dialects), "repairs": dict(repairs), "reasons": dict(reasons)}
-    part = Part(number, made.records, made.conversations.height, **counts, checksums={}, fragments=len(made.fragments))
+    counts = (dict(made.dialects), dict(repairs), dict(reasons))
+    weights = made.conversations["weight"].drop_nulls()
+    span = (len(weights), cast(float, weights.min()), cast(float, weights.max())) if len(weights) else None
+    part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments), span)
     if made.fragments:
         text = "".join(json.dumps(fragment) + "\n" for fragment in made.fragments)
         part.path(folder, FRAGMENTS).write_text(text, encoding="utf-8")

@@ -6,18 +6,19 @@ from typing import Literal
 from pydantic import field_validator
 
 from stages.contract import Params, Stage, setting
+from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED, PYTHON_READ, FileRepair
 
 Column = Literal["prompt", "context", "response", "system", "task", "weight", "text", "messages"]
 Repair = Literal[
     "placeholder_input_removed",
     "preamble_removed",
+    "transcript_split",
     "trailing_turns_removed",
     "user_turns_merged",
     "gutenberg_licence_removed",
-    "trailing_commas_removed",
+    FileRepair,
 ]
 LICENCE_REMOVED: Repair = "gutenberg_licence_removed"
-COMMAS_REMOVED: Repair = "trailing_commas_removed"
 PLACEHOLDER = r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}"
 # Marks that the chat templates of ChatML, Llama, Mistral, Gemma, Phi and GPT turn into control tokens.
 CONTROL_TOKEN = (
@@ -45,9 +46,12 @@ class IngestParams(Params):
         (
             "placeholder_input_removed",
             "preamble_removed",
+            "transcript_split",
             "trailing_turns_removed",
             LICENCE_REMOVED,
             COMMAS_REMOVED,
+            COMMENTS_REMOVED,
+            PYTHON_READ,
         ),
         "repairs that may be made, each written on the rows it touched; without its repair a record is left as it is, "
         "or set aside where it cannot be used so",

@@ -2,19 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from stages.ingest.alike import Alike, Kind, Shape, kind_of, read_block, read_rows, shape_of
+from stages.ingest.annotations import has_responses
 from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
 from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
+from stages.ingest.flat import weight_of
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
-from stages.ingest.stage import COMMAS_REMOVED, IngestParams
-from stages.ingest.templates import Templates, chosen, convert_by_template
+from stages.ingest.records_within import NO_RECORD, records_within, unwrapped
+from stages.ingest.stage import IngestParams, Repair
+from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
 from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.raw_files.byte_stream import Damage
@@ -24,6 +26,9 @@ from stages.raw_files.records import BrokenRecord, Found, Record
 from stages.raw_files.source_files import SourceFile
 
 MIN_BYTES_TOGETHER, MIN_ROWS_TOGETHER = 1 << 14, 32  # fewer cost less one at a time: of thousands of tiny files
+
+MAX_WRAPPERS = 3  # around a record, each within the one before
+INDEX = re.compile(r"\[\d+\]")
 
 
 class Ingested(NamedTuple):
@@ -107,9 +112,14 @@ class Transform:
                     one.field = (one.field or "").removeprefix(place).lstrip(".") or None
                     made.set_aside(_as_record(tree.records[names[place]]), one)
                 else:
-                    is_mended = any(tree.records[names[place]].is_mended for place in places)
-                    made.add(_as_record(tree.records[names[places[-1]]]), one, is_mended=is_mended)
+                    repairs = [repair for place in places for repair in tree.records[names[place]].repairs]
+                    made.add(_as_record(tree.records[names[places[-1]]]), one, repairs)
         return made.tables(0)
+
+    def _weight_beside(self, prompts: TemplateSet, value: Mapping[str, Any]) -> str | None:
+        """The field with the weight of a record; a field that the templates show is data."""
+        field = self.dialects.weight_field(value)
+        return None if field in prompts.fields else field
 
     def _shape_of(self, block: Block) -> Shape | None:
         first = next(block.elements(), None)
@@ -121,31 +131,47 @@ class Transform:
             if isinstance(record, BrokenRecord):
                 made.quarantined.add(record, record.reason, found=in_utf8(record.detail))
                 continue
-            if isinstance(record.value, Mended) and COMMAS_REMOVED not in self.rules.allowed:
-                made.quarantined.add(record, "invalid_json", found=record.value.fault)
+            if isinstance(record.value, Mended) and not self.rules.allowed.issuperset(record.value.repairs):
+                made.quarantined.add(record, record.value.reason, found=in_utf8(record.value.fault))
                 continue
             try:
-                value = as_object(record.value)
-                if prompts := self.templates.set_of(value):
-                    number = chosen(prompts, value)
-                    made.dialects[f"template {prompts.name} {number}"] += 1
-                    made.add(record, convert_by_template(value, prompts, number, self.rules))
-                    continue
-                dialect = self.dialects.of(value)
-                if dialect.name == TREE_FRAGMENT and "message_id" in value:
-                    made.fragments.append(Fragment(record.index, record.byte_offset, value, isinstance(value, Mended)))
-                    continue
-                made.dialects[dialect.name] += 1
-                for one in dialect.read(value, self.rules):
-                    if isinstance(one, Unusable):
-                        made.set_aside(record, one)
-                    else:
-                        made.add(record, one)
+                for place, value in records_within(record.value):
+                    self._read(record, place, value, made)
             except Unusable as unusable:
                 made.set_aside(record, unusable)
             except RecursionError:  # the JSON writer follows less deep than the reader did
                 made.quarantined.add(record, "nested_too_deep")
         return made
+
+    def _read(
+        self, record: Record, place: str, value: dict[str, Any], made: "_Made", depth: int = MAX_WRAPPERS
+    ) -> None:
+        """What the object says that stands at `place` of a record."""
+        try:
+            if prompts := self.templates.set_of(value):
+                number = chosen(prompts, value)
+                made.dialects[f"template {prompts.name} {number}"] += 1
+                weight = weight_of(value, self._weight_beside(prompts, value))
+                made.add(record, convert_by_template(value, prompts, number, self.rules)._replace(weight=weight))
+                return
+            dialect = self.dialects.of(value)
+            if dialect.name == TREE_FRAGMENT and "message_id" in value:
+                made.fragments.append(Fragment(record.index, record.byte_offset, value, repairs_of(record.value)))
+                return
+            if depth and (dialect.name in NO_RECORD or has_responses(value)):
+                for where, one in (inner := unwrapped(value, self.dialects)):
+                    self._read(record, f"{place}.{where}".strip("."), one, made, depth - 1)
+                if inner:
+                    return
+            within = INDEX.sub("", place)
+            made.dialects[f"{dialect.name} in {within}" if within else dialect.name] += 1
+            for conversation in dialect.read(value, self.rules):
+                if isinstance(conversation, Unusable):
+                    made.set_aside(record, conversation, place)
+                else:
+                    made.add(record, conversation)
+        except Unusable as unusable:
+            made.set_aside(record, unusable, place)
 
 
 FAULTS_OF_TEXT: dict[str, Callable[[str], object]] = {
@@ -164,23 +190,28 @@ class _Made:
         self.dialects = Counter[str]()
         self.fragments: list[Fragment] = []
 
-    def add(self, record: Record, conversation: Conversation, *, is_mended: bool = False) -> None:
+    def add(self, record: Record, conversation: Conversation, repairs: Iterable[Repair] = ()) -> None:
         try:
             refuse_unsafe(conversation, self._rules)
-            if is_mended or isinstance(record.value, Mended):
-                conversation = conversation._replace(repairs=(*conversation.repairs, COMMAS_REMOVED))
-            self.conversations.append((record.index, conversation))
+            made = dict.fromkeys((*conversation.repairs, *repairs, *repairs_of(record.value)))
+            self.conversations.append((record.index, conversation._replace(repairs=tuple(made))))
         except Unusable as unusable:
             is_at_fault = FAULTS_OF_TEXT.get(unusable.reason, self._rules.find_special_token)
             unusable.field = place_of(record.value, is_at_fault)
             self.set_aside(record, unusable)
 
-    def set_aside(self, record: Record, unusable: Unusable) -> None:
-        self.quarantined.add(record, unusable.reason, unusable.field, unusable.found)
+    def set_aside(self, record: Record, unusable: Unusable, place: str = "") -> None:
+        field = f"{place}.{unusable.field}".strip(".") if unusable.field else place or None
+        self.quarantined.add(record, unusable.reason, field, unusable.found)
 
     def tables(self, records: int) -> Ingested:
         conversations = conversation_table([columns_of(self.conversations)])
         return Ingested(conversations, self.quarantined.table(), records, self.dialects, self.fragments)
+
+
+def repairs_of(value: object) -> tuple[Repair, ...]:
+    """What was done to read a value."""
+    return value.repairs if isinstance(value, Mended) else ()
 
 
 def _places(root: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -200,38 +231,3 @@ def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:
     if isinstance(value, Damage):
         return BrokenRecord(number, offset, value.reason, value.detail)
     return Record(number, offset, value)
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """A record as fields: a plain document is a field `text`, a list of messages or of [question, answer] is a field
-    `messages`, and so is one such pair, or what two say in turn; a table of pandas' (`orient="split"`) has a field for
-    each column."""
-    match value:
-        case {"columns": [str(), *_] as names, "data": [[*_], *_] as rows} if _is_table(names, rows):
-            return {name: [row[place] for row in rows] for place, name in enumerate(names)}
-        case {"id": name, "data": [str(), str(), *_] as turns, **rest} if not rest and all(
-            isinstance(turn, str) for turn in turns
-        ):
-            return {"id": name, "messages": _in_turn(turns)}  # as UltraChat has it
-        case {"object": "chat.completion.chunk"}:
-            raise Unusable("answer_fragment", "object", value)
-        case dict():
-            return value
-        case str():
-            return {"text": value}
-        case [dict(), *_] | [[str(), str()], *_]:
-            return {"messages": value}
-        case [str(), str()]:
-            return {"messages": [value]}
-        case _:
-            raise Unusable("not_an_object", None, value)
-
-
-def _is_table(names: list[Any], rows: list[Any]) -> bool:
-    """Whether each row has a cell for each column, and each column a name of its own."""
-    are_names = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
-    return are_names and all(isinstance(row, list) and len(row) == len(names) for row in rows)
-
-
-def _in_turn(texts: list[str]) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), texts, strict=False)]

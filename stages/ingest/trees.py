@@ -5,6 +5,8 @@ from math import inf, isnan
 from typing import Any
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns
+from stages.ingest.flat import weight_of
+from stages.ingest.spellings import spelt_so
 from stages.ingest.turns import ROLES
 from stages.ingest.unusable import Unusable
 
@@ -40,6 +42,7 @@ def _read(path: Path, rules: Rules) -> tuple[Places, Conversation | None, Unusab
     while path:
         places = tuple(place for place, _ in path)
         turns: list[Turn] = []
+        weights: list[float | None] = []
         looked_at: list[int] = []
 
         def place_of(number: int, places: Places = places, looked_at: list[int] = looked_at) -> str:
@@ -48,10 +51,12 @@ def _read(path: Path, rules: Rules) -> tuple[Places, Conversation | None, Unusab
 
         try:
             for place, node in path:
-                turns.append(_turn(place, node))
+                turn, weight = _turn(place, node)
+                turns.append(turn)
+                weights.append(weight)
             checked, repairs = checked_turns(turns, place_of, rules)
             end = max(number for number, turn in enumerate(turns) if turn.role == "assistant") + 1
-            return places[:end], Conversation(checked, repairs=repairs), first_fault
+            return places[:end], Conversation(checked, repairs=repairs, weight=weights[end - 1]), first_fault
         except Unusable as fault:
             first_fault = first_fault or fault
             if fault.reason == "unanswered_turn":  # the answer before it may not stand alone
@@ -91,7 +96,8 @@ def _is_deleted(node: Mapping[str, Any]) -> bool:
     return stated.strip().lower() not in ("", "false", "f", "no", "0") if isinstance(stated, str) else bool(stated)
 
 
-def _turn(place: str, node: object) -> Turn:
+def _turn(place: str, node: object) -> tuple[Turn, float | None]:
+    """A message, and what a conversation weighs that it is the last one of."""
     if not isinstance(node, dict):
         raise Unusable("not_a_turn", place, node)
     role = ROLES.get(str(node.get("role")).lower())
@@ -99,7 +105,13 @@ def _turn(place: str, node: object) -> Turn:
         raise Unusable("unknown_role", f"{place}.role", node.get("role"))
     if _is_deleted(node):
         raise Unusable("deleted_message", f"{place}.deleted", node["deleted"])
-    return Turn(role, _text(place, node))
+    return Turn(role, _text(place, node)), _weight(place, node)
+
+
+def _weight(place: str, node: Mapping[str, Any]) -> float | None:
+    name = spelt_so("weight", node)
+    field = f"{place}.{name}"
+    return weight_of({field: node[name]}, field) if name else None
 
 
 def _text(place: str, node: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import Any, TypeGuard
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
 from stages.ingest.flat import task_of
+from stages.ingest.stage import Repair
+from stages.ingest.tool_calls import dumped, parsed, tool_calls_of, tools_text
 from stages.ingest.unusable import Unusable
 
 ROLES = {
@@ -16,6 +18,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
+SPEAKERS = dict.fromkeys(("role", "from", "sender")).keys()  # where a message says whose it is
 # What question and answer are called where one object holds both.
 EXCHANGES = (
     ("input", "output"),
@@ -28,6 +31,7 @@ TEXT_PARTS = {"text", "input_text", "output_text"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
 GEMINI_CALL, GEMINI_RESULT = ("functionCall", "function_call"), ("functionResponse", "function_response")
+ATTACHED = ("attachments", "files")  # what a message of Claude's export is about, beside its text
 MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
 PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 
@@ -35,7 +39,8 @@ PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """One conversation of any number of turns."""
     field = fields["turns"]
-    given = _in_rows(_parsed(record[field], "no_turns", field))
+    noted: list[Repair] = []
+    given = _in_rows(parsed(record[field], "no_turns", field, rules, noted))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = _system_of(record, fields.get("system"))
@@ -48,10 +53,11 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
         place = len(turns) - 1
         places += [where] * (len(turns) - len(places))
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
-            learnt[place] = learnt.get(place, True) and _is_learnt(message)
+            learnt[place] = learnt.get(place, True) and _is_learnt(message, where)
     checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
-    return [Conversation(checked, tools, task_of(record, fields), repairs, _supervised(list(learnt.values()), field))]
+    learn = _supervised(list(learnt.values()), field)
+    return [Conversation(checked, tools, task_of(record, fields), (*noted, *repairs), learn)]
 
 
 def _in_rows(given: object) -> object:
@@ -82,7 +88,7 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             yield f"{where}[0]", {"role": "user", "content": asked}
             yield f"{where}[1]", {"role": "assistant", "content": answered}
         case {**fields} if names := _sides_of(fields):
-            is_learnt = _is_learnt(fields) and fields.get("output_with_loss") is not False
+            is_learnt = _is_learnt(fields, where) and fields.get("output_with_loss") is not False
             for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
                 if role != "system" or fields.get(name):
                     yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
@@ -90,10 +96,16 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             yield where, message
 
 
+def is_turn(message: object) -> bool:
+    """Whether an object is a message, or an exchange of two."""
+    return isinstance(message, dict) and (not SPEAKERS.isdisjoint(message) or _sides_of(message) is not None)
+
+
 def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
     """The names of question and answer in one exchange, as XTuner and others write chats."""
-    is_turn = "role" in message or "from" in message
-    return None if is_turn else next((names for names in EXCHANGES if message.keys() >= set(names)), None)
+    if not SPEAKERS.isdisjoint(message):
+        return None
+    return next((names for names in EXCHANGES if message.keys() >= set(names)), None)
 
 
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -112,14 +124,18 @@ def _starts_with(given: Sequence[object], system: str) -> bool:
 
 def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     """The field with what is said, and that."""
-    name = next((name for name in ("content", "value", "text", "parts") if name in message), "content")
+    given = [name for name in ("content", "value", "text", "parts") if name in message]
+    name = next((name for name in given if message[name]), given[0] if given else "content")
     return name, message.get(name)
 
 
-def _is_learnt(message: Any) -> bool:
+def _is_learnt(message: Any, where: str) -> bool:
     """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
-    loss: false."""
-    return message.get("weight") != 0 and message.get("train") is not False and message.get("loss") is not False
+    loss: false. Raises Unusable for another weight than 0 and 1: a message has none of its own."""
+    weight = message.get("weight")
+    if weight is not None and weight not in (0, 1):
+        raise Unusable("bad_weight", f"{where}.weight", weight)
+    return weight != 0 and message.get("train") is not False and message.get("loss") is not False
 
 
 def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
@@ -128,18 +144,8 @@ def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
     return None if all(learnt) else tuple(learnt)
 
 
-def _parsed(value: object, reason: str, field: str) -> object:
-    """A value that tables often hold as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except (ValueError, RecursionError):
-        raise Unusable(reason, field, value) from None
-
-
 def _role_name(message: object) -> str | None:
-    stated = message.get("role", message.get("from")) if isinstance(message, dict) else None
+    stated = next((message[name] for name in SPEAKERS if name in message), None) if isinstance(message, dict) else None
     return ROLES.get(stated.strip().lower()) if isinstance(stated, str) else None
 
 
@@ -152,9 +158,11 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
         raise Unusable("not_a_turn", where, message)
     role = _role_name(message)
     if role is None:
-        stated = [message[name] for name in ("role", "from") if name in message]
+        stated = [message[name] for name in SPEAKERS if name in message]
         raise Unusable("unknown_role", f"{where}.role", stated[0] if stated else message)
     field, said = _text_field(message)
+    if beside := next((name for name in ATTACHED if message.get(name)), None):
+        raise Unusable("image_content", f"{where}.{beside}", message[beside])
     if role == "call":
         _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))
         return
@@ -170,15 +178,15 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     if role != "assistant":
         turns.append(Turn(role, content))
     else:
-        turns.append(Turn(role, content, reasoning or None, _dumped(calls) if calls else None))
+        turns.append(Turn(role, content, reasoning or None, dumped(calls) if calls else None))
 
 
 def _append_calls(turns: list[Turn], calls: list[dict[str, Any]]) -> None:
     if turns and turns[-1].role == "assistant":
         earlier = json.loads(turns[-1].tool_calls) if turns[-1].tool_calls else []
-        turns[-1] = turns[-1]._replace(tool_calls=_dumped(earlier + calls))
+        turns[-1] = turns[-1]._replace(tool_calls=dumped(earlier + calls))
     else:
-        turns.append(Turn("assistant", "", None, _dumped(calls)))
+        turns.append(Turn("assistant", "", None, dumped(calls)))
 
 
 def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, list[dict[str, Any]]]:
@@ -210,7 +218,7 @@ def _is_tool_result(part: object) -> bool:
 
 def _result_of(part: Mapping[str, Any], where: str) -> str:
     result = _named(part, GEMINI_RESULT)
-    return _dumped(result.get("response")) if result else _content_of(part.get("content"), f"{where}.content")[0]
+    return dumped(result.get("response")) if result else _content_of(part.get("content"), f"{where}.content")[0]
 
 
 def _named(part: object, names: Sequence[str]) -> dict[str, Any] | None:
@@ -244,45 +252,3 @@ def _stated_reasoning(message: Mapping[str, Any], where: str) -> str:
 def _stated_calls(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     name = next((name for name in ("tool_calls", "function_call") if message.get(name)), None)
     return tool_calls_of(message[name], f"{where}.{name}") if name else []
-
-
-def tool_calls_of(value: object, where: str) -> list[dict[str, Any]]:
-    """Tool calls in OpenAI form with `arguments` as an object, from a call or a list of calls, or the JSON text of it."""
-    given = _parsed(value, "invalid_tool_call", where)
-    calls = given if isinstance(given, list) else [given]
-    return [_tool_call(call, where) for call in calls]
-
-
-def _tool_call(call: object, where: str) -> dict[str, Any]:
-    function = call.get("function", call) if isinstance(call, dict) else None
-    if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise Unusable("invalid_tool_call", where, call)
-    arguments = function.get("arguments", function.get("parameters", function.get("input", function.get("args"))))
-    arguments = _parsed(arguments, "invalid_tool_call", where)
-    if not isinstance(arguments, dict | None):
-        raise Unusable("invalid_tool_call", where, arguments)
-    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
-
-
-def tools_text(value: object, where: str) -> str | None:
-    """The tools on offer as a JSON array in OpenAI form; None where there are none."""
-    given = _parsed(value, "invalid_tools", where)
-    if given is None or given == []:
-        return None
-    if not isinstance(given, list):
-        raise Unusable("invalid_tools", where, given)
-    given = [one for tool in given for one in _declared(tool)]
-    if not all(isinstance(tool, dict) for tool in given):
-        raise Unusable("invalid_tools", where, given)
-    return _dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
-
-
-def _declared(tool: object) -> list[Any]:
-    """The tools of one entry: Gemini's form declares several in each."""
-    declared = tool.get("functionDeclarations") if isinstance(tool, dict) else None
-    return declared if isinstance(declared, list) else [tool]
-
-
-def _dumped(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -80,7 +80,7 @@ ANSWER = "a text that answers the prompt"
 PROMPT = "a text to be answered"
 UTF8 = "text in UTF-8"
 JSON = "one whole JSON value per record"
-FORMATS = "JSON, JSONL, CSV, Parquet or .txt, also as .gz, .bz2 or .zst"
+FORMATS = "JSON, JSONL, CSV, Parquet, Arrow or .txt, also as .gz, .bz2, .xz or .zst"
 
 ADVICE: dict[str, Advice] = {
     # files
@@ -88,8 +88,8 @@ ADVICE: dict[str, Advice] = {
     "not_a_regular_file": Advice("a regular file", "take the pipe, socket or device out of the source"),
     "unreadable": Advice("a file that may be read", "give the user of the pipeline the right to read it"),
     "empty_file": Advice("a file with records", "fill the file or take it out of the source"),
-    "unsupported_format": Advice(FORMATS, "convert the file, or take it out of the source"),
-    "unsupported_encoding": Advice(UTF8, "convert the file: iconv -f UTF-16 -t UTF-8"),
+    "unsupported_format": Advice(FORMATS, "unpack or convert the file, or take it out of the source"),
+    "unsupported_encoding": Advice(UTF8, "write the file again in UTF-8; the records before the fault were read"),
     "corrupt_compression": Advice(
         "sound compressed data", "fetch the file again; the records before the fault were read"
     ),
@@ -98,26 +98,49 @@ ADVICE: dict[str, Advice] = {
     ),
     "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
     "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
+    "invalid_arrow": Advice("a sound Arrow file", "write the file again; the rows before the fault were read"),
+    "batch_too_large": Advice(
+        "batches of rows that fit into a few hundred MiB", "write the file again with fewer rows to a batch"
+    ),
     "row_group_too_large": Advice(
         "row groups that fit into a few hundred MiB",
         "write the file again with shorter values or fewer rows to a group",
     ),
-    "invalid_header": Advice("a first line with the names of the columns", "mend the header line"),
+    "invalid_header": Advice(
+        "a first line with the names of the columns, each once and in UTF-8",
+        "mend the header line, or convert the file to UTF-8",
+    ),
     # records that cannot be read
     "invalid_json": Advice(JSON, "mend the record at this byte offset"),
+    "comment": Advice(JSON, "nothing: the records around it were read"),
     "duplicate_key": Advice("each key once in an object", "keep the value that is meant"),
     "nested_too_deep": Advice("brackets nested less than about 900 deep", "flatten the record"),
-    "invalid_utf8": Advice(UTF8, "write the record again from its source, or convert it to UTF-8"),
+    "invalid_utf8": Advice(
+        UTF8,
+        "convert the file (iconv -f WINDOWS-1252 -t UTF-8, if it comes from Windows), or allow the repair windows_1252_decoded",
+    ),
     "line_too_long": Advice("a line of at most max_record_bytes", "split the record or raise max_record_bytes"),
     "record_too_long": Advice("a record of at most max_record_bytes", "split the record or raise max_record_bytes"),
     "invalid_quoting": Advice('quotes inside a quoted field doubled: ""', "write the row again with a CSV writer"),
-    "wrong_field_count": Advice("as many fields as the header has names", "quote fields that hold the delimiter"),
+    "wrong_field_count": Advice(
+        "as many fields as the header has names",
+        "quote fields that hold the delimiter; take titles above the header away",
+    ),
+    "repeated_header": Advice("a row of values", "nothing: the rows around it were read"),
     # records of no known dialect
     "not_an_object": Advice("a JSON object, a list of messages or a document", "wrap the value in an object"),
     "answer_fragment": Advice(
         "a whole answer with its prompt",
         "log requests and whole answers: this is a piece of one as a server streams it",
     ),
+    "request_alone": Advice(
+        "a request with its answer", "write the answer's message behind the request's messages, joined by custom_id"
+    ),
+    "answer_alone": Advice(
+        "an answer with its request",
+        "write a field `messages` with the messages of the request beside it, joined by custom_id",
+    ),
+    "several_answers": Advice("one answer to one prompt", "write a record for each answer that is to be learnt"),
     "unknown_dialect": Advice(
         "fields of a known dialect", "name the columns with the parameter `columns`, or give `templates`"
     ),
@@ -167,6 +190,9 @@ ADVICE: dict[str, Advice] = {
     ),
     "unanswered_turn": Advice("an answer at the end", "add the answer, or allow the repair trailing_turns_removed"),
     "excluded_turn": Advice("an answer to learn", "give an answer another weight than 0, or drop the record"),
-    "bad_weight": Advice("a weight from 0 on", "give another weight, or call the field otherwise if it is none"),
+    "bad_weight": Advice(
+        "a weight from 0 to 1,000, and 0 or 1 for a single message",
+        "give another weight, or call the field otherwise if it is none",
+    ),
     "deleted_message": Advice("messages that were not deleted", "drop the branch from the tree"),
 }

@@ -1,10 +1,12 @@
 """Bytes of a file from outside, decompressed by content rather than by name, in chunks, so that memory stays bounded."""
 
 import bz2
+import codecs
 import gzip
+import lzma
 import zlib
-from collections.abc import Generator, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Generator, Iterator
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,14 +15,16 @@ import zstandard
 CHUNK_BYTES = 1 << 20
 ZSTD_STEP_BYTES = 1 << 10  # one block of 4 bytes can hold 128 KiB, so this much input makes at most 32 MiB
 
-GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
+XZ_MEMORY_BYTES = 1 << 27  # the strongest setting of xz takes 65 MiB to unpack
+WIDE = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
 ZSTD = (
     b"\x28\xb5\x2f\xfd",
     *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)),
 )  # pzstd starts with a frame to skip
 FOREIGN = {
-    b"PK\x03\x04": "a zip archive",
-    b"\xfd7zXZ\x00": "xz data",
+    b"PK\x03\x04": "a zip archive, or a workbook of Excel's",
+    b"\xd0\xcf\x11\xe0\xa1\xb1": "a document of an old Office, such as a workbook",
     b"7z\xbc\xaf": "a 7z archive",
     b"\x04\x22\x4d\x18": "lz4 data",
 }
@@ -39,14 +43,15 @@ class Damage(Exception):
 
 
 def decompressed(path: Path) -> Generator[bytes]:
-    """The content of a plain, gzip, bzip2 or zstd file, about a MiB at a time.
+    """The content of a plain, gzip, bzip2, xz or zstd file, about a MiB at a time; text that a byte order mark says to be
+    in UTF-16 or UTF-32 comes in UTF-8.
 
     Raises Damage after the last byte that could be had: `truncated`, `corrupt_compression`, `unsupported_format`,
     `unreadable`.
     """
     try:
         with path.open("rb") as file:
-            yield from _coalesced(_steps(file))
+            yield from _in_utf8(_coalesced(_steps(file)))
     except OSError as error:
         raise Damage("unreadable", f"{error.strerror or error}") from error
 
@@ -57,7 +62,9 @@ def _steps(file: BinaryIO) -> Iterator[bytes]:
     if magic.startswith(GZIP):
         yield from _gzip_steps(gzip.GzipFile(fileobj=file))
     elif magic.startswith(BZIP2):
-        yield from _bzip2_steps(file)
+        yield from _stream_steps(file, bz2.BZ2Decompressor)
+    elif magic.startswith(XZ):
+        yield from _stream_steps(file, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES))
     elif magic.startswith(ZSTD):
         yield from _zstd_steps(file)
     else:
@@ -79,20 +86,20 @@ def _gzip_steps(file: gzip.GzipFile) -> Iterator[bytes]:
         raise Damage("corrupt_compression", str(error)) from error
 
 
-def _bzip2_steps(file: BinaryIO) -> Iterator[bytes]:
+def _stream_steps(file: BinaryIO, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> Iterator[bytes]:
     """One stream after the other; `bz2.BZ2File` would drop without a word what follows the first one and is no stream."""
-    stream = bz2.BZ2Decompressor()
+    stream = new()
     step = file.read(CHUNK_BYTES)
     try:
         while step or not stream.needs_input:
             yield stream.decompress(step, CHUNK_BYTES)
             if stream.eof:
-                step, stream = stream.unused_data or file.read(CHUNK_BYTES), bz2.BZ2Decompressor()
+                step, stream = stream.unused_data or file.read(CHUNK_BYTES), new()
                 if not step:
                     return
             else:
                 step = file.read(CHUNK_BYTES) if stream.needs_input else b""
-    except OSError as error:
+    except (OSError, lzma.LZMAError) as error:
         raise Damage("corrupt_compression", str(error)) from error
     raise Damage("truncated", NO_END_MARK)
 
@@ -127,6 +134,23 @@ def _coalesced(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(gathered)
         raise
     yield b"".join(gathered)
+
+
+def _in_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text in UTF-8; half a pair of UTF-16 becomes bytes that are none, at the place where it stands."""
+    first = next(chunks, b"")
+    encoding = next((name for name, marks in WIDE.items() if first.startswith(marks)), None)
+    if encoding is None:
+        yield first
+        yield from chunks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    try:
+        for chunk in chain([first], chunks):
+            yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
+        yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise Damage("unsupported_encoding", f"broken {encoding.upper()}: {error.reason}") from error
 
 
 def lines(chunks: Iterator[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | Damage]]:

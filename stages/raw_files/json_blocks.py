@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from stages.raw_files.byte_stream import Damage, line_blocks, lines
-from stages.raw_files.json_records import FIRST_KEY, Found, Values, parse_line, whole_line
+from stages.raw_files.json_records import MAX_COMMENT_BYTES, Found, json_lines, parse_line, record_lines, whole_line
+from stages.raw_files.json_repairs import COMMENT_LINE
+from stages.raw_files.json_values import FIRST_KEY, Values
 
 BLOCK_BYTES = 1 << 22
 SLICE_BYTES = 1 << 16  # what the slow reader takes at a time of what was held for a block
@@ -33,10 +35,10 @@ class Block(NamedTuple):
     form: Literal["lines", "elements"]
 
     def elements(self) -> Iterator[tuple[int, bytes]]:
-        """Each record with its offset in the file; blank lines are none."""
+        """Each record with its offset in the file, that of the comments before it if there are any; blank lines are none."""
         if self.form == "lines":
-            for start, line in lines(iter([self.data]), len(self.data)):
-                if isinstance(line, bytes) and not line.isspace():
+            for start, line in record_lines(lines(iter([self.data]), len(self.data))):
+                if isinstance(line, bytes):
                     yield self.offset + start, line
             return
         position = 0
@@ -65,19 +67,50 @@ def _raw_elements(data: bytes) -> list[msgspec.Raw]:
 
 def cut_lines(chunks: Iterator[bytes], max_record_bytes: int, first_byte: int) -> Iterator[Block | list[Found]]:
     """JSON lines in blocks; lines that are too long are Damage. The stream starts at `first_byte` of its file."""
-    for start, data in line_blocks(chunks, max_record_bytes, BLOCK_BYTES):
+    for start, data in _before_comments(line_blocks(chunks, max_record_bytes, BLOCK_BYTES)):
         if isinstance(data, Damage):
             yield [(first_byte + start, data)]
         elif len(data) <= max_record_bytes or max(map(len, data.splitlines(keepends=True))) <= max_record_bytes:
             yield Block(first_byte + start, data, "lines")
         else:
-            found = lines(iter([data]), max_record_bytes)
-            some = [(o, whole_line(v) if isinstance(v, bytes) else v) for o, v in found if v and not _is_blank(v)]
-            yield [(first_byte + start + offset, value) for offset, value in some]
+            found = json_lines(iter([data]), max_record_bytes)
+            yield [(first_byte + start + offset, value) for offset, value in found]
 
 
-def _is_blank(line: bytes | Damage) -> bool:
-    return isinstance(line, bytes) and line.isspace()
+def _before_comments(blocks: Iterator[tuple[int, bytes | Damage]]) -> Iterator[tuple[int, bytes | Damage]]:
+    """The same lines, comments at the end of a block together with the record that follows them in the next one."""
+    held, offset = b"", 0
+    try:
+        for start, data in blocks:
+            if isinstance(data, Damage):
+                if held:
+                    yield offset, held
+                yield start, data
+                held = b""
+                continue
+            first, together = start - len(held), held + data
+            end = _end_of_records(together)
+            if end:
+                yield first, together[:end]
+            held, offset = together[end:], first + end
+    except Damage:
+        if held:
+            yield offset, held
+        raise
+    if held:
+        yield offset, held
+
+
+def _end_of_records(data: bytes) -> int:
+    """Where the comments and blank lines start that `data` ends with."""
+    end = len(data)
+    while end and len(data) - end < MAX_COMMENT_BYTES:
+        start = max(data.rfind(b"\n", 0, end - 1), data.rfind(b"\r", 0, end - 1)) + 1
+        line = data[start:end]
+        if not line.isspace() and not (line.lstrip()[:1] == b"/" and COMMENT_LINE.match(line)):
+            break
+        end = start
+    return end
 
 
 def cut_array(chunks: Iterator[bytes], max_record_bytes: int, first_byte: int) -> Iterator[Block | list[Found]]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from stages.raw_files.byte_stream import Damage
-from stages.raw_files.json_records import DECODER, KEPT_BEFORE, Found, Values
+from stages.raw_files.json_records import DECODER, Found
+from stages.raw_files.json_values import KEPT_BEFORE, Values
 
 OPENING = re.compile(r'\s*\{\s*"((?:[^"\\]|\\.)*)"\s*:\s*(?=[\[{])')
 MEMBER = re.compile(r'"(?:[^"\\]|\\.)*"\s*:\s*(?=\S)')

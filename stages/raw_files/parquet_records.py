@@ -2,7 +2,7 @@
 
 import resource
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,13 +28,17 @@ def parquet_rows(path: Path, max_record_bytes: int) -> Iterator[Found]:
     """
     try:
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20) as file:
-            names = file.schema_arrow.names
-            if doubled := [name for name, count in Counter(names).items() if count > 1]:
-                raise Damage("duplicate_key", f"column {doubled[0]!r} stands twice")
+            refuse_doubled(file.schema_arrow.names)
             for group in range(file.num_row_groups):
                 yield from _group_rows(file, group, max_record_bytes)
     except FAULTS as error:
         raise Damage("invalid_parquet", str(error).splitlines()[0]) from error
+
+
+def refuse_doubled(names: Sequence[str]) -> None:
+    """Raises Damage where a column stands twice, of which a row would hold the last one."""
+    if doubled := [name for name, count in Counter(names).items() if count > 1]:
+        raise Damage("duplicate_key", f"column {doubled[0]!r} stands twice")
 
 
 def _group_rows(file: pq.ParquetFile, group: int, max_record_bytes: int) -> Iterator[Found]:
@@ -46,7 +50,7 @@ def _group_rows(file: pq.ParquetFile, group: int, max_record_bytes: int) -> Iter
     while done < facts.num_rows:
         try:
             for batch in _batches(file, group, batch_rows, done):
-                for row in _rows(batch, max_record_bytes):
+                for row in rows_of(batch, max_record_bytes):
                     yield 0, row
                 done += batch.num_rows
             return
@@ -62,7 +66,7 @@ def _group_rows(file: pq.ParquetFile, group: int, max_record_bytes: int) -> Iter
 def _batches(file: pq.ParquetFile, group: int, batch_rows: int, skipped: int) -> Iterator[pa.RecordBatch]:
     batches = file.iter_batches(batch_rows, row_groups=[group], use_threads=False)
     while True:
-        with _bounded_memory():
+        with bounded_memory():
             batch = next(batches, None)
         if batch is None:
             return
@@ -73,7 +77,7 @@ def _batches(file: pq.ParquetFile, group: int, batch_rows: int, skipped: int) ->
 
 
 @contextmanager
-def _bounded_memory() -> Iterator[None]:
+def bounded_memory() -> Iterator[None]:
     """Lets the process grow by no more than MAX_UNPACKED_BYTES; raises MemoryError instead.
 
     Only Arrow runs meanwhile, which survives an allocation that fails.
@@ -96,10 +100,13 @@ def _data_bytes() -> int:
         return int(statm.read().split()[5]) * resource.getpagesize()
 
 
-def _rows(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
+def rows_of(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
+    """The rows as dicts; Damage in place of one that is not UTF-8 or too long."""
     if batch.nbytes > max_record_bytes:
         if batch.num_rows > 1:
-            return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
+            return [
+                row for number in range(batch.num_rows) for row in rows_of(batch.slice(number, 1), max_record_bytes)
+            ]
         return [Damage("record_too_long", f"more than {max_record_bytes:,} bytes")]
     maps = "strict" if all(map(_has_only_named_maps, batch.schema.types)) else None
     try:
@@ -107,12 +114,12 @@ def _rows(batch: pa.RecordBatch, max_record_bytes: int) -> list[object]:
     except (UnicodeDecodeError, KeyError) as error:
         if batch.num_rows == 1:
             return [_fault_of_row(error)]
-        return [row for number in range(batch.num_rows) for row in _rows(batch.slice(number, 1), max_record_bytes)]
+        return [row for number in range(batch.num_rows) for row in rows_of(batch.slice(number, 1), max_record_bytes)]
     except (ValueError, OverflowError):  # a time that Python cannot hold: of nanoseconds, or after the year 9999
         plain = pa.schema([field.with_type(_without_times(field.type)) for field in batch.schema])
         if plain.equals(batch.schema):
             raise
-        return _rows(batch.cast(plain), max_record_bytes)
+        return rows_of(batch.cast(plain), max_record_bytes)
 
 
 def _fault_of_row(error: UnicodeDecodeError | KeyError) -> Damage:

@@ -8,13 +8,18 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import Literal
 
+from stages.raw_files.arrow_records import FILE_MAGIC as ARROW_FILE
+from stages.raw_files.arrow_records import STREAM_MAGIC as ARROW_STREAM
+from stages.raw_files.arrow_records import arrow_rows
 from stages.raw_files.byte_stream import Damage, decompressed
-from stages.raw_files.csv_records import csv_rows, delimiter_of
+from stages.raw_files.csv_records import STATED_DELIMITER, csv_rows, form_of_header, known_names
 from stages.raw_files.event_streams import STARTS as STARTS_EVENTS
 from stages.raw_files.event_streams import event_values
 from stages.raw_files.json_blocks import Block, cut_array, cut_lines
-from stages.raw_files.json_members import TEXTS, is_keyed, keyed_values
-from stages.raw_files.json_records import WRAPPER, is_followed_in_its_line, json_lines, json_values, parse_line
+from stages.raw_files.json_members import is_keyed, keyed_values
+from stages.raw_files.json_records import is_followed_in_its_line, json_lines, parse_line
+from stages.raw_files.json_repairs import Mended, without_comments
+from stages.raw_files.json_values import WRAPPER, json_values
 from stages.raw_files.parquet_records import MAGIC as PARQUET_MAGIC
 from stages.raw_files.parquet_records import parquet_rows
 from stages.raw_files.source_files import SourceFile
@@ -25,20 +30,19 @@ TEXT_CHARS = 2_000  # about 500 tokens of English
 
 HEAD_BYTES = 1 << 16  # what is looked at to tell the format
 UTF8_BOM = b"\xef\xbb\xbf"
-OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
-COMPRESSED = {".gz", ".zst", ".bz2"}
+COMPRESSED = {".gz", ".zst", ".bz2", ".xz"}
 TEXT_SUFFIXES = {".txt", ".text"}
 JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 CSV_SUFFIXES = {".csv", ".tsv"}
-LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{])')
+LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{]|"\{\s*\\")')  # the last: encoded twice
 STARTS_LIKE_JSON = re.compile(rb"^\s*[\[{]", re.MULTILINE)
-KNOWN_COLUMNS = TEXTS | {"text", "messages"}
+MAY_START_WITH_COMMENT = re.compile(rb"[\s\[{]*/[/*]")
 BATCH_VALUES = 4_096
 BATCH_CHARS = 1 << 24
 MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
 
 Found = tuple[int, object]
-Form = Literal["json_lines", "json_array", "json_values", "json_members", "events", "csv", "text", "parquet"]
+Form = Literal["json_lines", "json_array", "json_values", "json_members", "events", "csv", "text", "parquet", "arrow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def read_records(
     """Every record of a file in order; what cannot be read comes as BrokenRecord, at most once for the file as a whole.
 
     Reads JSON (an array, lines, objects one after the other or by their ids, server-sent events), CSV with a header,
-    Parquet and plain text, each also as gzip, bzip2 or zstd, whatever the file is called. A plain text file gives
+    Parquet, Arrow and plain text, each also as gzip, bzip2, xz or zstd, whatever the file is called. A plain text file gives
     documents of whole paragraphs of at most `text_chars` characters. Never raises for what is in a file, and holds a few `max_record_bytes` of it at most.
     """
     index, offset = 0, 0
@@ -75,7 +79,9 @@ def read_records(
             raise Damage(file.problem.split(":")[0].replace(" ", "_"), file.problem)
         with closing(decompressed(file.path)) as chunks:
             for offset, value in _values(chunks, file, max_record_bytes, text_chars):
-                if isinstance(value, Damage):
+                if isinstance(value, Mended) and not value.is_certain:
+                    yield BrokenRecord(index, offset, value.reason, value.fault)
+                elif isinstance(value, Damage):
                     yield BrokenRecord(index, offset, value.reason, value.detail)
                 else:
                     yield Record(index, offset, value)
@@ -155,6 +161,8 @@ def _form_of_file(head: bytes, name: str) -> tuple[Form, int]:
     """How a file is written, and the bytes of its byte order mark."""
     if head.startswith(PARQUET_MAGIC):
         return "parquet", 0
+    if head.startswith((ARROW_FILE, ARROW_STREAM)):
+        return "arrow", 0
     bom_bytes = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
     return form_of(head[bom_bytes:], name), bom_bytes
 
@@ -164,11 +172,13 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
     form, bom_bytes = _form_of_file(head, file.name)
     stream = chain([head[bom_bytes:]], chunks)
     match form:
-        case "parquet":
+        case "parquet" | "arrow":
             with file.path.open("rb") as opened:
-                if opened.read(len(PARQUET_MAGIC)) != PARQUET_MAGIC:
-                    raise Damage("unsupported_format", "Parquet in a compressed file, which must be unpacked first")
-            return parquet_rows(file.path, max_record_bytes)
+                if not head.startswith(opened.read(len(PARQUET_MAGIC))):
+                    raise Damage(
+                        "unsupported_format", "Parquet or Arrow in a compressed file, which must be unpacked first"
+                    )
+            return (parquet_rows if form == "parquet" else arrow_rows)(file.path, max_record_bytes)
         case "json_lines":
             values = json_lines(stream, max_record_bytes)
         case "json_members":
@@ -187,22 +197,25 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
 def form_of(start: bytes, name: str) -> Form:
     """How the file with this `start` is written; the name decides only where the content leaves it open.
 
-    Raises Damage `unsupported_encoding` or `unsupported_format`.
+    Raises Damage `unsupported_format`.
     """
     head = start[:HEAD_BYTES]
-    if head.startswith(OTHER_BOMS):
-        raise Damage("unsupported_encoding", "UTF-16 or UTF-32")
     suffix = _suffix(name)
+    if not LOOKS_LIKE_JSON.match(head) and MAY_START_WITH_COMMENT.match(head):
+        start = without_comments(start.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        head = start[:HEAD_BYTES]
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
     if LOOKS_LIKE_JSON.match(head):
         return _json_form(start, first_lines)
     if head.count(0) > len(head) * MAX_NUL_SHARE:
-        raise Damage("unsupported_format", "binary data, or text in UTF-16")
+        raise Damage("unsupported_format", "binary data, or text in UTF-16 without its mark")
     if STARTS_EVENTS.match(head):
         return "events"
     if suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head):
         return _json_form(start, first_lines)
-    if suffix in CSV_SUFFIXES or (first_lines and _is_known_header(first_lines[0])):
+    if suffix in CSV_SUFFIXES or (
+        first_lines and _is_known_header(first_lines[-1 if STATED_DELIMITER.fullmatch(first_lines[0]) else 0])
+    ):
         return "csv"
     if suffix in TEXT_SUFFIXES:
         return "text"
@@ -253,5 +266,4 @@ def _is_value(line: bytes) -> bool:
 
 
 def _is_known_header(line: bytes) -> bool:
-    cells = line.decode("utf-8", "replace").lower().split(delimiter_of(line))
-    return sum(cell.strip(' "') in KNOWN_COLUMNS for cell in cells) > 1
+    return known_names(line, form_of_header(line).delimiter) > 1

@@ -18,7 +18,11 @@ LICENCE_END = re.compile(
 MAX_LICENCE_LINES = 600  # that are looked at for the first mark
 
 
-class Trimmed(str):
+class Document(str):
+    """Paragraphs of a plain text file."""
+
+
+class Trimmed(Document):
     """A document beside which licence text was left out."""
 
 
@@ -102,7 +106,7 @@ def _documents(given: Iterator[Line], max_chars: int) -> Iterator[Found]:
         for offset, paragraph in _paragraphs(given, max_chars):
             length = len(paragraph) if isinstance(paragraph, str) else max_chars
             if held and size + 2 + length > max_chars:
-                yield start, "\n\n".join(held)
+                yield start, Document("\n\n".join(held))
                 held, size = [], 0
             if isinstance(paragraph, Damage):
                 yield offset, paragraph
@@ -111,10 +115,10 @@ def _documents(given: Iterator[Line], max_chars: int) -> Iterator[Found]:
             held.append(paragraph)
     except Damage:  # the rest of the file is lost, what was read of it is not
         if held:
-            yield start, "\n\n".join(held)
+            yield start, Document("\n\n".join(held))
         raise
     if held:
-        yield start, "\n\n".join(held)
+        yield start, Document("\n\n".join(held))
 
 
 def _paragraphs(given: Iterator[Line], max_chars: int) -> Iterator[tuple[int, str | Damage]]:

@@ -1,0 +1,103 @@
+"""What the fields of records are called: spellings of each meaning, and the words that names are made of."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, for long lists of names."""
+    return tuple(text.split())
+
+
+ANSWERS = ("response", "answer", "completion", "output", "conversation")  # of which preference data numbers two
+# What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
+    "prompt": words(
+        "instruction prompt question query model_prompt user_prompt user_input problem human user "
+        "inputs input input_text context instructions questions prompts"
+    ),
+    "response": words(
+        "output response completion answer target targets output_text target_text solution canonical_solution "
+        "continuation original_correct_question generation reply assistant gpt bot "
+        "outputs responses completions answers"
+    ),
+    "context": ("input", "context"),
+    "more_context": ("context",),
+    "system": ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
+    "task": ("category", "task", "task_type"),
+    "weight": ("weight", "loss_weight", "sample_weight"),
+    "tools": ("tools", "functions"),
+    "asked": ("turns",),
+    "tree": ("prompt",),
+    "mapping": ("mapping",),
+    "shown": ("current_node",),
+    "label": ("label", "labels", "class"),
+    "desired": ("kto_tag", "label"),
+    **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
+    "chosen": (
+        "chosen",
+        "chosen_response",
+        "better_response",
+        *(f"{name}_{one}" for name in ANSWERS for one in "j0a1"),
+    ),
+    "rejected": (
+        *("rejected", "rejected_response", "worse_response"),
+        *(f"{name}_{one}" for name in ANSWERS for one in "kb21"),
+    ),
+    **{name: (name,) for name in ("role", "message_tree_id", "message_id", "parent_id")},
+}
+# Names that mean a prompt or a response only where the other one is there too.
+ONLY_TOGETHER = {"user", "human", "problem", "solution", "reply", "generation", "assistant", "gpt", "bot", "q", "a"}
+WORDS = {
+    "prompt": {"question", "prompt", "query", "instruction", "q"},
+    "response": {"answer", "response", "reply", "completion", "output", "a"},
+}
+# What makes a name one of something that only belongs to a prompt or response.
+BESIDE = frozenset(
+    words(
+        "id ids type types count length len date time score url lang language source tokens category author user model rank "
+        "index number no hash rating label wrong"
+    )
+)
+MEDIA = tuple(
+    f"{kind}{what}"
+    for kind in ("image", "video", "audio")
+    for what in ("", "s", "_path", "_paths", "_file", "_files", "_url", "_urls")
+)
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: in lower case, with _ for spaces and dashes."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
+def spelt_so(meaning: str, names: Iterable[str]) -> str | None:
+    """The name that says `meaning` most plainly; None where none does."""
+    own = {plain(name): name for name in names}
+    return next((own[spelling] for spelling in SPELLINGS[meaning] if spelling in own), None)
+
+
+def says_response(name: str) -> bool:
+    """Whether a field of this name holds an answer."""
+    named = plain(name)
+    return named in SPELLINGS["response"] or bool(
+        set(named.split("_")) & WORDS["response"] and not set(named.split("_")) & BESIDE
+    )
+
+
+def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
+    """Which spelling each meaning has among the names; a name that may mean two things means one of them."""
+    told = {meaning: next((s for s in spellings if s in names), None) for meaning, spellings in SPELLINGS.items()}
+    for meaning, other in (("prompt", "response"), ("response", "prompt")):
+        if told[meaning] in ONLY_TOGETHER and not told[other]:
+            told[meaning] = None
+    if told["turns"] == "contents" and told["prompt"] and told["response"]:
+        told["turns"] = None
+    if told["chosen"] == told["rejected"]:
+        told["chosen"] = None
+    if told["context"] == told["prompt"]:
+        told["context"] = None
+    if told["more_context"] in (told["context"], told["prompt"]):
+        told["more_context"] = None
+    return told

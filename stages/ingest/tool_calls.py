@@ -1,0 +1,71 @@
+"""Tools on offer and calls of them, in whichever form, as JSON in OpenAI's form."""
+
+import json
+from typing import Any
+
+from stages.ingest.conversation import Rules
+from stages.ingest.stage import Repair
+from stages.ingest.unusable import Unusable
+from stages.raw_files.json_repairs import python_value
+from stages.raw_files.repair_names import PYTHON_READ
+
+
+def parsed(
+    value: object, reason: str, field: str, rules: Rules | None = None, noted: list[Repair] | None = None
+) -> object:
+    """A value that tables often hold as JSON text; where a place to note repairs is given, also as Python writes it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else None
+    except (ValueError, RecursionError):
+        if rules is None or noted is None or PYTHON_READ not in rules.allowed:
+            raise Unusable(reason, field, value) from None
+    try:
+        read = python_value(value.strip())
+    except ValueError:
+        raise Unusable(reason, field, value) from None
+    noted.append(PYTHON_READ)
+    return read
+
+
+def tool_calls_of(value: object, where: str) -> list[dict[str, Any]]:
+    """Tool calls in OpenAI form with `arguments` as an object, from a call or a list of calls, or the JSON text of it."""
+    given = parsed(value, "invalid_tool_call", where)
+    calls = given if isinstance(given, list) else [given]
+    return [_tool_call(call, where) for call in calls]
+
+
+def _tool_call(call: object, where: str) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Unusable("invalid_tool_call", where, call)
+    arguments = function.get("arguments", function.get("parameters", function.get("input", function.get("args"))))
+    arguments = parsed(arguments, "invalid_tool_call", where)
+    if not isinstance(arguments, dict | None):
+        raise Unusable("invalid_tool_call", where, arguments)
+    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
+
+
+def tools_text(value: object, where: str) -> str | None:
+    """The tools on offer as a JSON array in OpenAI form; None where there are none."""
+    given = parsed(value, "invalid_tools", where)
+    if given is None or given == []:
+        return None
+    if not isinstance(given, list):
+        raise Unusable("invalid_tools", where, given)
+    given = [one for tool in given for one in _declared(tool)]
+    if not all(isinstance(tool, dict) for tool in given):
+        raise Unusable("invalid_tools", where, given)
+    return dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
+
+
+def _declared(tool: object) -> list[Any]:
+    """The tools of one entry: Gemini's form declares several in each."""
+    declared = tool.get("functionDeclarations") if isinstance(tool, dict) else None
+    return declared if isinstance(declared, list) else [tool]
+
+
+def dumped(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,93 @@
+"""Records inside of other values -> the conversations that users mean, with faults told where they stand."""
+
+from pathlib import Path
+from typing import Any
+
+from ingest_run import EXCHANGE, Turns, chat, ingest_records, ingest_text
+
+PAIR = {"instruction": "Why?", "output": "Because."}
+ANSWER = {
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Because."}}],
+}
+BATCH = {"id": "1", "custom_id": "r1", "response": {"status_code": 200, "body": ANSWER}, "error": None}
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "Why?"}]}
+
+
+def written(text: str, **more: str) -> dict[str, Any]:
+    return {"user_id": "u", "value": text, **more}
+
+
+def studio(name: str, text: object, **more: Any) -> dict[str, Any]:
+    return {
+        "result": [{"from_name": name, "value": {"text": text}}, {"from_name": "good", "value": {"rating": 4}}],
+        **more,
+    }
+
+
+READ: list[tuple[object, list[Turns]]] = [
+        ({"id": 1, "data": PAIR}, [EXCHANGE]),
+        ({"row_idx": 0, "row": chat(*EXCHANGE), "truncated_cells": []}, [EXCHANGE]),
+        ({"total": 2, "data": {"items": [PAIR, PAIR]}}, [EXCHANGE] * 2),
+        ({"results": [PAIR, PAIR]}, [EXCHANGE] * 2),
+        ([PAIR, PAIR], [EXCHANGE] * 2),
+        ({"conversations": [chat(*EXCHANGE), chat(*EXCHANGE)]}, [EXCHANGE] * 2),
+        ({"dialog": ["Why?", "Because.", "Why?", "Because."], "act": [1, 2, 1, 2]}, [EXCHANGE * 2]),
+        ({"messages": {"0": chat(*EXCHANGE)["messages"], "1": chat(*EXCHANGE)["messages"]}}, [EXCHANGE] * 2),
+        # Argilla, version 2, 1, and as a table
+        ({"fields": {"prompt": "Why?"}, "responses": {"answer": [written("Because."), written("So.", status="draft")]}}, [EXCHANGE]),
+        ({"fields": PAIR, "responses": {"quality": [written("good")]}, "suggestions": {}}, [EXCHANGE]),
+        ({"fields": PAIR | {"output": "No."}, "responses": {"corrected_answer": [written("Because.")] * 2}}, [EXCHANGE]),
+        ({"fields": {"prompt": "Why?"}, "responses": [{"values": {"response": {"value": "Because."}}, "status": "submitted"}]}, [EXCHANGE]),
+        ({"prompt": "Why?", "response": [written("Because.", status="submitted")], "response-suggestion": "No."}, [EXCHANGE]),
+        # Label Studio
+        ({"id": 1, "data": {"prompt": "Why?"}, "annotations": [studio("answer", ["Because."]), studio("answer", "So.", was_cancelled=True)]}, [EXCHANGE]),
+        ({"data": PAIR, "annotations": [studio("remark", "fine")], "predictions": [studio("output", "No.")]}, [EXCHANGE]),
+        # logs of OpenAI's and others
+        ({"request": ASKED, "response": ANSWER}, [EXCHANGE]),
+        ({**ASKED, "choices": ANSWER["choices"]}, [EXCHANGE]),
+]  # fmt: skip
+
+
+def test_records_are_read_where_they_stand(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _ in READ], tmp_path)
+    assert made.faults == []
+    for number, (record, expected) in enumerate(READ, 1):
+        read = made.conversations.filter(record=number)
+        assert made._replace(conversations=read).turns == expected, record
+
+
+SET_ASIDE: list[tuple[object, str, str | None]] = [
+        (BATCH, "answer_alone", "response"),
+        ({"custom_id": "r1", "method": "POST", "url": "/v1", "body": ASKED}, "request_alone", "body.messages"),
+        ({**ASKED, "choices": ANSWER["choices"] * 2}, "several_answers", "choices"),
+        ({"data": {"text": "good film"}, "annotations": [{"result": []}]}, "unknown_dialect", None),
+        ({"fields": {"prompt": "Why?"}, "responses": {"mood": [written("good")]}}, "no_prompt", "responses"),
+        ({"fields": PAIR, "responses": {"answer": [written("a")], "short_answer": [written("b")]}}, "several_answers", "responses"),
+        ({"row": PAIR | {"output": " "}}, "empty_answer", "row.output"),
+        ({"data": {"rows": [PAIR | {"output": 3}]}}, "not_text", "data.rows[0].output"),
+        ([PAIR | {"output": "a\0"}], "nul_character", "[0].output"),
+        ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
+        ({"question_id": 1, "conversation_a": chat(*EXCHANGE)["messages"], "conversation_b": []}, "preference_pair", "conversation_a"),
+        ({"dialog": ["Why?", " "]}, "empty_answer", "dialog.messages[1]"),
+]  # fmt: skip
+
+
+def test_what_is_no_record_of_use_is_told_where_it_stands(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _, _ in SET_ASIDE], tmp_path)
+    assert made.turns == []
+    assert made.faults == [(number, reason, field) for number, (_, reason, field) in enumerate(SET_ASIDE, 1)]
+
+
+def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -> None:
+    made = ingest_records([{"data": [PAIR, PAIR | {"weight": 3}], "weight": 0.5, "category": "why"}], tmp_path)
+    assert made.facts["dialects"] == {"alpaca in data": 2, "alpaca": 1}
+    assert made.conversations.select("task", "weight").rows() == [("why", 0.5), ("why", 3.0)]
+
+
+def test_turns_in_a_table_may_be_in_python_s_notation(tmp_path: Path) -> None:
+    turns = str(chat(*EXCHANGE)["messages"])
+    made = ingest_text(f'id,messages\n1,"{turns}"\n2,"[1"\n', tmp_path, "data.csv")
+    assert made.turns == [EXCHANGE]
+    assert made.facts["repairs"] == {"python_literal_read": 1}
+    assert made.faults == [(1, "no_turns", "messages")]
