@@ -28,6 +28,7 @@ TOOLS_BUT_NO_CALLS = "{{ tools | tojson }}" + FORGETFUL
 SKIPS_CALLS = FORGETFUL.replace("in messages %}", "in messages if not message.tool_calls %}")
 BARE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
 CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
+CALLS_BUT_NO_TOOLS = CHATML.replace("message.content +", "message.content + (message.tool_calls or []) | tojson +")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,7 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Hi", "No.", system="Be kind."), NO_SYSTEM, "dropped_system", "the system turn at 0"),
         (talk("r", "Hi", "No."), NO_USER, "dropped_turn", "the user turn at 0"),
         (talk("r", "Hi", "No.", tools=tool("add")), CHATML, "dropped_tools", "the tool add"),
+        (WEATHER, CALLS_BUT_NO_TOOLS, "dropped_tools", "the tool get_weather"),  # the later prompt shows it in a call
         (WEATHER, CHATML, "dropped_tool_call", "turn 1 calls get_weather"),
         (WEATHER, TOOLS_BUT_NO_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (WEATHER, SKIPS_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),

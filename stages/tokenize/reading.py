@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from stages.modelling.chat_template import ChatTokenizer, RenderError, Settings
-from stages.tokenize.conversation import Conversation, refuse_dropped_calls
+from stages.tokenize.conversation import Conversation, refuse_dropped_calls, refuse_dropped_tools
 from stages.tokenize.end_token import cut_at_end_token, trailer
 from stages.tokenize.marks import Marked, Seen, see
 from stages.tokenize.opened_thought import Said, opener_of, said_with_thought, without_closed_thought
@@ -48,7 +48,7 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     if said_whole := _said_with_thought(conversation, reading):
         return _read_thought(chat, conversation, reading, said_whole, settings)
     if rewritten := not reading.rendered.startswith(reading.prompt):
-        said, before = _said_behind(conversation, reading, _see_prompt(chat, conversation, reading, settings))
+        said, before = _said_behind(chat, conversation, reading, _see_prompt(chat, conversation, reading, settings))
     else:
         said, before = reading.rendered[len(reading.prompt) :], reading.seen
     _refuse_dropped_context(conversation, reading, before)
@@ -130,11 +130,11 @@ def _see_prompt(chat: ChatTokenizer, conversation: Conversation, reading: Readin
     return seen
 
 
-def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> tuple[str, Seen]:
+def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Reading, prompt: Seen) -> tuple[str, Seen]:
     """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
 
-    Both texts must go on in the same words behind the same last text of the turns before, so that the only difference
-    lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
+    Both texts must go on in the same words, or the same header, behind the same last text of the turns before, so that the
+    only difference lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
     """
     content = conversation.messages[reading.position]["content"]
     before = without_closed_thought(reading.prompt, conversation.tags, content)
@@ -143,13 +143,23 @@ def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> 
         if len(before) <= first and not reading.rendered[len(before) : first].strip():
             return reading.rendered[len(before) :], prompt
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
-    opener = reading.prompt[asked_end:]
-    if asked is None or asked != shown or not opener.strip() or not reading.rendered.startswith(opener, shown_end):
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
     first, _ = _answer_span(reading)
-    if shown_end + len(opener) > first:
+    start = _behind_opener(reading.prompt[asked_end:], reading.rendered[shown_end:first], chat)
+    if asked is None or asked != shown or start is None:
         raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
-    return reading.rendered[shown_end + len(opener) :], prompt
+    return reading.rendered[shown_end + start :], prompt
+
+
+def _behind_opener(opener: str, between: str, chat: ChatTokenizer) -> int | None:
+    """Where the answer begins in what the template writes between the last text before it and its own, `opener` being what
+    the prompt has there: behind the same words, or behind the same header where the turn before it is closed in other words,
+    as Hermes closes the result of a tool. None where neither is there."""
+    if opener.strip() and between.startswith(opener):
+        return len(opener)
+    header = chat.template.generation_prompt
+    if chat.control_pattern.search(header) and opener.endswith(header) and between.count(header) == 1:
+        return between.index(header) + len(header)
+    return None
 
 
 def _last_context(reading: Reading, seen: Seen) -> tuple[int | None, int]:
@@ -165,7 +175,8 @@ def _last_context(reading: Reading, seen: Seen) -> tuple[int | None, int]:
 
 
 def _refuse_dropped_context(conversation: Conversation, reading: Reading, seen: Seen) -> None:
-    """Raises Refusal when a text of the turns before the answer, but for earlier answers, is not in what is fed."""
+    """Raises Refusal when a tool, or a text of the turns before the answer but for earlier answers, is not in what is fed."""
+    _refuse_dropped_tools(conversation, reading, seen)
     for position, message in enumerate(conversation.messages[: reading.position]):
         role = message["role"]
         for place in reading.marked.by_message.get(position, []):
@@ -177,6 +188,18 @@ def _refuse_dropped_context(conversation: Conversation, reading: Reading, seen: 
                     f"the {role} turn at {position} does not show up in the rendered text",
                 )
         refuse_dropped_calls(message, reading.prompt, position)
+
+
+def _refuse_dropped_tools(conversation: Conversation, reading: Reading, seen: Seen) -> None:
+    """A name that only an earlier call or a result shows offers nothing; one in the row's own system turn does."""
+    places = reading.marked.by_message.get(-1, [])
+    shown = [place for place in places if min(seen.opened.get(place, [len(seen.text)])) < len(reading.prompt)]
+    if len(shown) == len(places) > 0:
+        return
+    system = [
+        message["content"] for message in conversation.messages[: reading.position] if message["role"] == "system"
+    ]
+    refuse_dropped_tools(conversation.tools, "\n".join(system) if places else reading.prompt)
 
 
 def _answer_span(reading: Reading) -> tuple[int, int]:
