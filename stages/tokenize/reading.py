@@ -143,23 +143,25 @@ def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Readi
         if len(before) <= first and not reading.rendered[len(before) : first].strip():
             return reading.rendered[len(before) :], prompt
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
-    first, _ = _answer_span(reading)
-    start = _behind_opener(reading.prompt[asked_end:], reading.rendered[shown_end:first], chat)
-    if asked is None or asked != shown or start is None:
+    length = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat)
+    if asked is None or asked != shown or not length:
         raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
-    return reading.rendered[shown_end + start :], prompt
+    first, _ = _answer_span(reading)
+    if shown_end + length > first:
+        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
+    return reading.rendered[shown_end + length :], prompt
 
 
-def _behind_opener(opener: str, between: str, chat: ChatTokenizer) -> int | None:
-    """Where the answer begins in what the template writes between the last text before it and its own, `opener` being what
-    the prompt has there: behind the same words, or behind the same header where the turn before it is closed in other words,
-    as Hermes closes the result of a tool. None where neither is there."""
-    if opener.strip() and between.startswith(opener):
+def _opener_length(opener: str, rest: str, chat: ChatTokenizer) -> int:
+    """How much of `rest`, which follows the last text before the answer, comes before the answer, `opener` being what the
+    prompt has there: the same words, or, where the turn before is closed in other words, all up to the same header of the
+    answer's turn. Hermes closes the result of a tool so. 0 where neither is there."""
+    if opener.strip() and rest.startswith(opener):
         return len(opener)
     header = chat.template.generation_prompt
-    if chat.control_pattern.search(header) and opener.endswith(header) and between.count(header) == 1:
-        return between.index(header) + len(header)
-    return None
+    if chat.control_pattern.search(header) and opener.endswith(header) and header in rest:
+        return rest.index(header) + len(header)
+    return 0
 
 
 def _last_context(reading: Reading, seen: Seen) -> tuple[int | None, int]:
