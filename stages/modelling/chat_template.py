@@ -208,6 +208,14 @@ class ChatTokenizer:
         bos = self.template.special_tokens.get("bos_token")
         return self.backend.token_to_id(bos) if bos else None
 
+    @cached_property
+    def unknown_token(self) -> str | None:
+        """What the tokenizer writes for a text that it has no token for; None where it never does."""
+        model = self.backend.model
+        # GPT-2 states one that its model never writes; a Unigram model does not say which it writes.
+        token = model.unk_token if hasattr(model, "unk_token") else self.template.special_tokens.get("unk_token")
+        return token if token and self.backend.token_to_id(token) is not None else None
+
     def token_id(self, token: str) -> int:
         """The id of a token that the tokenizer has."""
         found = self.backend.token_to_id(token)

@@ -19,6 +19,7 @@ REASONS = {
     "no_end_token": "no single control token ends the answer, so that a model could not learn to stop",
     "header_in_answer": "the prompt lacks the header of the answer's turn, so that a model would learn to write it",
     "content_changed": "the answer's text, white space at its ends aside, is not in what would be learned",
+    "unknown_text": "the tokenizer has no token for a part of what would be learned",
     "double_bos": "the text begins with the beginning-of-text token twice",
     "too_long": "not even the first exchange fits in max_tokens",
 }

@@ -99,6 +99,20 @@ def _apart(turn: Turn, ids: Mapping[str, Ids], chat: ChatTokenizer) -> Iterator[
         yield array("i", behind[len(alone) :])
 
 
+def refuse_unknown(ids: Ids, text: str, chat: ChatTokenizer, where: str) -> None:
+    """Raises Refusal where a token of `ids`, which are to be learned, stands for a part of `text` that has no token."""
+    unknown = chat.unknown_token
+    if unknown is None or unknown in text or chat.token_id(unknown) not in ids:
+        return
+    encoding = chat.backend.encode(text, add_special_tokens=False)
+    spans = [span for span, id_ in zip(encoding.offsets, encoding.ids, strict=True) if id_ == chat.token_id(unknown)]
+    raise Refusal(
+        "unknown_text",
+        f"{where} has {text[slice(*spans[0])] if spans else text[:40]!r}, for which the tokenizer has no token but {unknown}, "
+        "so that a model would learn to write that; choose a tokenizer that falls back to bytes, or take it out of the text",
+    )
+
+
 def cut_pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> list[Piece]:
     """What is fed before each answer: all of it where turns stand apart, else what follows the answer before."""
     if apart:
