@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from stages.schema import load_schema
-from stages.tokenize.refusal import REASONS
+from stages.tokenize.refusal import FIXES, REASONS
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import FORGETFUL, REASONED, WEATHER, call, document, reasons, row, talk, tokenize, tool
 
@@ -115,6 +115,6 @@ def test_a_text_that_has_no_token_is_not_learned_as_the_unknown_one(model: Any, 
     assert told == ["an answer has '日本'", "the document has '日'"]
 
 
-def test_every_reason_stands_in_the_schema() -> None:
+def test_every_reason_stands_in_the_schema_and_says_what_to_do() -> None:
     (reason,) = (column for column in load_schema("refused").columns if column.name == "reason")
-    assert reason.values == tuple(REASONS)
+    assert reason.values == tuple(REASONS) == tuple(FIXES)

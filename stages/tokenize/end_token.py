@@ -83,10 +83,7 @@ def cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, prompt: str, p
     if not answer and (closing := _closing_token(said, behind, chat, prompt)):
         answer, end = said[: closing.end()], closing[0]
     if not answer:
-        raise Refusal(
-            "no_end_token",
-            f"turn {position} ends in {said[-20:]!r}; choose a template that ends each answer in a control token",
-        )
+        raise Refusal("no_end_token", f"turn {position} ends in {said[-20:]!r}")
     if end in answer[: -len(end)]:
         raise Refusal("no_end_token", f"turn {position} has {end} within it, where a server would stop")
     return answer, end

@@ -69,7 +69,7 @@ def _refuse_header(lead: str, chat: ChatTokenizer, position: int) -> None:
         raise Refusal(
             "header_in_answer",
             f"turn {position}: the prompt that a server sends does not end in {lead.strip()[:NEAR]!r}, so that a model "
-            "would have to write it; choose a template that writes it with add_generation_prompt",
+            "would have to write it",
         )
 
 
@@ -99,7 +99,7 @@ def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settin
     messages, tools, template = conversation.messages, conversation.tools, chat.template
     if template.draws_at_random:
         raise Refusal(
-            "template_error", "the template draws at random what it writes; take `random` and `lipsum` out of it"
+            "template_error", "the template draws at random what it writes", "take `random` and `lipsum` out of it"
         )
     try:
         prompt = template.render(messages[:position], tools, add_generation_prompt=True, settings=settings)
@@ -126,7 +126,7 @@ def _see(chat: ChatTokenizer, marked: Marked, number: int, settings: Settings, *
 def _see_prompt(chat: ChatTokenizer, conversation: Conversation, reading: Reading, settings: Settings) -> Seen:
     seen = _see(chat, reading.marked, reading.position, settings, answered=False)
     if seen is None or seen.text != reading.prompt:
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
+        raise _differing(reading, conversation)
     return seen
 
 
@@ -145,10 +145,10 @@ def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Readi
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
     length = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat)
     if asked is None or asked != shown or not length:
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
+        raise _differing(reading, conversation)
     first, _ = _answer_span(reading)
     if shown_end + length > first:
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
+        raise _differing(reading, conversation)
     return reading.rendered[shown_end + length :], prompt
 
 
@@ -212,13 +212,9 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
         if text.kind == "call" and not found:
             raise Refusal("dropped_tool_call", f"turn {reading.position} calls {text.text}, which is not rendered")
         if text.kind == "reasoning" and not found:
-            raise Refusal(
-                "dropped_reasoning",
-                f"the template leaves out the reasoning of turn {reading.position}; where it reads thoughts in the text, "
-                "give it there between the tags that it uses, else leave it out of the row",
-            )
+            raise Refusal("dropped_reasoning", f"the template leaves out the reasoning of turn {reading.position}")
         if text.kind == "content" and not found:
-            beside = "; it writes no text beside a call" if reading.has_call else ""
+            beside = ", as it writes no text beside a call" if reading.has_call else ""
             raise Refusal(
                 "content_changed", f"the template leaves out {text.text[:40]!r} of turn {reading.position}{beside}"
             )
@@ -230,16 +226,15 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
     return min(start for start, _ in spans), max(end for _, end in spans)
 
 
-def _difference(reading: Reading, conversation: Conversation) -> str:
+def _differing(reading: Reading, conversation: Conversation) -> Refusal:
     prompt, rendered = reading.prompt, reading.rendered
     same = next((i for i, (a, b) in enumerate(zip(prompt, rendered, strict=False)) if a != b), len(rendered))
     opener = opener_of(prompt, conversation.tags)
-    hint = (
-        f"; the prompt opens {opener!r}, so the answer's text has to give the thought, as {opener}… and its closing tag"
-        if opener
-        else ""
-    )
-    return (
+    return Refusal(
+        "prompt_not_a_prefix",
         f"turn {reading.position}, from character {same}: a server sends {prompt[same:][:40]!r}, "
-        f"here is {rendered[same:][:40]!r}{hint}"
+        f"here is {rendered[same:][:40]!r}",
+        f"the prompt opens {opener!r}, so the answer's text has to give the thought, as {opener.strip()}… and its closing tag"
+        if opener
+        else None,
     )

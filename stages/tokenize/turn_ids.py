@@ -87,7 +87,8 @@ def served_ids(
             return TurnIds(ids[piece.head] + opener, answer, ids[_trailer(turn, splitters)][1:])
     raise Refusal(
         "prompt_not_a_prefix",
-        "a token lies across the place at which the answer begins; choose a template whose prompt ends in a control token",
+        "a token lies across the place at which the answer begins",
+        "choose a template whose prompt ends in a control token",
     )
 
 
@@ -109,7 +110,7 @@ def refuse_unknown(ids: Ids, text: str, chat: ChatTokenizer, where: str) -> None
     raise Refusal(
         "unknown_text",
         f"{where} has {text[slice(*spans[0])] if spans else text[:40]!r}, for which the tokenizer has no token but {unknown}, "
-        "so that a model would learn to write that; choose a tokenizer that falls back to bytes, or take it out of the text",
+        "so that a model would learn to write that",
     )
 
 
