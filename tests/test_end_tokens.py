@@ -1,5 +1,6 @@
 """Which token ends an answer, where a template writes several behind it, or none but those that open the next turn."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tokenizers import AddedToken, Regex, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from served_oracle import assert_served
+from stages.modelling.template_messages import template_messages, template_tools
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import WEATHER, chat_of, learned, reasons, talk, tokenize
 
@@ -44,6 +46,13 @@ TWO_BEHIND_CALL = (
     "{{ m.content + '<response|>' }}{% elif m.role == 'user' %}{{ '<|turn>user\n' + m.content + '<turn|>\n' }}{% else %}"
     "{% if messages[loop.index0 - 1].role != 'tool' %}{{ '<|turn>model\n' }}{% endif %}{{ m.content + '<turn|>\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt and messages[-1].role != 'tool' %}{{ '<|turn>model\n' }}{% endif %}"
+)
+
+# GLM's way: what opens the next turn ends an answer, and nothing ends the last.
+OPEN_ENDS = (
+    "{{ tools | tojson if tools }}{% for m in messages %}{{ '<|' + m.role.replace('tool', 'result') + '|>' + m.content }}"
+    "{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
 
@@ -122,3 +131,27 @@ def test_no_text_is_cut_at_an_end_token_that_one_turn_in_the_middle_has_alone(tm
     chat = chat_of(tmp_path / "tokenizer", template=template)
     assert [said for _, _, (said,) in learned(made, chat)] == ["No.<|im_end|>", "Well.<|pause|>", "Yes.<|im_end|>"]
     assert_served(made, rows, chat)
+
+
+@pytest.mark.parametrize(
+    ("stops", "reason"),
+    [([0, 1, 2], None), (1, "no_end_token"), ([0, 2], "no_end_token"), (None, "no_end_token"), ([0, 9_999], "no_end_token")],
+)  # fmt: skip
+def test_an_answer_that_a_template_leaves_open_ends_where_the_base_model_stops(
+    stops: object, reason: str | None, jinja: Jinja, tmp_path: Path
+) -> None:
+    folder = make_tokenizer(
+        tmp_path / "glm", special_tokens=("<|endoftext|>", "<|user|>", "<|result|>", "<|assistant|>")
+    )
+    if stops is not None:
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}))
+    path = jinja(OPEN_ENDS)
+    made, chat = tokenize(folder, WEATHER, template=path), chat_of(folder, template=path)
+    assert reasons(made) == ({"weather": reason} if reason else {})
+    if not reason:
+        asked = chat.template.render(
+            template_messages(WEATHER["messages"]), template_tools(WEATHER["tools"]), add_generation_prompt=False
+        )
+        assert chat.decode(made.examples["input_ids"][0].to_list()) == asked + "<|user|>"
+        call = '{"name": "get_weather", "arguments": {"city": "Paris"}}<|result|>'
+        assert learned(made, chat) == [("weather", 0, [call, "It is sunny.<|user|>"])]

@@ -178,6 +178,9 @@ class ChatTokenizer:
     backend: Tokenizer
     template: ChatTemplate
     end_token: str | None
+    # What ends an answer's text, and a call, that the template itself leaves open.
+    open_end: str | None = None
+    open_call_end: str | None = None
 
     @property
     def _added_tokens(self) -> Iterable[AddedToken]:

@@ -56,6 +56,8 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     start = len(reading.rendered) - len(said)
     if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
         raise Refusal("derivations_disagree", f"turn {position}: what would be learned is not what the answer became")
+    if not chat.control_pattern.search(said, last - start):
+        said += (chat.open_call_end if reading.has_call else chat.open_end) or ""
     answer, end = cut_at_end_token(said, last - start, chat, reading.prompt, position)
     _refuse_header(reading.rendered[start:first], chat, position)
     refuse_dropped_calls(conversation.messages[position], answer, position)
