@@ -155,3 +155,15 @@ def test_an_answer_that_a_template_leaves_open_ends_where_the_base_model_stops(
         assert chat.decode(made.examples["input_ids"][0].to_list()) == asked + "<|user|>"
         call = '{"name": "get_weather", "arguments": {"city": "Paris"}}<|result|>'
         assert learned(made, chat) == [("weather", 0, [call, "It is sunny.<|user|>"])]
+
+
+def test_a_token_that_the_tokenizer_does_not_call_special_may_end_an_answer(jinja: Jinja, tmp_path: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(make_tokenizer(tmp_path / "tokenizer"))
+    tokenizer.add_tokens([AddedToken("<end_of_turn>", special=False, normalized=False)])
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    path = jinja((TEXTS_AND_TURNS + ASK).replace("<|end_text|><|end_turn|>", "<end_of_turn>"))
+    made = tokenize(tmp_path / "tokenizer", TALK, talk("marked", "Say <end_of_turn>", "No."), template=path)
+    assert learned(made, chat_of(tmp_path / "tokenizer", template=path)) == [
+        ("r", 0, ["No.<end_of_turn>", "Yes.<end_of_turn>"])
+    ]
+    assert reasons(made) == {"marked": "control_token_in_text"}

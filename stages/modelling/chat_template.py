@@ -188,8 +188,10 @@ class ChatTokenizer:
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
-        """Tokens that steer and must never come out of a message: the special ones, and those the template writes."""
+        """Tokens that steer and must never come out of a message: the special ones, what ends a turn, and those that the
+        template writes."""
         written = {token for text in self.template.literals for token in CONTROL_LITERAL.findall(text)}
+        written |= {token for token in (self.end_token, self.open_end, self.open_call_end) if token}
         return frozenset(token.content for token in self._added_tokens if token.special or token.content in written)
 
     @cached_property
