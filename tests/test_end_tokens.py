@@ -9,7 +9,9 @@ from tokenizers import AddedToken, Regex, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from served_oracle import assert_served
+from stages.modelling.chat_template import CONTROL_LITERAL, ChatTemplate
 from stages.modelling.template_messages import template_messages, template_tools
+from stages.tokenize.end_token import find_end_token
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import WEATHER, chat_of, learned, reasons, talk, tokenize
 
@@ -91,6 +93,34 @@ def test_the_token_that_ends_each_turn_ends_the_answer(
     assert learned(made, chat) == [("r", 0, [said, said.replace("No.", "Yes.")])]
     if template.endswith(ASK):  # the others write more behind the last answer
         assert_served(made, [TALK], chat)
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "asks", "end"),
+    [
+        ("{{ m.content }}<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),
+        ("{{ m.content | upper }}<|end|>", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ raise_exception('no') }}<|end|>", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ m.content }} </s>\n", "{{ m.content }}\n", "bot: ", "</s>"),
+        ("{{ m.content }}[END]", "{{ m.content }}", "[bot]", "[END]"),
+        ("{{ m.content }}[e~[\n", "{{ m.content }}[e~[\n", "]~b]ai\n", "[e~["),
+        ("{{ m.content }} and [END]", "{{ m.content }}", "[bot]", None),
+        ("{{ m.content }}###", "{{ m.content }}", "bot: ", None),
+        ("{{ m.content }}<|end|>\nRated good.", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ m.content }}<|part|>text<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),  # Kimi K3's way
+        ("{{ m.content }}<|part|>text<|end|>.", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ m.content }}<|endoftext|><|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|endoftext|>"),
+        ("{{ m.content }}<|text|><|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),
+        ("{{ m.content }}<|text|>\n<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|text|>"),  # a server stops at the first
+        ("{{ m.content }}<|text|><|end|>", "{{ m.content }}<|stop|>", "<|bot|>", "<|text|>"),
+    ],
+)  # fmt: skip
+def test_what_ends_a_turn_is_told_by_question_and_answer(
+    answer: str, question: str, asks: str, end: str | None
+) -> None:
+    said = "{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}" + answer + "{% else %}" + question + "{% endif %}"
+    template = ChatTemplate("{% for m in messages %}" + said + "{% endfor %}{% if add_generation_prompt %}" + asks + "{% endif %}", {})  # fmt: skip
+    assert find_end_token(template, CONTROL_LITERAL, "<|endoftext|>") == end
 
 
 def test_eos_ends_the_answer_also_where_another_token_follows(jinja: Jinja, tokenizer: Path) -> None:
