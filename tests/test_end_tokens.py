@@ -165,7 +165,7 @@ def test_no_text_is_cut_at_an_end_token_that_one_turn_in_the_middle_has_alone(tm
 
 @pytest.mark.parametrize(
     ("stops", "reason"),
-    [([0, 1, 2], None), (1, "no_end_token"), ([0, 2], "no_end_token"), (None, "no_end_token"), ([0, 9_999], "no_end_token")],
+    [([0, 1, 2], None), (1, "no_end_token"), ([0, 2], "no_end_token"), (None, "no_end_token"), ([-1, 0, 9_999, "x"], "no_end_token")],
 )  # fmt: skip
 def test_an_answer_that_a_template_leaves_open_ends_where_the_base_model_stops(
     stops: object, reason: str | None, jinja: Jinja, tmp_path: Path

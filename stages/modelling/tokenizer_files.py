@@ -63,7 +63,8 @@ def stop_tokens(folder: str | Path, tokenizer: PreTrainedTokenizerFast) -> set[s
     path = Path(folder) / GENERATION_CONFIG
     stated = _read_json(path).get("eos_token_id") if path.is_file() else None
     ids = [id_ for id_ in (stated if isinstance(stated, list) else [stated]) if isinstance(id_, int)]
-    return {token for token in map(tokenizer.backend_tokenizer.id_to_token, ids) if token}
+    known = range(len(tokenizer))
+    return {token for id_ in ids if id_ in known and (token := tokenizer.backend_tokenizer.id_to_token(id_))}
 
 
 def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:

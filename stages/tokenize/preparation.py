@@ -80,9 +80,9 @@ def _fit(folder: str, template: str, versions: object) -> Fitted:
     tokenizer.eos_token = end_token or document_end
     _set_padding(tokenizer, document_end)
     tokenizer.chat_template = text
-    rendered = ChatTemplate(text, tokenizer.special_tokens_map)
-    open_ends = (None, None) if end_token else find_open_ends(rendered, stop_tokens(folder, tokenizer))
-    chat = ChatTokenizer(tokenizer.backend_tokenizer, rendered, end_token, *open_ends)
+    compiled = ChatTemplate(text, tokenizer.special_tokens_map)
+    open_ends = (None, None) if end_token else find_open_ends(compiled, stop_tokens(folder, tokenizer))
+    chat = ChatTokenizer(tokenizer.backend_tokenizer, compiled, end_token, *open_ends)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
     splitters = match_any(find_splitters(chat))
     tags = _tags(chat.template)

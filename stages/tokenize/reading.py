@@ -17,7 +17,7 @@ NEAR = 60  # characters in which a header stands
 
 class Turn(NamedTuple):
     """One answer. `prompt + answer + trailer` is what the template renders up to and including the answer's turn,
-    unless it rewrites what stands before the answer as soon as there is one."""
+    unless it rewrites what stands before the answer as soon as there is one, or leaves the answer open."""
 
     prompt: str  # what a server would send
     answer: str  # what the model must say then, up to and including the end token
@@ -56,8 +56,9 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     start = len(reading.rendered) - len(said)
     if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
         raise Refusal("derivations_disagree", f"turn {position}: what would be learned is not what the answer became")
-    if not chat.control_pattern.search(said, last - start):
-        said += (chat.open_call_end if reading.has_call else chat.open_end) or ""
+    open_end = chat.open_call_end if reading.has_call else chat.open_end
+    if open_end and not chat.control_pattern.search(said, last - start):
+        said += open_end
     answer, end = cut_at_end_token(said, last - start, chat, reading.prompt, position)
     _refuse_header(reading.rendered[start:first], chat, position)
     refuse_dropped_calls(conversation.messages[position], answer, position)
