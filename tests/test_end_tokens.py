@@ -107,10 +107,11 @@ def test_the_token_that_ends_each_turn_ends_the_answer(
         ("{{ m.content }} and [END]", "{{ m.content }}", "[bot]", None),
         ("{{ m.content }}###", "{{ m.content }}", "bot: ", None),
         ("{{ m.content }}<|end|>\nRated good.", "{{ m.content }}<|end|>", "<|bot|>", None),
-        ("{{ m.content }}<|part|>text<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),  # Kimi K3's way
+        ("{{ m.content }}<|part|>text<|part|>.<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),  # Kimi K3's way
         ("{{ m.content }}<|part|>text<|end|>.", "{{ m.content }}<|end|>", "<|bot|>", None),
         ("{{ m.content }}<|endoftext|><|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|endoftext|>"),
         ("{{ m.content }}<|text|><|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),
+        ("{{ m.content }}<|text|><|end|>", "{{ m.content }}\n<|end|>", "<|bot|>", "<|end|>"),
         ("{{ m.content }}<|text|>\n<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|text|>"),  # a server stops at the first
         ("{{ m.content }}<|text|><|end|>", "{{ m.content }}<|stop|>", "<|bot|>", "<|text|>"),
     ],

@@ -45,7 +45,7 @@ def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, aft
         return None  # it opens the next answer
     # Command A ends the text of an answer in one token, and then each turn, also that of a question, in another.
     closes = second and first != eos and second not in openers and behind_question.startswith((second, first + second))
-    if closes and behind_answer.startswith(first + second) and rest.startswith(second):
+    if closes and behind_answer.startswith(first + second):
         return second
     if prompt.endswith(rest) or not control.sub("", rest).strip():
         return first
