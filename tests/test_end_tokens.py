@@ -1,5 +1,6 @@
 """Which token ends an answer, where a template writes several behind it, or none but those that open the next turn."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from tokenizers import AddedToken, Regex, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from served_oracle import assert_served
+from stages.modelling.chat_template import CONTROL_LITERAL, ChatTemplate
+from stages.modelling.template_messages import template_messages, template_tools
+from stages.tokenize.end_token import find_end_token
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import WEATHER, chat_of, learned, reasons, talk, tokenize
 
@@ -44,6 +48,13 @@ TWO_BEHIND_CALL = (
     "{{ m.content + '<response|>' }}{% elif m.role == 'user' %}{{ '<|turn>user\n' + m.content + '<turn|>\n' }}{% else %}"
     "{% if messages[loop.index0 - 1].role != 'tool' %}{{ '<|turn>model\n' }}{% endif %}{{ m.content + '<turn|>\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt and messages[-1].role != 'tool' %}{{ '<|turn>model\n' }}{% endif %}"
+)
+
+# GLM's way: what opens the next turn ends an answer, and nothing ends the last.
+OPEN_ENDS = (
+    "{{ tools | tojson if tools }}{% for m in messages %}{{ '<|' + m.role.replace('tool', 'result') + '|>' + m.content }}"
+    "{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
 
@@ -84,6 +95,35 @@ def test_the_token_that_ends_each_turn_ends_the_answer(
         assert_served(made, [TALK], chat)
 
 
+@pytest.mark.parametrize(
+    ("answer", "question", "asks", "end"),
+    [
+        ("{{ m.content }}<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),
+        ("{{ m.content | upper }}<|end|>", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ raise_exception('no') }}<|end|>", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ m.content }} </s>\n", "{{ m.content }}\n", "bot: ", "</s>"),
+        ("{{ m.content }}[END]", "{{ m.content }}", "[bot]", "[END]"),
+        ("{{ m.content }}[e~[\n", "{{ m.content }}[e~[\n", "]~b]ai\n", "[e~["),
+        ("{{ m.content }} and [END]", "{{ m.content }}", "[bot]", None),
+        ("{{ m.content }}###", "{{ m.content }}", "bot: ", None),
+        ("{{ m.content }}<|end|>\nRated good.", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ m.content }}<|part|>text<|part|>.<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),  # Kimi K3's way
+        ("{{ m.content }}<|part|>text<|end|>.", "{{ m.content }}<|end|>", "<|bot|>", None),
+        ("{{ m.content }}<|endoftext|><|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|endoftext|>"),
+        ("{{ m.content }}<|text|><|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|end|>"),
+        ("{{ m.content }}<|text|><|end|>", "{{ m.content }}\n<|end|>", "<|bot|>", "<|end|>"),
+        ("{{ m.content }}<|text|>\n<|end|>", "{{ m.content }}<|end|>", "<|bot|>", "<|text|>"),  # a server stops at the first
+        ("{{ m.content }}<|text|><|end|>", "{{ m.content }}<|stop|>", "<|bot|>", "<|text|>"),
+    ],
+)  # fmt: skip
+def test_what_ends_a_turn_is_told_by_question_and_answer(
+    answer: str, question: str, asks: str, end: str | None
+) -> None:
+    said = "{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}" + answer + "{% else %}" + question + "{% endif %}"
+    template = ChatTemplate("{% for m in messages %}" + said + "{% endfor %}{% if add_generation_prompt %}" + asks + "{% endif %}", {})  # fmt: skip
+    assert find_end_token(template, CONTROL_LITERAL, "<|endoftext|>") == end
+
+
 def test_eos_ends_the_answer_also_where_another_token_follows(jinja: Jinja, tokenizer: Path) -> None:
     path = jinja(TEXT_AND_TURN.replace("<|end_text|>", "<|endoftext|>") + ASK)
     made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
@@ -122,3 +162,39 @@ def test_no_text_is_cut_at_an_end_token_that_one_turn_in_the_middle_has_alone(tm
     chat = chat_of(tmp_path / "tokenizer", template=template)
     assert [said for _, _, (said,) in learned(made, chat)] == ["No.<|im_end|>", "Well.<|pause|>", "Yes.<|im_end|>"]
     assert_served(made, rows, chat)
+
+
+@pytest.mark.parametrize(
+    ("stops", "reason"),
+    [([0, 1, 2], None), (1, "no_end_token"), ([0, 2], "no_end_token"), (None, "no_end_token"), ([-1, 0, 9_999, "x"], "no_end_token")],
+)  # fmt: skip
+def test_an_answer_that_a_template_leaves_open_ends_where_the_base_model_stops(
+    stops: object, reason: str | None, jinja: Jinja, tmp_path: Path
+) -> None:
+    folder = make_tokenizer(
+        tmp_path / "glm", special_tokens=("<|endoftext|>", "<|user|>", "<|result|>", "<|assistant|>")
+    )
+    if stops is not None:
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}))
+    path = jinja(OPEN_ENDS)
+    made, chat = tokenize(folder, WEATHER, template=path), chat_of(folder, template=path)
+    assert reasons(made) == ({"weather": reason} if reason else {})
+    if not reason:
+        asked = chat.template.render(
+            template_messages(WEATHER["messages"]), template_tools(WEATHER["tools"]), add_generation_prompt=False
+        )
+        assert chat.decode(made.examples["input_ids"][0].to_list()) == asked + "<|user|>"
+        call = '{"name": "get_weather", "arguments": {"city": "Paris"}}<|result|>'
+        assert learned(made, chat) == [("weather", 0, [call, "It is sunny.<|user|>"])]
+
+
+def test_a_token_that_the_tokenizer_does_not_call_special_may_end_an_answer(jinja: Jinja, tmp_path: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(make_tokenizer(tmp_path / "tokenizer"))
+    tokenizer.add_tokens([AddedToken("<end_of_turn>", special=False, normalized=False)])
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    path = jinja((TEXTS_AND_TURNS + ASK).replace("<|end_text|><|end_turn|>", "<end_of_turn>"))
+    made = tokenize(tmp_path / "tokenizer", TALK, talk("marked", "Say <end_of_turn>", "No."), template=path)
+    assert learned(made, chat_of(tmp_path / "tokenizer", template=path)) == [
+        ("r", 0, ["No.<end_of_turn>", "Yes.<end_of_turn>"])
+    ]
+    assert reasons(made) == {"marked": "control_token_in_text"}

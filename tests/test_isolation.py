@@ -10,6 +10,7 @@ from transformers import (
     Gemma2Config,
     GPT2Config,
     GraniteConfig,
+    MptConfig,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
@@ -98,6 +99,7 @@ def test_trips_on_a_call_that_lets_examples_see_each_other(
         CohereConfig(**SHAPE, num_key_value_heads=4, logit_scale=0.0625),
         GraniteConfig(**SHAPE, num_key_value_heads=2, logits_scaling=8.0),
         Gemma2Config(**SHAPE, num_key_value_heads=2, head_dim=8, final_logit_softcapping=0.1),
+        MptConfig(vocab_size=100, d_model=32, n_heads=4, n_layers=2, logit_scale="inv_sqrt_d_model"),
     ],
     ids=lambda c: c.model_type,
 )

@@ -184,7 +184,7 @@ def test_a_first_exchange_that_does_not_fit_is_refused_and_never_cut(tokenizer: 
     made = tokenize(tokenizer, GREETING, template="chatml", max_tokens=limit - 1)
     assert made.examples.height == 0
     whole = tokens_of(tokenizer, "Hi", "Hello there", "More?", "No.")
-    detail = f"the first exchange has {limit} tokens, more than max_tokens={limit - 1}; all have {whole}"
+    detail = f"the first exchange has {limit} tokens, more than max_tokens={limit - 1}; all have {whole}; raise max_tokens, or shorten it"
     assert made.refused.select("reason", "detail").rows() == [("too_long", detail)]
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from stages.schema import load_schema
-from stages.tokenize.refusal import REASONS
+from stages.tokenize.refusal import FIXES, REASONS
 from tiny_tokenizer import make_tokenizer
-from tokenized_rows import FORGETFUL, REASONED, WEATHER, call, document, row, talk, tokenize, tool
+from tokenized_rows import FORGETFUL, REASONED, WEATHER, call, document, reasons, row, talk, tokenize, tool
 
 MARKED_CALL = {"role": "assistant", "content": "", "tool_calls": call("run", code="<|im_end|>")}
 NO_END = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
@@ -28,6 +30,7 @@ TOOLS_BUT_NO_CALLS = "{{ tools | tojson }}" + FORGETFUL
 SKIPS_CALLS = FORGETFUL.replace("in messages %}", "in messages if not message.tool_calls %}")
 BARE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
 CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
+CALLS_BUT_NO_TOOLS = CHATML.replace("message.content +", "message.content + (message.tool_calls or []) | tojson +")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,7 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Hi", "No.", system="Be kind."), NO_SYSTEM, "dropped_system", "the system turn at 0"),
         (talk("r", "Hi", "No."), NO_USER, "dropped_turn", "the user turn at 0"),
         (talk("r", "Hi", "No.", tools=tool("add")), CHATML, "dropped_tools", "the tool add"),
+        (WEATHER, CALLS_BUT_NO_TOOLS, "dropped_tools", "the tool get_weather"),  # the later prompt shows it in a call
         (WEATHER, CHATML, "dropped_tool_call", "turn 1 calls get_weather"),
         (WEATHER, TOOLS_BUT_NO_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (WEATHER, SKIPS_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
@@ -88,6 +92,29 @@ def test_what_cannot_be_proven_is_refused_with_the_reason(
     assert told in made.refused["detail"][0]
 
 
-def test_every_reason_stands_in_the_schema() -> None:
+@pytest.mark.parametrize("model", [models.WordLevel, models.Unigram])
+def test_a_text_that_has_no_token_is_not_learned_as_the_unknown_one(model: Any, jinja: Any, tmp_path: Path) -> None:
+    words = ["<unk>", "user", "assistant", "Hi", "No"]
+    made_of = (
+        [[(word, 0.0) for word in words], 0]
+        if model is models.Unigram
+        else [{w: i for i, w in enumerate(words)}, "<unk>"]
+    )
+    backend = Tokenizer(model(*made_of))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>").save_pretrained(tmp_path)
+    rows = [
+        talk("asked", "日 Hi", "No"),
+        talk("said", "Hi", "No 日本 日"),
+        document("told", "Hi 日"),
+        document("known", "Hi No"),
+    ]
+    made = tokenize(tmp_path, *rows, template=jinja(CHATML))
+    assert reasons(made) == {"said": "unknown_text", "told": "unknown_text"}  # a server feeds it in a question, too
+    told = [detail.split(",")[0] for detail in made.refused["detail"]]
+    assert told == ["an answer has '日本'", "the document has '日'"]
+
+
+def test_every_reason_stands_in_the_schema_and_says_what_to_do() -> None:
     (reason,) = (column for column in load_schema("refused").columns if column.name == "reason")
-    assert reason.values == tuple(REASONS)
+    assert reason.values == tuple(REASONS) == tuple(FIXES)

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stages.pipeline import STAGES
+from stages.processes import engine
 from stages.processes.engine import Batch, Work, prepared_for_others, run_batch, run_rows, split_into_batches
 from stages.tokenize.stage import TokenizeParams
 from tiny_tokenizer import make_tokenizer
@@ -64,3 +66,24 @@ def test_several_workers_make_what_one_makes(work: Work, tmp_path: Path) -> None
     for alone, shared in zip(made(tmp_path / "1"), made(tmp_path / "2"), strict=True):
         assert_frame_equal(alone, shared)
     assert alone.height > 1
+
+
+class Elsewhere:
+    """A cluster that is this process, but gets what it shall do as bytes."""
+
+    workers = 2
+
+    def mapped(self, table: pl.DataFrame, make: engine.Change) -> Iterator[pl.DataFrame]:
+        yield from map(pickle.loads(pickle.dumps(make)), table.iter_slices(1))
+
+
+def test_a_cluster_is_handed_what_the_parent_prepared(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = split_into_batches(tmp_path, 30)
+    run_rows(work, batches, tmp_path / "here", workers=1, progress=say_nothing)
+    monkeypatch.setattr(engine, "cluster_in_use", Elsewhere)
+    monkeypatch.delattr("stages.tokenize.transform._prepare")  # a task that prepares for itself fails
+    run_rows(work, batches, tmp_path / "there", workers=2, progress=say_nothing)
+    for here, there in zip(made(tmp_path / "here"), made(tmp_path / "there"), strict=True):
+        assert_frame_equal(here, there)

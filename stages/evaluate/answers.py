@@ -11,7 +11,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from stages.contract import Progress
 from stages.errors import ConfigError
 from stages.modelling.chat_template import ChatTokenizer
-from stages.modelling.models import GENERATION_CONFIG
+from stages.modelling.tokenizer_files import GENERATION_CONFIG
 
 
 class Answer(NamedTuple):

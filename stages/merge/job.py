@@ -30,7 +30,6 @@ from stages.merge.stage import MergeParams
 from stages.modelling.adapters import quantised_layers, read_adapter_config
 from stages.modelling.models import (
     CONFIG,
-    GENERATION_CONFIG,
     INDEX,
     TOKENIZER_FILES,
     copy_tokenizer,
@@ -40,6 +39,7 @@ from stages.modelling.models import (
 )
 from stages.modelling.served_model import BESIDE, MERGE_CERTIFICATE
 from stages.modelling.tensor_files import TYPES, TensorFolder, give_memory_back
+from stages.modelling.tokenizer_files import GENERATION_CONFIG
 from stages.store.storage import MANIFEST, write_json
 
 

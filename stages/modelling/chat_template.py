@@ -178,6 +178,9 @@ class ChatTokenizer:
     backend: Tokenizer
     template: ChatTemplate
     end_token: str | None
+    # What ends an answer's text, and a call, that the template itself leaves open.
+    open_end: str | None = None
+    open_call_end: str | None = None
 
     @property
     def _added_tokens(self) -> Iterable[AddedToken]:
@@ -185,8 +188,10 @@ class ChatTokenizer:
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
-        """Tokens that steer and must never come out of a message: the special ones, and those the template writes."""
+        """Tokens that steer and must never come out of a message: the special ones, what ends a turn, and those that the
+        template writes."""
         written = {token for text in self.template.literals for token in CONTROL_LITERAL.findall(text)}
+        written |= {token for token in (self.end_token, self.open_end, self.open_call_end) if token}
         return frozenset(token.content for token in self._added_tokens if token.special or token.content in written)
 
     @cached_property
@@ -207,6 +212,14 @@ class ChatTokenizer:
     def bos_id(self) -> int | None:
         bos = self.template.special_tokens.get("bos_token")
         return self.backend.token_to_id(bos) if bos else None
+
+    @cached_property
+    def unknown_token(self) -> str | None:
+        """What the tokenizer writes for a text that it has no token for; None where it never does."""
+        model = self.backend.model
+        # GPT-2 states one that its model never writes; a Unigram model does not say which it writes.
+        token = model.unk_token if hasattr(model, "unk_token") else self.template.special_tokens.get("unk_token")
+        return token if token and self.backend.token_to_id(token) is not None else None
 
     def token_id(self, token: str) -> int:
         """The id of a token that the tokenizer has."""

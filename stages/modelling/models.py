@@ -20,7 +20,6 @@ from stages.errors import ConfigError, DataError
 from stages.modelling.served_model import BESIDE
 
 CONFIG = "config.json"
-GENERATION_CONFIG = "generation_config.json"
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # loading one can run any code
 # What belongs to a tokenizer folder, the proof of its masks included.

@@ -16,6 +16,7 @@ from stages.modelling.chat_template import ChatTemplate, ChatTokenizer
 
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+GENERATION_CONFIG = "generation_config.json"
 # Vocabulary and merges of byte-level BPE as OpenAI published GPT-2, and under the names transformers gave them.
 GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
@@ -27,6 +28,7 @@ HUB_FILES = [
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template*",
+    GENERATION_CONFIG,
     "vocab.json",
     "merges.txt",
 ]
@@ -54,6 +56,15 @@ def open_chat_tokenizer(folder: Path) -> ChatTokenizer:
         raise ConfigError(f"the tokenizer in {folder} has no chat template; give the folder that tokenize made")
     template = ChatTemplate(text, tokenizer.special_tokens_map)
     return ChatTokenizer(tokenizer.backend_tokenizer, template, tokenizer.eos_token)
+
+
+def stop_tokens(folder: str | Path, tokenizer: PreTrainedTokenizerFast) -> set[str]:
+    """The tokens at which servers of the base model stop, as its generation_config.json says beside the tokenizer."""
+    path = Path(folder) / GENERATION_CONFIG
+    stated = _read_json(path).get("eos_token_id") if path.is_file() else None
+    ids = [id_ for id_ in (stated if isinstance(stated, list) else [stated]) if isinstance(id_, int)]
+    known = range(len(tokenizer))
+    return {token for id_ in ids if id_ in known and (token := tokenizer.backend_tokenizer.id_to_token(id_))}
 
 
 def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:

@@ -133,7 +133,7 @@ def table_outputs(stage: Stage) -> tuple[str, ...]:
 
 def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers: int) -> Iterator[int]:
     """Runs each batch somewhere; the rows of each as it gets done."""
-    run = partial(run_batch, work, spool)
+    here = partial(run_batch, work, spool)
     numbered = list(enumerate(batches))
     if_one_dies = (
         f"stage {work.stage.name}: a worker process died, probably killed for memory; "
@@ -141,15 +141,16 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
     )
     if cluster := cluster_in_use():
         with _told(if_one_dies):
-            yield from _run_on_cluster(cluster, partial(_run_listed, run), numbered)
+            there = partial(run_batch, prepared_for_others(work, spool), spool)
+            yield from _run_on_cluster(cluster, partial(_run_listed, there), numbered)
     elif workers <= 1:
-        yield from (run(number, batch) for number, batch in numbered)
+        yield from (here(number, batch) for number, batch in numbered)
     else:
         with worker_pool(workers - 1, if_one_dies) as pool:
             for _ in range(workers - 1):
                 pool.submit(transform_of, work.stage.name)  # imports while this process prepares
             there = partial(run_batch, prepared_for_others(work, spool), spool)
-            yield from here_and_there(Workers(pool, workers - 1), numbered, run, there)
+            yield from here_and_there(Workers(pool, workers - 1), numbered, here, there)
 
 
 class Workers(NamedTuple):

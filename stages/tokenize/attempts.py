@@ -17,6 +17,7 @@ from stages.tokenize.turn_ids import (
     TurnIds,
     cut_pieces,
     encode_new,
+    refuse_unknown,
     sequence_ids,
     served_ids,
     texts_to_encode,
@@ -119,6 +120,8 @@ def _settle(
             return attempt._replace(pieces=pieces, served=True)
     _refuse_bad_beginning(turns[0], prepared.chat)
     _refuse_unended(attempt.turns, turns, prepared.chat)
+    for text, turn in zip(attempt.turns, turns, strict=True):
+        refuse_unknown(turn.answer, text.answer, prepared.chat, "an answer")
     if prepared.chat.finds_control_late:
         _refuse_disguised(attempt.turns, turns, prepared.chat, served=attempt.served)
     attempt = attempt._replace(tokens=max(attempt.tokens, _tokens(turns, served=attempt.served)))

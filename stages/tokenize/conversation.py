@@ -23,14 +23,18 @@ class Conversation:
 
     @cached_property
     def _marked(self) -> Marked:
-        return mark_conversation(self.messages, self.tools, self.tags)
+        return mark_conversation(self.messages, self.tools, self.tags, names=("call", "tool"))
 
     @property
     def marked(self) -> Iterator[Marked]:
-        """The conversation with marks; then, for a template that looks at names, with none in the names."""
+        """The conversation with marks; then with none in the names of tools, for a template that writes tools as Python
+        writes a dict, where marks are lost; then, for a template that looks at names, with none in any."""
         yield self._marked
-        if any(text.kind in ("call", "tool") for text in self._marked.texts):
-            yield mark_conversation(self.messages, self.tools, self.tags, names=False)
+        kinds = {text.kind for text in self._marked.texts}
+        if {"call", "tool"} <= kinds:
+            yield mark_conversation(self.messages, self.tools, self.tags, names=("call",))
+        if "call" in kinds or "tool" in kinds:
+            yield mark_conversation(self.messages, self.tools, self.tags, names=())
 
     @property
     def answers(self) -> list[int]:

@@ -7,6 +7,7 @@ from stages.tokenize.conversation import refuse_control_tokens
 from stages.tokenize.example_table import Example, Ids
 from stages.tokenize.prepared import Preparation
 from stages.tokenize.refusal import Refusal
+from stages.tokenize.turn_ids import refuse_unknown
 
 Document = tuple[int, str]  # position of the row in the batch, text
 
@@ -28,9 +29,13 @@ def tokenize_documents(
             outcomes[row] = refusal
     end = prepared.chat.token_id(prepared.document_end)
     encodings = prepared.chat.backend.encode_batch_fast([text for _, text in readable], add_special_tokens=True)
-    for (row, _), encoding in zip(readable, encodings, strict=True):
-        ids = encoding.ids if encoding.ids[-1:] == [end] else [*encoding.ids, end]
-        outcomes[row] = _split(row, array("i", ids), max_tokens)
+    for (row, text), encoding in zip(readable, encodings, strict=True):
+        ids = array("i", encoding.ids if encoding.ids[-1:] == [end] else [*encoding.ids, end])
+        try:
+            refuse_unknown(ids, text, prepared.chat, "the document")
+            outcomes[row] = _split(row, ids, max_tokens)
+        except Refusal as refusal:
+            outcomes[row] = refusal
     return outcomes
 
 

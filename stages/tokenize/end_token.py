@@ -1,13 +1,19 @@
 """The token in which a template ends an answer: found on a question and an answer of our own, then in each answer."""
 
 import re
+from collections.abc import Collection
 from itertools import pairwise
 
-from stages.modelling.chat_template import PROBE, ChatTemplate, ChatTokenizer, RenderError
+from stages.modelling.chat_template import PROBE, ChatTemplate, ChatTokenizer, RenderError, match_any
+from stages.modelling.template_messages import Message, Tools
 from stages.tokenize.refusal import Refusal
 
 # An end marker that may become one token: `</s>`, `<end_of_turn>`, `<|im_end|>`, `[|endofturn|]`, `[e~[`
 MARKER = re.compile(r"<[^\s<>]+>|\[[^\s\[\]]+[\]\[]")
+
+PLACE, RESULT = "temperplace", "temperresult"
+CALL: Message = {"type": "function", "function": {"name": "temper_call", "arguments": {"place": PLACE}}}
+CALL_TOOL: Tools = [{"type": "function", "function": {"name": "temper_call", "parameters": {"type": "object"}}}]
 
 
 def find_end_token(template: ChatTemplate, control: re.Pattern[str], eos: str) -> str | None:
@@ -39,11 +45,30 @@ def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, aft
         return None  # it opens the next answer
     # Command A ends the text of an answer in one token, and then each turn, also that of a question, in another.
     closes = second and first != eos and second not in openers and behind_question.startswith((second, first + second))
-    if closes and behind_answer.startswith(first + second) and rest.startswith(second):
+    if closes and behind_answer.startswith(first + second):
         return second
     if prompt.endswith(rest) or not control.sub("", rest).strip():
         return first
     return tokens[-1] if after.endswith(tokens[-1]) else None  # Kimi K3 closes parts of a turn before the turn
+
+
+def find_open_ends(template: ChatTemplate, stops: Collection[str]) -> tuple[str | None, str | None]:
+    """What follows an answer's text, and a call, in a template that ends neither, as GLM's do: the token that opens the next
+    turn. It ends a turn where it is one of `stops`, the tokens at which the base model's servers stop."""
+    stop = match_any(stops)
+    _, _, behind_answer = _around_turns(template)
+    opens = stop.match(behind_answer.lstrip())
+    called: list[Message] = [
+        PROBE[0],
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": RESULT},
+    ]
+    try:
+        _, _, behind_call = template.render(called, CALL_TOOL, add_generation_prompt=False).rpartition(PLACE)
+    except RenderError:
+        behind_call = ""
+    opens_result = stop.search(behind_call.partition(RESULT)[0])
+    return opens and opens[0], opens_result and opens_result[0]
 
 
 def _around_turns(template: ChatTemplate) -> tuple[str, str, str]:
@@ -83,10 +108,7 @@ def cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, prompt: str, p
     if not answer and (closing := _closing_token(said, behind, chat, prompt)):
         answer, end = said[: closing.end()], closing[0]
     if not answer:
-        raise Refusal(
-            "no_end_token",
-            f"turn {position} ends in {said[-20:]!r}; choose a template that ends each answer in a control token",
-        )
+        raise Refusal("no_end_token", f"turn {position} ends in {said[-20:]!r}")
     if end in answer[: -len(end)]:
         raise Refusal("no_end_token", f"turn {position} has {end} within it, where a server would stop")
     return answer, end

@@ -9,13 +9,12 @@ from typing import Any
 from stages.modelling.chat_template import ChatTokenizer, RenderError
 from stages.modelling.template_messages import Message, Tools
 from stages.tokenize.conversation import Conversation
+from stages.tokenize.end_token import CALL, CALL_TOOL
 from stages.tokenize.prepared import Preparation
 from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.turns import read_turns
 
-CALL = {"type": "function", "function": {"name": "temper_call", "arguments": {"place": "temperplace"}}}
-TOOL: Tools = [{"type": "function", "function": {"name": "temper_call", "parameters": {"type": "object"}}}]
 THOUGHT = {"thinking": "temperthought", "reasoning_content": "temperthought"}
 
 
@@ -33,7 +32,7 @@ PROBES: list[tuple[list[Message], Tools | None]] = [
     ([_user(1), _answer(1), _user(2), _answer(2)], None),
     ([SYSTEM, _user(1), _answer(1)], None),
     ([_user(1), _answer(1, **THOUGHT)], None),
-    ([_user(1), _answer(1, content="", tool_calls=[CALL]), RESULT, _answer(2)], TOOL),
+    ([_user(1), _answer(1, content="", tool_calls=[CALL]), RESULT, _answer(2)], CALL_TOOL),
 ]
 
 

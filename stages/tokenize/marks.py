@@ -4,7 +4,7 @@ The second derivation of a mask: it asks the template where each text went, and 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -83,13 +83,13 @@ class Marker:
 
 
 def mark_conversation(
-    messages: Sequence[Message], tools: Tools | None, tags: re.Pattern[str], *, names: bool = True
+    messages: Sequence[Message], tools: Tools | None, tags: re.Pattern[str], *, names: Container[str]
 ) -> Marked:
-    """The conversation with all its texts marked, and with `names` those of calls and tools too. Raises Refusal."""
+    """The conversation with all its texts marked, and the `names` of each call, each tool, or both. Raises Refusal."""
     for first, area in AREAS.items():
         marker = Marker(tags, first)
-        made = [_mark_message(marker, place, message, names=names) for place, message in enumerate(messages)]
-        offered = [_mark_tool(marker, tool) for tool in tools] if tools and names else tools
+        made = [_mark_message(marker, place, message, names="call" in names) for place, message in enumerate(messages)]
+        offered = [_mark_tool(marker, tool) for tool in tools] if tools and "tool" in names else tools
         if len(marker.texts) <= SLOTS and not any(area.search(text.text) for text in marker.texts):
             return Marked(made, offered, marker.texts, first)
     raise Refusal("derivations_disagree", "the texts are too many, or hold characters of private use themselves")

@@ -18,9 +18,9 @@ from stages.modelling.chat_template import (
     RenderError,
     match_any,
 )
-from stages.modelling.tokenizer_files import open_tokenizer, own_template, tokenizer_folder
+from stages.modelling.tokenizer_files import open_tokenizer, own_template, stop_tokens, tokenizer_folder
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
-from stages.tokenize.end_token import find_end_token
+from stages.tokenize.end_token import find_end_token, find_open_ends
 from stages.tokenize.outlines import Outlines
 from stages.tokenize.prepared import Preparation
 from stages.tokenize.splitters import find_splitters
@@ -80,7 +80,9 @@ def _fit(folder: str, template: str, versions: object) -> Fitted:
     tokenizer.eos_token = end_token or document_end
     _set_padding(tokenizer, document_end)
     tokenizer.chat_template = text
-    chat = ChatTokenizer(tokenizer.backend_tokenizer, ChatTemplate(text, tokenizer.special_tokens_map), end_token)
+    compiled = ChatTemplate(text, tokenizer.special_tokens_map)
+    open_ends = (None, None) if end_token else find_open_ends(compiled, stop_tokens(folder, tokenizer))
+    chat = ChatTokenizer(tokenizer.backend_tokenizer, compiled, end_token, *open_ends)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
     splitters = match_any(find_splitters(chat))
     tags = _tags(chat.template)

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from stages.modelling.chat_template import ChatTokenizer, RenderError, Settings
-from stages.tokenize.conversation import Conversation, refuse_dropped_calls
+from stages.tokenize.conversation import Conversation, refuse_dropped_calls, refuse_dropped_tools
 from stages.tokenize.end_token import cut_at_end_token, trailer
 from stages.tokenize.marks import Marked, Seen, see
 from stages.tokenize.opened_thought import Said, opener_of, said_with_thought, without_closed_thought
@@ -17,7 +17,7 @@ NEAR = 60  # characters in which a header stands
 
 class Turn(NamedTuple):
     """One answer. `prompt + answer + trailer` is what the template renders up to and including the answer's turn,
-    unless it rewrites what stands before the answer as soon as there is one."""
+    unless it rewrites what stands before the answer as soon as there is one, or leaves the answer open."""
 
     prompt: str  # what a server would send
     answer: str  # what the model must say then, up to and including the end token
@@ -48,7 +48,7 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     if said_whole := _said_with_thought(conversation, reading):
         return _read_thought(chat, conversation, reading, said_whole, settings)
     if rewritten := not reading.rendered.startswith(reading.prompt):
-        said, before = _said_behind(conversation, reading, _see_prompt(chat, conversation, reading, settings))
+        said, before = _said_behind(chat, conversation, reading, _see_prompt(chat, conversation, reading, settings))
     else:
         said, before = reading.rendered[len(reading.prompt) :], reading.seen
     _refuse_dropped_context(conversation, reading, before)
@@ -56,6 +56,9 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     start = len(reading.rendered) - len(said)
     if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
         raise Refusal("derivations_disagree", f"turn {position}: what would be learned is not what the answer became")
+    open_end = chat.open_call_end if reading.has_call else chat.open_end
+    if open_end and not chat.control_pattern.search(said, last - start):
+        said += open_end
     answer, end = cut_at_end_token(said, last - start, chat, reading.prompt, position)
     _refuse_header(reading.rendered[start:first], chat, position)
     refuse_dropped_calls(conversation.messages[position], answer, position)
@@ -69,7 +72,7 @@ def _refuse_header(lead: str, chat: ChatTokenizer, position: int) -> None:
         raise Refusal(
             "header_in_answer",
             f"turn {position}: the prompt that a server sends does not end in {lead.strip()[:NEAR]!r}, so that a model "
-            "would have to write it; choose a template that writes it with add_generation_prompt",
+            "would have to write it",
         )
 
 
@@ -99,7 +102,7 @@ def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settin
     messages, tools, template = conversation.messages, conversation.tools, chat.template
     if template.draws_at_random:
         raise Refusal(
-            "template_error", "the template draws at random what it writes; take `random` and `lipsum` out of it"
+            "template_error", "the template draws at random what it writes", "take `random` and `lipsum` out of it"
         )
     try:
         prompt = template.render(messages[:position], tools, add_generation_prompt=True, settings=settings)
@@ -126,15 +129,15 @@ def _see(chat: ChatTokenizer, marked: Marked, number: int, settings: Settings, *
 def _see_prompt(chat: ChatTokenizer, conversation: Conversation, reading: Reading, settings: Settings) -> Seen:
     seen = _see(chat, reading.marked, reading.position, settings, answered=False)
     if seen is None or seen.text != reading.prompt:
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
+        raise _differing(reading, conversation)
     return seen
 
 
-def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> tuple[str, Seen]:
+def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Reading, prompt: Seen) -> tuple[str, Seen]:
     """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
 
-    Both texts must go on in the same words behind the same last text of the turns before, so that the only difference
-    lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
+    Both texts must go on in the same words, or the same header, behind the same last text of the turns before, so that the
+    only difference lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
     """
     content = conversation.messages[reading.position]["content"]
     before = without_closed_thought(reading.prompt, conversation.tags, content)
@@ -143,13 +146,25 @@ def _said_behind(conversation: Conversation, reading: Reading, prompt: Seen) -> 
         if len(before) <= first and not reading.rendered[len(before) : first].strip():
             return reading.rendered[len(before) :], prompt
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
-    opener = reading.prompt[asked_end:]
-    if asked is None or asked != shown or not opener.strip() or not reading.rendered.startswith(opener, shown_end):
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
+    length = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat)
+    if asked is None or asked != shown or not length:
+        raise _differing(reading, conversation)
     first, _ = _answer_span(reading)
-    if shown_end + len(opener) > first:
-        raise Refusal("prompt_not_a_prefix", _difference(reading, conversation))
-    return reading.rendered[shown_end + len(opener) :], prompt
+    if shown_end + length > first:
+        raise _differing(reading, conversation)
+    return reading.rendered[shown_end + length :], prompt
+
+
+def _opener_length(opener: str, rest: str, chat: ChatTokenizer) -> int:
+    """How much of `rest`, which follows the last text before the answer, comes before the answer, `opener` being what the
+    prompt has there: the same words, or, where the turn before is closed in other words, all up to the same header of the
+    answer's turn. Hermes closes the result of a tool so. 0 where neither is there."""
+    if opener.strip() and rest.startswith(opener):
+        return len(opener)
+    header = chat.template.generation_prompt
+    if chat.control_pattern.search(header) and opener.endswith(header) and header in rest:
+        return rest.index(header) + len(header)
+    return 0
 
 
 def _last_context(reading: Reading, seen: Seen) -> tuple[int | None, int]:
@@ -165,7 +180,8 @@ def _last_context(reading: Reading, seen: Seen) -> tuple[int | None, int]:
 
 
 def _refuse_dropped_context(conversation: Conversation, reading: Reading, seen: Seen) -> None:
-    """Raises Refusal when a text of the turns before the answer, but for earlier answers, is not in what is fed."""
+    """Raises Refusal when a tool, or a text of the turns before the answer but for earlier answers, is not in what is fed."""
+    _refuse_dropped_tools(conversation, reading, seen)
     for position, message in enumerate(conversation.messages[: reading.position]):
         role = message["role"]
         for place in reading.marked.by_message.get(position, []):
@@ -179,6 +195,18 @@ def _refuse_dropped_context(conversation: Conversation, reading: Reading, seen: 
         refuse_dropped_calls(message, reading.prompt, position)
 
 
+def _refuse_dropped_tools(conversation: Conversation, reading: Reading, seen: Seen) -> None:
+    """A name that only an earlier call or a result shows offers nothing; one in the row's own system turn does."""
+    places = reading.marked.by_message.get(-1, [])
+    shown = [place for place in places if min(seen.opened.get(place, [len(seen.text)])) < len(reading.prompt)]
+    if len(shown) == len(places) > 0:
+        return
+    system = [
+        message["content"] for message in conversation.messages[: reading.position] if message["role"] == "system"
+    ]
+    refuse_dropped_tools(conversation.tools, "\n".join(system) if places else reading.prompt)
+
+
 def _answer_span(reading: Reading) -> tuple[int, int]:
     """Where the answer's own texts begin and end. Raises Refusal when one is missing, changed or there twice."""
     spans = []
@@ -187,13 +215,9 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
         if text.kind == "call" and not found:
             raise Refusal("dropped_tool_call", f"turn {reading.position} calls {text.text}, which is not rendered")
         if text.kind == "reasoning" and not found:
-            raise Refusal(
-                "dropped_reasoning",
-                f"the template leaves out the reasoning of turn {reading.position}; where it reads thoughts in the text, "
-                "give it there between the tags that it uses, else leave it out of the row",
-            )
+            raise Refusal("dropped_reasoning", f"the template leaves out the reasoning of turn {reading.position}")
         if text.kind == "content" and not found:
-            beside = "; it writes no text beside a call" if reading.has_call else ""
+            beside = ", as it writes no text beside a call" if reading.has_call else ""
             raise Refusal(
                 "content_changed", f"the template leaves out {text.text[:40]!r} of turn {reading.position}{beside}"
             )
@@ -205,16 +229,15 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
     return min(start for start, _ in spans), max(end for _, end in spans)
 
 
-def _difference(reading: Reading, conversation: Conversation) -> str:
+def _differing(reading: Reading, conversation: Conversation) -> Refusal:
     prompt, rendered = reading.prompt, reading.rendered
     same = next((i for i, (a, b) in enumerate(zip(prompt, rendered, strict=False)) if a != b), len(rendered))
     opener = opener_of(prompt, conversation.tags)
-    hint = (
-        f"; the prompt opens {opener!r}, so the answer's text has to give the thought, as {opener}… and its closing tag"
-        if opener
-        else ""
-    )
-    return (
+    return Refusal(
+        "prompt_not_a_prefix",
         f"turn {reading.position}, from character {same}: a server sends {prompt[same:][:40]!r}, "
-        f"here is {rendered[same:][:40]!r}{hint}"
+        f"here is {rendered[same:][:40]!r}",
+        f"the prompt opens {opener!r}, so the answer's text has to give the thought, as {opener.strip()}… and its closing tag"
+        if opener
+        else None,
     )

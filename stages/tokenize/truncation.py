@@ -27,7 +27,7 @@ def truncation_ledger(examples: list[Path], refused: list[Path]) -> dict[str, di
         rows_shortened=pl.lit(0, pl.Int64),
         rows_lost=is_lost.cast(pl.Int64),
         answers=pl.when(is_lost).then(ANSWERS.cast(pl.Int64)).otherwise(0),
-        tokens=pl.when(is_lost).then(pl.col("detail").str.extract(r"(\d+)$").cast(pl.Int64)).otherwise(0),
+        tokens=pl.when(is_lost).then(pl.col("detail").str.extract(r"all have (\d+)").cast(pl.Int64)).otherwise(0),
     )
     totals = pl.concat([shortened, lost]).group_by("source").sum().sort("source").collect()
     return {

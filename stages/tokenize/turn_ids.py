@@ -87,7 +87,8 @@ def served_ids(
             return TurnIds(ids[piece.head] + opener, answer, ids[_trailer(turn, splitters)][1:])
     raise Refusal(
         "prompt_not_a_prefix",
-        "a token lies across the place at which the answer begins; choose a template whose prompt ends in a control token",
+        "a token lies across the place at which the answer begins",
+        "choose a template whose prompt ends in a control token",
     )
 
 
@@ -97,6 +98,20 @@ def _apart(turn: Turn, ids: Mapping[str, Ids], chat: ChatTokenizer) -> Iterator[
     alone, behind = chat.encode([NUL, NUL + turn.answer])
     if behind[: len(alone)] == alone:
         yield array("i", behind[len(alone) :])
+
+
+def refuse_unknown(ids: Ids, text: str, chat: ChatTokenizer, where: str) -> None:
+    """Raises Refusal where a token of `ids`, which are to be learned, stands for a part of `text` that has no token."""
+    unknown = chat.unknown_token
+    if unknown is None or unknown in text or chat.token_id(unknown) not in ids:
+        return
+    encoding = chat.backend.encode(text, add_special_tokens=False)
+    spans = [span for span, id_ in zip(encoding.offsets, encoding.ids, strict=True) if id_ == chat.token_id(unknown)]
+    raise Refusal(
+        "unknown_text",
+        f"{where} has {text[slice(*spans[0])] if spans else text[:40]!r}, for which the tokenizer has no token but {unknown}, "
+        "so that a model would learn to write that",
+    )
 
 
 def cut_pieces(turns: Sequence[Turn], splitters: Pattern[str], *, apart: bool) -> list[Piece]:

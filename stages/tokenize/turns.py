@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from stages.modelling.chat_template import ChatTokenizer
-from stages.tokenize.conversation import Conversation, refuse_dropped_tools
+from stages.tokenize.conversation import Conversation
 from stages.tokenize.outlines import Outlines
 from stages.tokenize.reading import Turn, read_turn
 from stages.tokenize.refusal import Refusal
@@ -16,11 +16,7 @@ def read_turns(
     """The answers at `positions` of the conversation. Raises Refusal, for the first of them that cannot be proven."""
     for position in positions:
         _refuse_empty(conversation, position)
-    turns = [
-        outlines.turn(conversation, position) or _read_turn(chat, conversation, position) for position in positions
-    ]
-    refuse_dropped_tools(conversation.tools, turns[-1].prompt)
-    return turns
+    return [outlines.turn(conversation, position) or _read_turn(chat, conversation, position) for position in positions]
 
 
 def _refuse_empty(conversation: Conversation, position: int) -> None:

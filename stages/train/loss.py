@@ -36,12 +36,11 @@ def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
 def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """What the model makes of hidden states: its output matrix, and what some architectures do to the result.
 
-    Cohere's and Granite's scale, Gemma 2's cap. `check_loss_path` finds a model that does something else.
+    Cohere's scale and Granite's, Gemma 2's cap. `check_loss_path` finds a model that does something else.
     """
     config = model.config.get_text_config()
-    scale, divisor, cap = (
-        getattr(config, name, None) for name in ("logit_scale", "logits_scaling", "final_logit_softcapping")
-    )
+    scale = getattr(model, "logit_scale", None)  # not the config's: MPT's may be a word, and is never used
+    divisor, cap = (getattr(config, name, None) for name in ("logits_scaling", "final_logit_softcapping"))
     logits: Tensor = model.get_output_embeddings()(hidden)
     logits = logits if scale is None else logits * scale
     logits = logits if divisor is None else logits / divisor
