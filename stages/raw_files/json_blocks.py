@@ -4,7 +4,7 @@ What no block can be made of comes as values, read one at a time: the records of
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -39,15 +39,22 @@ class Block(NamedTuple):
                 if isinstance(line, bytes) and not line.isspace():
                     yield self.offset + start, line
             return
-        position = 0
-        for raw in _raw_elements(self.data):
+        raws = _raw_elements(self.data)
+        yield from zip(self._starts(raws), map(bytes, raws), strict=True)
+
+    def _starts(self, raws: Iterable[msgspec.Raw]) -> list[int]:
+        starts, position = list[int](), 0
+        for raw in raws:
             position = _behind_lead(self.data, position)
-            yield self.offset + position, bytes(raw)
+            starts.append(self.offset + position)
             position += len(raw)
+        return starts
 
     def offsets(self, records: int) -> list[int]:
         """Where each of the records starts in the file, of which there are `records`."""
-        if self.form == "lines" and b"\r" not in self.data:
+        if self.form == "elements":
+            return self._starts(_raw_elements(self.data))
+        if b"\r" not in self.data:
             starts = list(accumulate(map(len, self.data.splitlines(keepends=True)), initial=self.offset))[:-1]
             if len(starts) == records:  # so none is blank
                 return starts
