@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
 
 def _behind_lead(data: bytes, position: int = 0) -> int:
-    """Where the next element starts; to look for its bytes would take ten times as long."""
+    """Where the next element starts: behind a comma and white space, which is found sooner than its bytes are."""
     lead = LEAD.match(data, position)
     return lead.end() if lead else position
 
