@@ -71,11 +71,11 @@ def _one_line(texts: pl.Series) -> pl.Series:
 
 def _digests(stated: bytes, bounds: Sequence[int], tools: Sequence[str | None] | None) -> list[bytes]:
     """Of what is stated from each bound to the next, without its last line end, and with the tools behind it."""
-    texts = [stated[start : end - 1] for start, end in pairwise(bounds)]
+    texts = (stated[start : end - 1] for start, end in pairwise(bounds))  # a list would be out of the cache by then
     if tools is not None:
-        texts = [text if one is None else text + b"\n" + one.encode() for text, one in zip(texts, tools, strict=True)]
+        texts = (text if one is None else text + b"\n" + one.encode() for text, one in zip(texts, tools, strict=True))
     if tools is not None or not stated.isascii():
-        texts = [text if text.isascii() else _composed(text) for text in texts]
+        texts = (text if text.isascii() else _composed(text) for text in texts)
     sha256 = hashlib.sha256
     return [sha256(text).digest() for text in texts]
 
