@@ -114,7 +114,8 @@ def load_schema(name: str) -> Schema:
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
         raise UsageError(f"no schema describes a dataset {name!r}; the datasets are {', '.join(schema_names())}")
-    return _build(name, yaml.safe_load(path.read_text(encoding="utf-8")))
+    # Every process reads some schemas, and the loader in C takes a tenth of the time.
+    return _build(name, yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 def schema_names() -> list[str]:

@@ -9,8 +9,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from record_files import faults, read, values
+from stages.raw_files.parquet_records import _values
 from stages.raw_files.records import MAX_RECORD_BYTES, TEXT_CHARS, read_blocks
 from stages.raw_files.source_files import SourceFile
 
@@ -40,11 +43,31 @@ def test_arrow_files_hold_the_same_rows_and_what_is_cut_off_costs_what_it_hits(n
     assert faults(read(tmp_path, gzip.compress(content, mtime=0))) == [(None, "unsupported_format")]
 
 
-def test_a_parquet_row_that_is_not_utf8_costs_itself_alone(tmp_path: Path) -> None:
+TEXTS = st.none() | st.sampled_from(["", "q", "é😀"])
+TURNS = st.none() | st.fixed_dictionaries({"role": TEXTS, "content": TEXTS})
+ROWS = st.fixed_dictionaries(
+    {"text": TEXTS, "messages": st.none() | st.lists(TURNS, max_size=3), "weight": st.none() | st.floats(allow_nan=False), "tags": st.none() | st.lists(TEXTS)}
+)  # fmt: skip
+TYPES = pa.schema(
+    {"text": pa.string(), "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.large_string()})), "weight": pa.float64(), "tags": pa.large_list(pa.string())}
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(ROWS, min_size=1, max_size=5), skipped=st.integers(0, 2))
+def test_columns_of_texts_hold_what_arrow_says(rows: list[dict[str, Any]], skipped: int) -> None:
+    batch = pa.RecordBatch.from_pylist(rows, TYPES).slice(skipped)
+    made = {name: _values(column, None) for name, column in zip(TYPES.names, batch.columns, strict=True)}
+    assert made == {name: [row[name] for row in rows[skipped:]] for name in TYPES.names}
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_parquet_row_that_is_not_utf8_costs_itself_alone(is_nested: bool, tmp_path: Path) -> None:
     texts = pa.array([b"a", b"b\xff", b"c"]).view(pa.string())
-    pq.write_table(pa.table({"text": texts}), tmp_path / "made.parquet")
+    turns = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), pa.StructArray.from_arrays([texts], ["said"]))
+    pq.write_table(pa.table({"text": turns if is_nested else texts}), tmp_path / "made.parquet")
     records = read(tmp_path, (tmp_path / "made.parquet").read_bytes())
-    assert values(records) == [{"text": "a"}, {"text": "c"}]
+    assert values(records) == [{"text": [{"said": text}] if is_nested else text} for text in "ac"]
     assert faults(records) == [(1, "invalid_utf8")]
 
 

@@ -4,8 +4,9 @@ Blocks of such records are decoded and turned into columns at once, rows of tabl
 anything about it that the converters would look at twice is left to them, so that the result is theirs in every case.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter, itemgetter
+from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -140,8 +141,9 @@ def _as_object(record: Any, shape: Shape) -> dict[str, Any]:
 
 def read_rows(found: Sequence[Found], kind: Kind, rules: Rules) -> Alike:
     """Records that were read already as columns, as far as they are of the kind and nothing is odd about them."""
-    positions = [number for number, (_, value) in enumerate(found) if _is_of_kind(value, kind)]
-    rows: list[Any] = [found[number][1] for number in positions]
+    rows: list[Any] = [value for _, value in found]
+    positions = _positions(rows, kind)
+    rows = rows if len(positions) == len(rows) else [rows[number] for number in positions]
     read = {name: [row[field] for row in rows] for name, field in kind.read.items()}
     for name in MAY_BE_NULL & read.keys():
         read[name] = [text or "" for text in read[name]]
@@ -157,24 +159,30 @@ def read_rows(found: Sequence[Found], kind: Kind, rules: Rules) -> Alike:
     return Alike(columns, len(found), [(n, value) for n, (_, value) in enumerate(found) if n not in taken])
 
 
-def _is_of_kind(value: object, kind: Kind) -> bool:
-    if type(value) is not dict or tuple(value) != kind.names:
+def _positions(rows: Sequence[Any], kind: Kind, first: int = 0) -> Sequence[int]:
+    """Which rows are of the kind, counted from `first`: all are looked at together, which halves what odd ones are among."""
+    if _are_of_kind(rows, kind):
+        return range(first, first + len(rows))
+    if len(rows) == 1:
+        return []
+    half = len(rows) // 2
+    return [*_positions(rows[:half], kind, first), *_positions(rows[half:], kind, first + half)]
+
+
+def _are_of_kind(rows: Sequence[Any], kind: Kind) -> bool:
+    if set(map(type, rows)) != {dict} or set(map(tuple, rows)) != {kind.names}:
         return False
     for name, field in kind.read.items():
-        part = value[field]
-        if name == "turns":
-            if type(part) is not list or not all(map(_is_turn(kind.turn or ()), part)):
-                return False
-        elif type(part) is not str and not (part is None and name in MAY_BE_NULL):
+        found = set(map(type, map(itemgetter(field), rows)))
+        if not found <= ({list} if name == "turns" else {str, NoneType} if name in MAY_BE_NULL else {str}):
             return False
-    return True
+    return not kind.turn or _are_turns([turn for row in rows for turn in row[kind.read["turns"]]], kind.turn)
 
 
-def _is_turn(names: Sequence[str]) -> Callable[[Any], bool]:
-    def is_turn(turn: Any) -> bool:
-        return type(turn) is dict and len(turn) == len(names) and all(type(turn.get(name)) is str for name in names)
-
-    return is_turn
+def _are_turns(turns: Sequence[Any], names: Sequence[str]) -> bool:
+    if not set(map(type, turns)) <= {dict} or not set(map(frozenset, turns)) <= {frozenset(names)}:
+        return False
+    return all(set(map(type, map(itemgetter(name), turns))) <= {str} for name in names)
 
 
 def _columns(

@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import pairwise, repeat
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -71,18 +71,17 @@ def _one_line(texts: pl.Series) -> pl.Series:
 
 def _digests(stated: bytes, bounds: Sequence[int], tools: Sequence[str | None] | None) -> list[bytes]:
     """Of what is stated from each bound to the next, without its last line end, and with the tools behind it."""
+    texts = (stated[start : end - 1] for start, end in pairwise(bounds))  # a list would be out of the cache by then
+    if tools is not None:
+        texts = (text if one is None else text + b"\n" + one.encode() for text, one in zip(texts, tools, strict=True))
+    if tools is not None or not stated.isascii():
+        texts = (text if text.isascii() else _composed(text) for text in texts)
     sha256 = hashlib.sha256
-    if tools is None and stated.isascii():
-        return [sha256(stated[start : end - 1]).digest() for start, end in pairwise(bounds)]
-    behind = (b"" if one is None else b"\n" + one.encode() for one in tools or repeat(None, len(bounds) - 1))
-    return [
-        sha256(_composed(stated[start : end - 1] + tail)).digest()
-        for (start, end), tail in zip(pairwise(bounds), behind, strict=True)
-    ]
+    return [sha256(text).digest() for text in texts]
 
 
 def _composed(text: bytes) -> bytes:
-    return text if text.isascii() else unicodedata.normalize("NFC", text.decode()).encode()
+    return unicodedata.normalize("NFC", text.decode()).encode()
 
 
 def row_masks(source: str, occurrences: Iterable[int]) -> Words:

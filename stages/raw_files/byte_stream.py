@@ -167,6 +167,9 @@ def lines_together(chunks: Iterator[bytes], max_line_bytes: int) -> Iterator[lis
             continue
         found = block.splitlines(keepends=True)
         starts = accumulate(map(len, found), initial=start)
+        if len(block) <= max_line_bytes:
+            yield list(zip(starts, found, strict=False))
+            continue
         yield [
             (offset, line if len(line) <= max_line_bytes else _too_long(max_line_bytes))
             for offset, line in zip(starts, found, strict=False)

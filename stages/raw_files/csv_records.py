@@ -159,14 +159,11 @@ def _whole_rows(rows: _Lines, form: Form, fields: int) -> Iterator[tuple[int, li
     try:
         for row in reader:
             first, taken_before, taken = waiting[-1 - taken], taken, reader.line_num
-            size = waiting[-taken][0] - first[0] + len(waiting[-taken][1])  # type: ignore[arg-type]
             if not row:
                 continue
-            if (
-                len(row) != fields
-                or size > rows.max_record_bytes
-                or not any(part and not part.isspace() for part in row)
-            ):
+            is_long = taken > taken_before + 1 and _end(waiting[-taken]) - first[0] > rows.max_record_bytes
+            text = "".join(row)
+            if len(row) != fields or is_long or not text or text.isspace():
                 taken = taken_before
                 return
             yield first[0], row
@@ -174,6 +171,10 @@ def _whole_rows(rows: _Lines, form: Form, fields: int) -> Iterator[tuple[int, li
         return
     finally:
         del waiting[len(waiting) - taken :]
+
+
+def _end(line: Line) -> int:
+    return line[0] + len(line[1]) if isinstance(line[1], bytes) else line[0]
 
 
 def _sound_lines(waiting: list[Line]) -> Iterator[str]:

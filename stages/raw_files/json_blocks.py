@@ -4,7 +4,7 @@ What no block can be made of comes as values, read one at a time: the records of
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -41,15 +41,22 @@ class Block(NamedTuple):
                 if isinstance(line, bytes):
                     yield self.offset + start, line
             return
-        position = 0
-        for raw in _raw_elements(self.data):
-            position = self.data.index(raw, position)
-            yield self.offset + position, bytes(raw)
+        raws = _raw_elements(self.data)
+        yield from zip(self._starts(raws), map(bytes, raws), strict=True)
+
+    def _starts(self, raws: Iterable[msgspec.Raw]) -> list[int]:
+        starts, position = list[int](), 0
+        for raw in raws:
+            position = _behind_lead(self.data, position)
+            starts.append(self.offset + position)
             position += len(raw)
+        return starts
 
     def offsets(self, records: int) -> list[int]:
         """Where each of the records starts in the file, of which there are `records`."""
-        if self.form == "lines" and b"\r" not in self.data:
+        if self.form == "elements":
+            return self._starts(_raw_elements(self.data))
+        if b"\r" not in self.data:
             starts = list(accumulate(map(len, self.data.splitlines(keepends=True)), initial=self.offset))[:-1]
             if len(starts) == records:  # so none is blank
                 return starts
@@ -58,6 +65,12 @@ class Block(NamedTuple):
     def value(self, element: bytes) -> object:
         """What one of `elements` says, or the Damage that says why it says nothing."""
         return whole_line(element) if self.form == "lines" else parse_line(element)
+
+
+def _behind_lead(data: bytes, position: int = 0) -> int:
+    """Where the next element starts: behind a comma and white space, which is found sooner than its bytes are."""
+    lead = LEAD.match(data, position)
+    return lead.end() if lead else position
 
 
 def _raw_elements(data: bytes) -> list[msgspec.Raw]:
@@ -177,8 +190,7 @@ class _Array:
     def _block(self) -> Block | None:
         """The elements up to the last place where the array can be cut; None where it is not sound up to there."""
         held, is_all = self._held()
-        lead = LEAD.match(held)
-        start = lead.end() if lead else 0
+        start = _behind_lead(held)
         closed = is_all and not self.is_wrapped and held.rstrip().endswith(b"]")
         end = held.rindex(b"]") if closed else _last_comma(held, start)
         data = held[start:end] if end is not None and end > start else b""

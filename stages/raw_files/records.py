@@ -37,8 +37,9 @@ CSV_SUFFIXES = {".csv", ".tsv"}
 LOOKS_LIKE_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{]|"\{\s*\\")')  # the last: encoded twice
 STARTS_LIKE_JSON = re.compile(rb"^\s*[\[{]", re.MULTILINE)
 MAY_START_WITH_COMMENT = re.compile(rb"[\s\[{]*/[/*]")
-BATCH_VALUES = 4_096
+BATCH_VALUES = 1 << 13
 BATCH_CHARS = 1 << 24
+NESTED = (dict, list)
 MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
 
 Found = tuple[int, object]
@@ -131,7 +132,8 @@ def _batches(values: Iterator[Found]) -> Iterator[list[Found]]:
     try:
         for offset, value in values:
             batch.append((offset, value))
-            chars += _chars(value)
+            # Where there are offsets, no text has more characters than bytes; a page of Parquet may unpack to any number.
+            chars = offset - batch[0][0] if offset else chars + _chars(value)
             if len(batch) >= BATCH_VALUES or chars > BATCH_CHARS:
                 yield batch
                 batch, chars = [], 0
@@ -144,7 +146,7 @@ def _batches(values: Iterator[Found]) -> Iterator[list[Found]]:
 
 
 def _chars(value: object) -> int:
-    """Characters of all texts in a value, which offsets do not tell: a page of Parquet may unpack to any number."""
+    """Characters of all texts in a value."""
     total, waiting = 0, [value]
     while waiting:
         one = waiting.pop()
@@ -152,7 +154,7 @@ def _chars(value: object) -> int:
         for part in parts:
             if isinstance(part, str):
                 total += len(part)
-            elif isinstance(part, dict | list):
+            elif isinstance(part, NESTED):
                 waiting.append(part)
     return total
 
