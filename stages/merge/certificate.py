@@ -20,6 +20,7 @@ from stages.modelling.adapters import ADAPTER_WEIGHTS, load_adapted, read_adapte
 from stages.modelling.models import load_model, quiet_peft
 from stages.modelling.streamed_model import build_streamed, sources, stream, unfilled_memory
 from stages.modelling.tensor_files import TensorFile, TensorFolder
+from stages.processes.memory import return_freed_memory
 
 LOGITS_AT_ONCE = 2**20  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16
@@ -152,6 +153,7 @@ def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor], token
         return _rows_of(model(input_ids=ids, use_cache=False).logits, prompts, 0)
     decoder = causal.get_decoder()
     states = decoder(input_ids=ids, use_cache=False)
+    return_freed_memory()  # what the layers freed, too small to go back by itself: 15 MiB under the other model's
     decoder.__dict__["forward"] = lambda *_, **__: states  # the rest of the model is still to come, in pieces
     return _in_pieces(model, ids, prompts, max(1, LOGITS_AT_ONCE // (len(prompts) * tokens)))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig
 
+import stages.modelling.without_scipy  # noqa: F401 - before all that loads PEFT
 from stages.contract import Workbench
 from stages.errors import DataError
 from stages.merge.certificate import (
