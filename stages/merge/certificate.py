@@ -108,13 +108,21 @@ def put_on(model: PreTrainedModel, adapter: Path) -> tuple[PeftModel, dict[int, 
             if type(layers.get(name)) is nn.Linear and name.endswith(HALVES)
         }
         given = {name: halves[name] if name in halves else file.rows(name) for name in file.places}
-        set_peft_model_state_dict(adapted, given, low_cpu_mem_usage=True)
+        _refuse_gaps(file, set_peft_model_state_dict(adapted, given, low_cpu_mem_usage=True).missing_keys)
         if any(layers[name].weight.data_ptr() != half.data_ptr() for name, half in halves.items()):
             # PEFT made other matrices of them, as it does for some mixtures of experts.
             halves = {}
             whole = {name: file.rows(name) for name in file.places}
             set_peft_model_state_dict(adapted, whole, low_cpu_mem_usage=True)
     return adapted, {id(layers[name].weight): name for name in halves}
+
+
+def _refuse_gaps(file: TensorFile, missing: Sequence[str]) -> None:
+    """What an adapter's settings name and its file lacks would be memory that nobody has written."""
+    if gaps := sorted(name for name in missing if ACTIVE in name.split(".")):
+        raise DataError(
+            f"{file.path} lacks {len(gaps)} tensors that its settings name (first: {gaps[0]}); copy the adapter again"
+        )
 
 
 def _make_room(model: PreTrainedModel, adapter: Path) -> set[int]:

@@ -1,6 +1,7 @@
 """Opens a base with an adapter of any kind, and changes between several adapters on one base."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,7 +121,13 @@ class _Peft:
         self.model, self.before = model, dict(model.named_modules())
         try:
             with quiet_peft():
+                warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
                 self.adapted = PeftModel.from_pretrained(model, str(folder))
+        except UserWarning as error:
+            self._put_back()
+            raise DataError(
+                f"{folder / ADAPTER_WEIGHTS} lacks tensors that its settings name; copy the adapter again"
+            ) from error
         except RuntimeError as error:  # torch's, with a line for each weight
             self._put_back()
             raise DataError(
