@@ -29,8 +29,9 @@ from stages.merge.embeddings import Names, names_of, rows_after, settle_tied
 from stages.merge.quantised import Candidate, FourBitFile, choose, four_bit_folder, losses
 from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
-from stages.modelling.adapters import ADAPTER_CONFIG, quantised_layers, read_adapter_config
+from stages.modelling.adapters import quantised_layers, read_adapter_config
 from stages.modelling.models import (
+    ADAPTER_CONFIG,
     CONFIG,
     GENERATION_CONFIG,
     INDEX,

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from stages.errors import ConfigError, DataError
 from stages.modelling.bottleneck import NAME, add_bottlenecks, remove_bottlenecks
 from stages.modelling.models import (
+    ADAPTER_CONFIG,
     PICKLES,
     add_token_rows,
     embedding_rows,
@@ -28,7 +29,7 @@ from stages.modelling.prompted import PromptedDecoder
 from stages.modelling.served_model import BOTTLENECK
 from stages.modelling.tensor_files import TensorFile
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 QUANTISATION = "base_quantization.json"  # beside an adapter that was trained on a base in four bits
 VIRTUAL_TOKENS = ("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING")
 MERGEABLE = ("LORA", "IA3")

@@ -20,6 +20,7 @@ from stages.errors import ConfigError, DataError
 from stages.modelling.served_model import BESIDE
 
 CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"  # of a PEFT folder
 GENERATION_CONFIG = "generation_config.json"
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # loading one can run any code
@@ -65,6 +66,8 @@ def quiet_peft() -> Iterator[None]:
 def load_config(folder: Path) -> PreTrainedConfig:
     """The shape of the model in `folder`; ConfigError where there is none, or one that only the folder's own code could read."""
     folder = weights_folder(folder)
+    if (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG).is_file():
+        raise ConfigError(f"{folder} holds an adapter without its base; merge the two first, and give the merged model")
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder} holds no {CONFIG}, so it is no model; {MODEL_FOLDER}")
     try:
