@@ -54,6 +54,7 @@ class GateNotPassed(TemperError):
     exit_code = 99
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # the last: a limit of the shell or the file system
 OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors and Polars, written in Rust, end what the disk told them
 
 
@@ -69,7 +70,8 @@ def told_to_user(fault: BaseException) -> TemperError | None:
         return UsageError(
             f"{fault.filename or 'the disk'}: {fault.strerror}; correct the path, or who may read and write there"
         )
-    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return TryAgain(f"{fault.filename or 'the disk'}: {fault.strerror}; make room there or choose another folder, and "
-                        f"run the same command again: what was finished is kept")  # fmt: skip
+    if isinstance(fault, OSError) and fault.errno in NO_ROOM:
+        # Of a copy, the second name is the one that was written.
+        return TryAgain(f"{fault.filename2 or fault.filename or 'the disk'}: {fault.strerror}; make room there or choose another "
+                        f"folder, and run the same command again: what was finished is kept")  # fmt: skip
     return None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-import pyarrow as pa
 import yaml
 
 from stages.errors import DataError, UsageError
@@ -240,10 +239,12 @@ def _field_lists(table: pl.DataFrame, rules: Mapping[str, tuple[pl.Expr, str]]) 
 
 def _field_of_each(structs: pl.Series, field: str) -> pl.Series:
     """One field of each struct in a column of lists, as a column of lists; shares memory with `structs`."""
+    from pyarrow import LargeListArray  # 20 MiB, of which a stage without such rows has no use
+
     # list.eval needs 20 s for a million rows here, re-wrapping the Arrow child needs none.
     lists = structs.rechunk().to_arrow()
     return pl.Series(
-        pa.LargeListArray.from_arrays(
+        LargeListArray.from_arrays(
             lists.offsets, lists.values.field(field), mask=lists.is_null() if lists.null_count else None
         )
     )

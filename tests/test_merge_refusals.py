@@ -52,12 +52,23 @@ def cut(folder: Path, model: PreTrainedModel) -> None:
     (folder / "adapter_model.safetensors").write_bytes(b"\x10")
 
 
-def half_missing(folder: Path, model: PreTrainedModel) -> None:
+def without(folder: Path, model: PreTrainedModel, part: str) -> None:
+    """An adapter that lacks the tensors with `part` in their names."""
     make_adapter(folder, model)
     tensors = load_file(folder / "adapter_model.safetensors")
-    save_file(
-        {name: t for name, t in tensors.items() if "q_proj.lora_B" not in name}, folder / "adapter_model.safetensors"
-    )
+    save_file({name: t for name, t in tensors.items() if part not in name}, folder / "adapter_model.safetensors")
+
+
+def half_missing(folder: Path, model: PreTrainedModel) -> None:
+    without(folder, model, "q_proj.lora_B")
+
+
+def layer_missing(folder: Path, model: PreTrainedModel) -> None:
+    without(folder, model, "layers.1.")
+
+
+def of_another_base(folder: Path, model: PreTrainedModel) -> None:
+    stating(folder, model, lambda config: config | {"base_model_name_or_path": "c" * 64})
 
 
 def of_a_deeper_base(folder: Path, model: PreTrainedModel) -> None:
@@ -111,6 +122,8 @@ def with_a_list_for_settings(folder: Path, model: PreTrainedModel) -> None:
         (pickled, ConfigError, r"only pickled weights \(adapter_model\.bin\)"),
         (cut, DataError, "is damaged"),
         (half_missing, DataError, "the other half of an update"),
+        (layer_missing, DataError, r"lacks 14 tensors that its settings name \(first: .*layers\.1"),
+        (of_another_base, DataError, "trained on the base with digest cccccccccccc, and this one has bbbbbbbbbbbb"),
         (of_no_numbers, DataError, r"1 of 28 tensors hold NaN or infinity \(first: .*lora_B"),
         (of_two_ranks, DataError, "are not two halves of one update"),
         (without_alpha, ConfigError, "do not say how much of the update .* counts"),

@@ -35,6 +35,10 @@ def config_cut(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "lla')
 
 
+def adapter_alone(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+
+
 def own_code(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "run_me.Config"}}')
     (folder / "run_me.py").write_text("raise SystemExit('code from the folder was run')")
@@ -96,6 +100,7 @@ def no_language_model(folder: Path) -> None:
     ("break_it", "error", "text"),
     [
         (without_config, ConfigError, r"holds no config\.json.*model folder holds config\.json, model\.safetensors"),
+        (adapter_alone, ConfigError, "an adapter without its base; merge the two first"),
         (config_of_nothing, ConfigError, "describes no model that can be read.*no_such_model"),
         (config_cut, ConfigError, "describes no model that can be read"),
         (own_code, ConfigError, "describes no model that can be read"),

@@ -239,6 +239,7 @@ def test_the_page_draws_each_seed_and_shows_how_far_they_lie_apart(tmp_path: Pat
     assert page.count('class="line tuned"') == 1
     assert '2 <span class="soft">1 to 3</span>' in page
     assert "mean of 3 seeds" in page
+    assert "<h1>d</h1>" in page  # what the sweep is about; its own name may be that of a run
 
 
 def test_the_page_has_a_chart_for_each_experiment_and_escapes_what_it_shows(tmp_path: Path) -> None:

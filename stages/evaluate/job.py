@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import torch
 
+import stages.modelling.without_scipy  # noqa: F401 - before all that loads PEFT
 from stages.contract import Progress, Workbench
 from stages.errors import DataError
 from stages.evaluate.answers import answer_prompts, greedy, stop_ids_of

@@ -20,6 +20,7 @@ from stages.modelling.adapters import ADAPTER_WEIGHTS, load_adapted, read_adapte
 from stages.modelling.models import load_model, quiet_peft
 from stages.modelling.streamed_model import build_streamed, sources, stream, unfilled_memory
 from stages.modelling.tensor_files import TensorFile, TensorFolder
+from stages.processes.memory import return_freed_memory
 
 LOGITS_AT_ONCE = 2**20  # numbers; both models' are in memory at once
 ROWS_AT_ONCE = 16
@@ -107,13 +108,21 @@ def put_on(model: PreTrainedModel, adapter: Path) -> tuple[PeftModel, dict[int, 
             if type(layers.get(name)) is nn.Linear and name.endswith(HALVES)
         }
         given = {name: halves[name] if name in halves else file.rows(name) for name in file.places}
-        set_peft_model_state_dict(adapted, given, low_cpu_mem_usage=True)
+        _refuse_gaps(file, set_peft_model_state_dict(adapted, given, low_cpu_mem_usage=True).missing_keys)
         if any(layers[name].weight.data_ptr() != half.data_ptr() for name, half in halves.items()):
             # PEFT made other matrices of them, as it does for some mixtures of experts.
             halves = {}
             whole = {name: file.rows(name) for name in file.places}
             set_peft_model_state_dict(adapted, whole, low_cpu_mem_usage=True)
     return adapted, {id(layers[name].weight): name for name in halves}
+
+
+def _refuse_gaps(file: TensorFile, missing: Sequence[str]) -> None:
+    """What an adapter's settings name and its file lacks would be memory that nobody has written."""
+    if gaps := sorted(name for name in missing if ACTIVE in name.split(".")):
+        raise DataError(
+            f"{file.path} lacks {len(gaps)} tensors that its settings name (first: {gaps[0]}); copy the adapter again"
+        )
 
 
 def _make_room(model: PreTrainedModel, adapter: Path) -> set[int]:
@@ -152,6 +161,7 @@ def _logits(model: PreTrainedModel | PeftModel, prompts: Sequence[Tensor], token
         return _rows_of(model(input_ids=ids, use_cache=False).logits, prompts, 0)
     decoder = causal.get_decoder()
     states = decoder(input_ids=ids, use_cache=False)
+    return_freed_memory()  # what the layers freed, too small to go back by itself: 15 MiB under the other model's
     decoder.__dict__["forward"] = lambda *_, **__: states  # the rest of the model is still to come, in pieces
     return _in_pieces(model, ids, prompts, max(1, LOGITS_AT_ONCE // (len(prompts) * tokens)))
 

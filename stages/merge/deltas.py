@@ -11,7 +11,8 @@ import torch
 
 from stages.errors import ConfigError, DataError
 from stages.merge.changes import Change, LowRank, Replaced, Scaled, Shifted, TrainedRows
-from stages.modelling.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MERGEABLE, VIRTUAL_TOKENS, read_adapter_config
+from stages.modelling.adapters import ADAPTER_WEIGHTS, MERGEABLE, VIRTUAL_TOKENS, read_adapter_config
+from stages.modelling.models import ADAPTER_CONFIG
 from stages.modelling.tensor_files import TensorFile
 
 PREFIX = "base_model.model."  # of every tensor in a PEFT adapter

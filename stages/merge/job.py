@@ -1,5 +1,6 @@
 """Merges: a base and its adapter in, one model with a certificate of equal logits out."""
 
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig
 
+import stages.modelling.without_scipy  # noqa: F401 - before all that loads PEFT
 from stages.contract import Workbench
 from stages.errors import DataError
 from stages.merge.certificate import (
@@ -29,6 +31,7 @@ from stages.merge.shards import Rounding, match_names, write_merged
 from stages.merge.stage import MergeParams
 from stages.modelling.adapters import quantised_layers, read_adapter_config
 from stages.modelling.models import (
+    ADAPTER_CONFIG,
     CONFIG,
     INDEX,
     TOKENIZER_FILES,
@@ -52,6 +55,7 @@ def run(
     the merged model, read back, differs from them by more than is allowed.
     """
     give_memory_back()
+    refuse_other_base(adapter, workbench.input_digests.get("base"))
     if params.unmergeable == "serve" and not is_mergeable(adapter):
         load_config(base)
         return serve_beside(base, adapter, model, workbench)
@@ -66,6 +70,19 @@ def run(
     }
     write_json(model / MERGE_CERTIFICATE, stated | {"rounding": rounding})
     return certificate.stated | _worst(certificate.roundings)
+
+
+DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def refuse_other_base(adapter: Path, digest: str | None) -> None:
+    """An adapter made by train names its base by digest; a name or path, which others write, says nothing here."""
+    named = str(read_adapter_config(adapter).get("base_model_name_or_path"))
+    if digest is not None and DIGEST.fullmatch(named) and named != digest:
+        raise DataError(
+            f"the adapter was trained on the base with digest {named[:12]}, and this one has {digest[:12]}; give the base that "
+            f"it was trained on, or, where only files beside the weights differ, take base_model_name_or_path out of {ADAPTER_CONFIG}"
+        )
 
 
 ALMOST_ENDLESS = 2**31  # tokens; stands for a model that states no longest input

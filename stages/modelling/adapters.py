@@ -1,6 +1,7 @@
 """Opens a base with an adapter of any kind, and changes between several adapters on one base."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 from stages.errors import ConfigError, DataError
 from stages.modelling.bottleneck import NAME, add_bottlenecks, remove_bottlenecks
 from stages.modelling.models import (
+    ADAPTER_CONFIG,
     PICKLES,
     add_token_rows,
     embedding_rows,
@@ -27,7 +29,7 @@ from stages.modelling.prompted import PromptedDecoder
 from stages.modelling.served_model import BOTTLENECK
 from stages.modelling.tensor_files import TensorFile
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 QUANTISATION = "base_quantization.json"  # beside an adapter that was trained on a base in four bits
 VIRTUAL_TOKENS = ("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING")
 MERGEABLE = ("LORA", "IA3")
@@ -120,7 +122,13 @@ class _Peft:
         self.model, self.before = model, dict(model.named_modules())
         try:
             with quiet_peft():
+                warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
                 self.adapted = PeftModel.from_pretrained(model, str(folder))
+        except UserWarning as error:
+            self._put_back()
+            raise DataError(
+                f"{folder / ADAPTER_WEIGHTS} lacks tensors that its settings name; copy the adapter again"
+            ) from error
         except RuntimeError as error:  # torch's, with a line for each weight
             self._put_back()
             raise DataError(

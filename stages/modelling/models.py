@@ -20,6 +20,7 @@ from stages.errors import ConfigError, DataError
 from stages.modelling.served_model import BESIDE
 
 CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"  # of a PEFT folder
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # loading one can run any code
 # What belongs to a tokenizer folder, the proof of its masks included.
@@ -64,6 +65,8 @@ def quiet_peft() -> Iterator[None]:
 def load_config(folder: Path) -> PreTrainedConfig:
     """The shape of the model in `folder`; ConfigError where there is none, or one that only the folder's own code could read."""
     folder = weights_folder(folder)
+    if (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG).is_file():
+        raise ConfigError(f"{folder} holds an adapter without its base; merge the two first, and give the merged model")
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder} holds no {CONFIG}, so it is no model; {MODEL_FOLDER}")
     try:

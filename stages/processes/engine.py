@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from stages.contract import Params, Progress, Stage
 from stages.errors import TryAgain
@@ -91,7 +90,9 @@ def split_into_batches(folder: Path, batch_rows: int, workers: int = 1) -> list[
 
     Several workers get several batches each, smaller ones towards the end, so that none works on while the others wait.
     """
-    parts = [(part, pq.read_metadata(part)) for part in sorted(folder.glob("part-*.parquet"))]
+    from pyarrow.parquet import read_metadata  # 20 MiB, of which a job has no use
+
+    parts = [(part, read_metadata(part)) for part in sorted(folder.glob("part-*.parquet"))]
     left = sum(facts.num_rows for _, facts in parts)
     batches = []
     for part, facts in parts:

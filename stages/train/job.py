@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import polars as pl
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+import stages.modelling.without_scipy  # noqa: F401 - before all that loads PEFT
 from stages.contract import Progress, Workbench
 from stages.errors import ConfigError, DataError
 from stages.modelling.models import copy_tokenizer, embedding_rows, load_config, repeatable, set_stop_ids
@@ -166,7 +167,7 @@ def save_log(training: Run, folder: Path) -> None:
 
 def save_trained(trained: Trainable, folder: Path, stop_ids: list[int], dtype: torch.dtype, base_digest: str) -> None:
     """Writes the weights and where generation stops."""
-    model: PreTrainedModel = causal_model(trained)
+    model = causal_model(trained)
     set_stop_ids(model, stop_ids)
     if is_adapted(trained):
         save_adapter(trained, folder, base_digest)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.errors import ConfigError
-from stages.modelling.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, QUANTISATION
+from stages.modelling.adapters import ADAPTER_WEIGHTS, QUANTISATION
 from stages.modelling.bottleneck import add_bottlenecks, bottleneck_weights
-from stages.modelling.models import add_token_rows, load_model, quiet_peft, save_model, weights_folder
+from stages.modelling.models import ADAPTER_CONFIG, add_token_rows, load_model, quiet_peft, save_model, weights_folder
 from stages.modelling.nf4 import BLOCK, SCALE_BLOCK, NF4Linear, quantise_layers
 from stages.modelling.prompted import PromptedDecoder
 from stages.modelling.served_model import BESIDE, BOTTLENECK
