@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import stages.execution.runner
 from stages.__main__ import main as run_command
 from stages.store.storage import verify_dataset
 
@@ -34,7 +33,7 @@ def main(undisturbed: Path, killed: Path, shares: Sequence[float], command: Sequ
 
 def load(stage: str) -> None:
     """Imports what the stage's process would import."""
-    for module in (f"stages.{stage}.transform", f"stages.{stage}.job"):
+    for module in ("stages.execution.runner", f"stages.{stage}.transform", f"stages.{stage}.job"):
         if find_spec(module):
             importlib.import_module(module)
 
