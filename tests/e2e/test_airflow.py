@@ -53,6 +53,31 @@ told["equal"] = json.dumps(one, sort_keys=True, default=str) == json.dumps(other
     assert (told["curate"], told["tune"], told["equal"]) == (True, True, True)
 
 
+def test_airflow_runs_both_dags_to_the_same_digests_as_the_pipeline_alone(line: FinishedLine, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    environment = airflow_environment(tmp_path / "airflow") | {
+        "TEMPER_STORE": str(store),
+        "TEMPER_PROFILE": str(line.profile),
+    }
+    command = [AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate", "tune"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert [entry for entry in done.stdout.splitlines() if entry.startswith("dag ")] == [
+        "dag curate: success",
+        "dag tune: success",
+    ]
+    assert digests(store) == digests(line.store)
+
+
+def digests(store: Path) -> dict[str, str]:
+    """Stage/dataset -> digest of everything in a store."""
+    found = {}
+    for receipt in store.glob("results/*/*/receipt.json"):
+        stated = json.loads(receipt.read_text())
+        found |= {f"{stated['stage']}/{name}": facts["digest"] for name, facts in stated["outputs"].items()}
+    return found
+
+
 def test_a_failing_stage_fails_the_dag_at_once_and_says_why(line: FinishedLine, tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text(line.profile.read_text().replace("max_tokens: 256", "max_tokens: 256, template: nonsense", 1)

@@ -90,21 +90,12 @@ def local(verb: str, environment: dict[str, str]) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def store_digests(store: Path) -> dict[str, str]:
-    """Stage/dataset -> digest of everything in a store."""
-    found = {}
-    for receipt in store.glob("results/*/*/receipt.json"):
-        stated = json.loads(receipt.read_text())
-        found |= {f"{stated['stage']}/{name}": facts["digest"] for name, facts in stated["outputs"].items()}
-    return found
-
-
 def published_version(store: Path) -> str:
     return str(json.loads((store / "refs" / "dataset.json").read_text())["version"])
 
 
 def test_curate_runs_on_schedule_and_wakes_tune_and_new_files_are_picked_up(
-    servers: dict[str, str], line: FinishedLine, tmp_path: Path
+    servers: dict[str, str], tmp_path: Path
 ) -> None:
     store = Path(servers["TEMPER_STORE"])
     for port in ("TEMPER_AIRFLOW_PORT", "TEMPER_MLFLOW_PORT"):
@@ -112,7 +103,6 @@ def test_curate_runs_on_schedule_and_wakes_tune_and_new_files_are_picked_up(
             assert page.status == 200
     wait_for(lambda: finished_runs(store, "curate", "tokenize"), "a scheduled run of curate")
     wait_for(lambda: finished_runs(store, "tune", "report"), "the run of tune that the data set's asset triggers")
-    assert store_digests(store) == store_digests(line.store), "as by the pipeline alone"
     before, new = published_version(store), tmp_path / "raw" / "late" / "more.jsonl"
     new.parent.mkdir()
     row = {"instruction": "What came late?", "input": "", "output": "This file came late."}
