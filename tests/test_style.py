@@ -6,11 +6,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_README_LINES = (
-    300,
-    40,
-    131,
-)  # with today's fourteen stages in its table 150 in all
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 40
+MAX_README_LINES = 132  # 150 in all, with the fourteen stages in its table
 
 
 def modules() -> list[Path]:
