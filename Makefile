@@ -39,7 +39,7 @@ base: setup ## the tiny base model of the demo (cached)
 	.venv/bin/python -m infra.demo base
 
 test: setup ## the whole suite, fast tier first
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup ## format, lint, types, generated documents: under a minute
 	.venv/bin/ruff format --check . && .venv/bin/ruff check .

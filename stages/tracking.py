@@ -1,13 +1,11 @@
-"""Everything MLflow that more than one stage needs: a quiet client, and run logs that never stop what they log.
+"""Everything MLflow that more than one stage needs: a quiet client, and what it finds or makes there.
 
 Importing this module does not load mlflow (4 s); calling it does.
 """
 
-import hashlib
 import logging
 import os
 import sqlite3
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -28,12 +26,7 @@ SQLITE = "sqlite:///"
 LEFT_BY_EXECUTION = """
 SELECT 1 FROM model_version_tags JOIN model_versions USING (workspace, name, version)
 WHERE value = ? AND key IN (?, ?) AND current_stage <> 'Deleted_Internal'"""
-SHOWN_CHARS = 500  # longest value of a parameter or tag; MLflow allows 6000, some servers 250 to 500
-BATCH_METRICS = 1000  # MLflow's limit for one request
 REFUSALS = (400, 401, 403, 404)  # the server understood and said no: the same request would fail again
-SEND_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 600.0
-MAX_WAITING = 100_000  # metric values kept while the server is away
 
 # MLflow reads these from the environment only; what a user has set there stands. No telemetry, no line on stdout, which
 # belongs to the stage, and 14 s of retries instead of 4 minutes: the orchestrator tries again too.
@@ -42,10 +35,6 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
-# Retries of up to 120 s each would hold a training step for minutes.
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-
-logger = logging.getLogger(__name__)
 
 
 def registry_exists(tracking_uri: str) -> bool:
@@ -97,7 +86,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        with _environment({"MLFLOW_TRACKING_URI": tracking_uri}):  # MLflow would leave it set for the next stage
+        with environment({"MLFLOW_TRACKING_URI": tracking_uri}):  # MLflow would leave it set for the next stage
             mlflow.set_tracking_uri(tracking_uri)
         return mlflow.MlflowClient(tracking_uri=tracking_uri)
 
@@ -112,14 +101,15 @@ def registry_calls(tracking_uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         text = str(error).split("\n")[0]
-        if isinstance(error, MlflowException) and _is_refusal(error):
+        if isinstance(error, MlflowException) and is_refusal(error):
             raise ConfigError(
                 f"MLflow at {tracking_uri} refuses the request: {text}; correct the name or value"
             ) from error
         raise ServiceUnavailable(f"MLflow at {tracking_uri} does not answer: {text}; start it and run again") from error
 
 
-def _is_refusal(error: "MlflowException") -> bool:
+def is_refusal(error: "MlflowException") -> bool:
+    """Whether the same request would fail again."""
     return bool(error.get_http_status_code() in REFUSALS)
 
 
@@ -148,145 +138,7 @@ def ensure_run(client: "MlflowClient", experiment_id: str, run_name: str, key: s
 
 
 @contextmanager
-def run_log(
-    tracking_uri: str, experiment: str, run_name: str, params: Mapping[str, object], *, key: str = ""
-) -> Iterator["RunLog"]:
-    """A run to log into; an empty `tracking_uri` turns logging off. Ends the run as finished, or failed on an error.
-
-    `key` is the execution (`workbench.key`): a retry with the same key goes on with the same run. Without one the run
-    name stands in for it. Nothing that goes wrong with logging ever raises: it is warned about once, values wait while
-    the server is away, and what it refuses is left out.
-    """
-    log = RunLog(tracking_uri, experiment, run_name, params, key or run_name)
-    status = "FAILED"
-    try:
-        yield log
-        status = "FINISHED"
-    finally:
-        log.close(status)
-
-
-class RunLog:
-    """Values on their way to one MLflow run, sent every few seconds. Made by `run_log`."""
-
-    def __init__(
-        self, tracking_uri: str, experiment: str, run_name: str, params: Mapping[str, object], key: str
-    ) -> None:
-        self._address = (tracking_uri, experiment, run_name, key)
-        self._params = {name: _shorten(value) for name, value in params.items()}
-        self._tags: dict[str, str] = {}
-        self._texts: dict[str, str] = {}  # artifact -> content
-        self._metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds since 1970, step
-        self._client: MlflowClient | None = None
-        self._run_id = ""
-        self._already: dict[str, int] = {}  # metric -> last step that an earlier attempt logged
-        self._pause = SEND_SECONDS
-        self._next_send = 0.0
-        self._warned = False
-        self._send()
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Logs values of one step.
-
-        A step that an earlier attempt of the same execution logged is passed over, so a resumed job may log its whole
-        history again.
-        """
-        now = int(time.time() * 1000)
-        self._metrics += [(name, float(value), now, step) for name, value in values.items()]
-        del self._metrics[:-MAX_WAITING]
-        if time.monotonic() >= self._next_send:
-            self._send()
-
-    def tags(self, values: Mapping[str, object]) -> None:
-        """Sets tags on the run with the next values."""
-        self._tags |= {name: _shorten(value) for name, value in values.items()}
-
-    def text(self, name: str, content: str) -> None:
-        """Adds an artifact with the next values."""
-        self._texts[name] = content
-
-    def close(self, status: str) -> None:
-        """Sends what waits and ends the run as FINISHED or FAILED."""
-        self._send(status)
-        if self._metrics:
-            logger.warning("%d metric values were not logged to MLflow", len(self._metrics))
-
-    def _send(self, status: str | None = None) -> None:
-        if not self._address[0]:
-            self._metrics.clear()
-            return
-        try:
-            with _environment(IMPATIENT):
-                self._send_all()
-                if status and self._client:
-                    self._client.set_terminated(self._run_id, status)
-                while self._texts and self._client:  # last, as artifacts may lie where numbers do not
-                    name = next(iter(self._texts))
-                    self._client.log_text(self._run_id, self._texts.pop(name), name)
-            self._pause = SEND_SECONDS
-        except Exception as error:  # noqa: BLE001 - whatever MLflow or its libraries raise, training goes on
-            self._warn(error)
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
-        self._next_send = time.monotonic() + self._pause
-
-    def _send_all(self) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
-        if not self._run_id:
-            self._open()
-        self._log("params", [Param(*item) for item in self._params.items()])
-        self._params.clear()
-        self._log("tags", [RunTag(*item) for item in self._tags.items()])
-        self._tags.clear()
-        self._metrics = [m for m in self._metrics if m[3] > self._already.get(m[0], -1)]
-        while self._metrics:
-            self._log("metrics", [Metric(*metric) for metric in self._metrics[:BATCH_METRICS]])
-            del self._metrics[:BATCH_METRICS]
-
-    def _open(self) -> None:
-        uri, experiment, run_name, key = self._address
-        self._client = open_client(uri)
-        run = ensure_run(self._client, ensure_experiment(self._client, uri, experiment), run_name, key)
-        self._already = {
-            name: max(metric.step for metric in self._client.get_metric_history(run.info.run_id, name))
-            for name in run.data.metrics
-        }
-        self._params = {name: value for name, value in self._params.items() if name not in run.data.params}
-        self._run_id = run.info.run_id
-
-    def _log(self, kind: str, items: list[Any]) -> None:
-        """One request; when the server refuses it, each item alone. Raises when the server could not be asked."""
-        from mlflow.exceptions import MlflowException
-
-        if not items or self._client is None:
-            return
-        try:
-            self._client.log_batch(self._run_id, **{kind: items}, synchronous=True)
-        except MlflowException as error:
-            if not _is_refusal(error):
-                raise
-            self._warn(error)
-            for item in items if len(items) > 1 else ():
-                self._log(kind, [item])
-
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            text = str(error).split("\n")[0]
-            logger.warning("logging to MLflow at %s fails, and work goes on without: %s", self._address[0], text)
-        self._warned = True
-
-
-def _shorten(value: object) -> str:
-    """The text of a value, cut where MLflow would refuse it; the digest of the whole tells two long ones apart."""
-    text = str(value)
-    if len(text) <= SHOWN_CHARS:
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-    return f"{text[: SHOWN_CHARS - 32]}… sha256:{digest[:16]}"
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Sets environment variables that MLflow reads at each request, and puts the old ones back."""
     before: dict[str, Any] = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

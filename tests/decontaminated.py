@@ -9,7 +9,7 @@ import polars as pl
 
 from stages.decontaminate.job import run
 from stages.decontaminate.stage import STAGE, DecontaminateParams
-from stages.processes.engine import scan_spool
+from stages.processes.spool import scan_spool
 from stages.raw_files.source_files import SourceFile
 from stages.schema import load_schema
 from stages.store.tables import write_table

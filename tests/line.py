@@ -37,6 +37,10 @@ class FinishedLine:
         return self.folder / "store"
 
     @property
+    def is_finished(self) -> bool:
+        return (self.store / "runs" / "line" / "report.json").exists()
+
+    @property
     def profile(self) -> Path:
         return self.folder / "profile.yaml"
 

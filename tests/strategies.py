@@ -57,14 +57,16 @@ def tables(draw: st.DrawFn, dataset: str, max_rows: int = 8) -> pl.DataFrame:
 
 
 def valid_rows(drawn: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """The rows that keep every check of the schema."""
+    """The rows that keep every check of the schema; mostly all do, which one look shows."""
+    if is_valid(drawn, schema):
+        return drawn
     kept = [row for row in drawn.iter_slices(1) if is_valid(row, schema)]
     return pl.concat(kept) if kept else drawn.clear()
 
 
-def is_valid(row: pl.DataFrame, schema: Schema) -> bool:
+def is_valid(rows: pl.DataFrame, schema: Schema) -> bool:
     try:
-        check_table(row, schema, "drawn")
+        check_table(rows, schema, "drawn")
     except DataError:
         return False
     return True

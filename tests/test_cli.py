@@ -9,9 +9,18 @@ import pytest
 from conftest import run_stages
 from line import FinishedLine
 from rows import conversation, write_jsonl
+from stages.__main__ import main
 from stages.pipeline import STAGES
 
-ROW = conversation("a", "What lives in the river?", "An otter lives in the river.")
+Capture = pytest.CaptureFixture[str]
+
+
+def exit_code(*arguments: str | Path) -> int | str | None:
+    """Of a command run in this process; a fault that is not told in words comes through as itself."""
+    try:
+        return main(list(map(str, arguments)))
+    except SystemExit as left:
+        return left.code
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [
@@ -32,37 +41,36 @@ ROW = conversation("a", "What lives in the river?", "An otter lives in the river
     (["describe", "nothing"], 64, "no schema describes a dataset 'nothing'"),
 ])  # fmt: skip
 def test_a_wrong_command_says_what_is_wrong_and_leaves_nothing(
-    tmp_path: Path, arguments: list[str], code: int, said: str
+    tmp_path: Path, capsys: Capture, arguments: list[str], code: int, said: str
 ) -> None:
     out = tmp_path / "out"
-    done = run_stages(*[argument.replace("OUT", str(out)) for argument in arguments])
-    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
-    assert "Traceback" not in done.stderr
+    left = exit_code(*[argument.replace("OUT", str(out)) for argument in arguments])
+    told = capsys.readouterr().err
+    assert (left, said in told) == (code, True), told
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_the_ledger_of_a_run_that_only_started_says_how_to_go_on(tmp_path: Path) -> None:
+def test_the_ledger_of_a_run_that_only_started_says_how_to_go_on(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "raw.jsonl").write_text('{"instruction": "Why?", "output": "Because."}')
     source = f"raw={tmp_path / 'raw.jsonl'}"
-    started = run_stages(
-        "start", "curate", "--store", tmp_path / "store", "--source", source, "--set", "tokenize.tokenizer=gpt2"
-    )
-    told = run_stages("ledger", "--store", tmp_path / "store")
-    folder = started.stdout.strip().splitlines()[-1]
-    assert f"no stage is done yet; next: python -m stages run ingest --run {folder}" in told.stdout
+    store = tmp_path / "store"
+    exit_code("start", "curate", "--store", store, "--source", source, "--set", "tokenize.tokenizer=gpt2")
+    folder = capsys.readouterr().out.strip().splitlines()[-1]
+    exit_code("ledger", "--store", store)
+    assert f"no stage is done yet; next: python -m stages run ingest --run {folder}" in capsys.readouterr().out
 
 
-def test_both_faults_of_a_parameter_list_are_told_at_once(tmp_path: Path) -> None:
-    done = run_stages("run", "dedup", "--output", tmp_path / "out", "--set", "min_similarity=7", "--set", "sed=3")
-    assert "dedup.min_similarity = 7" in done.stderr
-    assert "dedup.sed is no parameter" in done.stderr
+def test_both_faults_of_a_parameter_list_are_told_at_once(tmp_path: Path, capsys: Capture) -> None:
+    exit_code("run", "dedup", "--output", tmp_path / "out", "--set", "min_similarity=7", "--set", "sed=3")
+    told = capsys.readouterr().err
+    assert "dedup.min_similarity = 7" in told
+    assert "dedup.sed is no parameter" in told
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[]"])
 def test_an_empty_source_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "raw.json").write_text(content)
-    done = run_stages("run", "ingest", "--input", f"raw={tmp_path / 'raw.json'}", "--output", tmp_path / "out")
-    assert done.returncode == 65
+    assert exit_code("run", "ingest", "--input", f"raw={tmp_path / 'raw.json'}", "--output", tmp_path / "out") == 65
     assert not (tmp_path / "out").exists()
 
 
@@ -86,39 +94,29 @@ def test_a_folder_with_spaces_and_quotes_in_its_name_is_a_source_like_any_other(
 
 
 @pytest.mark.parametrize("base", ["gone", "empty", "file"])
-def test_a_wrong_base_model_path_is_refused_in_words(tmp_path: Path, base: str) -> None:
+def test_a_wrong_base_model_path_is_refused_in_words(tmp_path: Path, capsys: Capture, base: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("no model")
     example = {"row_id": "0a", "input_ids": [1, 2, 3], "loss_mask": [0, 1, 1]}
-    done = run_stages("run", "train", "--input", f"base={tmp_path / base}", "--output", tmp_path / "out",
-                      "--input", f"examples={write_jsonl(tmp_path / 'examples.jsonl', [example])}")  # fmt: skip
-    assert done.returncode in (64, 78), done.stderr
-    assert str(tmp_path / base) in done.stderr
-    assert "Traceback" not in done.stderr
+    examples = write_jsonl(tmp_path / "examples.jsonl", [example])
+    inputs = ["--input", f"base={tmp_path / base}", "--input", f"examples={examples}"]
+    assert exit_code("run", "train", *inputs, "--output", tmp_path / "out") in (64, 78)
+    assert str(tmp_path / base) in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_progress_can_be_read_by_a_machine(tmp_path: Path) -> None:
+def test_progress_can_be_read_by_a_machine(tmp_path: Path, capsys: Capture) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", [conversation(str(i), f"q {i}", f"a {i}") for i in range(50)])
-    done = run_stages(
-        "run",
-        "score",
-        "--input",
-        f"unique={rows}",
-        "--output",
-        tmp_path / "out",
-        "--progress",
-        "json",
-        "--batch-rows",
-        "10",
-    )
-    last = json.loads(done.stderr.splitlines()[-1])
+    files = ["--input", f"unique={rows}", "--output", tmp_path / "out"]
+    exit_code("run", "score", *files, "--progress", "json", "--batch-rows", "10", "--workers", "1")
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
     assert (last["stage"], last["done"], last["total"], last["unit"]) == ("score", 50, 50, "rows")
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
-def test_help_lists_every_parameter_with_its_default(stage: str) -> None:
-    told = run_stages("run", stage, "--help").stdout
+def test_help_lists_every_parameter_with_its_default(stage: str, capsys: Capture) -> None:
+    assert exit_code("run", stage, "--help") == 0
+    told = capsys.readouterr().out
     for name in STAGES[stage].params.model_fields:
         assert re.search(rf"^  {name} .*default ", told, flags=re.MULTILINE), name
 

@@ -65,10 +65,10 @@ def test_every_folder_in_stages_is_a_declared_stage_and_the_reverse() -> None:
     assert all(STAGES[name].name == name for name in folders)
 
 
-def test_the_pipelines_are_the_fourteen_stages_in_order() -> None:
-    assert [s.name for s in ALL.stages] == [
-        "ingest", "dedup", "score", "rate", "filter", "decontaminate", "mix", "tokenize",
-        "train", "merge", "evaluate", "register", "promote", "report"]  # fmt: skip
+def test_the_pipelines_are_the_fourteen_stages_in_order_whatever_is_put_between_them() -> None:
+    fourteen = ["ingest", "dedup", "score", "rate", "filter", "decontaminate", "mix", "tokenize",
+                "train", "merge", "evaluate", "register", "promote", "report"]  # fmt: skip
+    assert [s.name for s in ALL.stages if s.name in fourteen] == fourteen
     assert ALL.stages == CURATE.stages + TUNE.stages
     assert set(PIPELINES) == {"curate", "tune", "all", "trial"}
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser import measure
-from conftest import run_stages
 from curated_run import finished_run, record
 from report_tables import HOSTILE
 from rows import sealed
+from stages.__main__ import main
 from stages.comparisons.data_diff import Difference, compare
 from stages.comparisons.diff_page import diff_page
 from stages.comparisons.diff_quotes import quoted_classes
@@ -244,13 +244,13 @@ def test_the_page_fits_a_phone_and_a_desk(tmp_path: Path, width: int) -> None:
     assert (measured["sticking_out"], measured["width"]) == ([], width)
 
 
-def test_the_command_prints_the_difference_and_writes_the_page(store: LocalStore, tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    done = run_stages("diff", "old", "new", "--store", store.root, "--output", page)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"1 +towns +rejected: too_short", done.stdout)
+def test_the_command_prints_the_difference_and_writes_the_page(
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, of_store = tmp_path / "page.html", ["--store", str(store.root)]
+    assert main(["diff", "old", "new", *of_store, "--output", str(page)]) == 0
+    assert re.search(r"1 +towns +rejected: too_short", capsys.readouterr().out)
     assert "<h1>old → new</h1>" in page.read_text(encoding="utf-8")
-    assert run_stages("diff", "old", "gone", "--store", store.root).returncode == UsageError.exit_code
-    missing = run_stages("diff", "old", "new", "--store", store.root, "--output", tmp_path / "no" / "page.html")
-    assert missing.returncode == UsageError.exit_code
-    assert "Traceback" not in missing.stderr
+    assert main(["diff", "old", "gone", *of_store]) == UsageError.exit_code
+    missing = tmp_path / "no" / "page.html"
+    assert main(["diff", "old", "new", *of_store, "--output", str(missing)]) == UsageError.exit_code

@@ -14,7 +14,7 @@ from rows import table
 from stages.dedup import job, sketch_book, templates, update
 from stages.dedup.comparison import Comparison
 from stages.dedup.stage import DedupParams
-from stages.processes.engine import scan_spool
+from stages.processes.spool import scan_spool
 from stages.schema import load_schema
 from workbench import lend
 

@@ -25,10 +25,10 @@ from workbench import say_nothing
 
 PURE = [stage for stage in STAGES.values() if stage.kind != "job"]
 ROWS = [stage for stage in PURE if stage.kind == "rows"]
-DECIDING = [stage for stage in PURE if stage.sets_aside]
 Tables = dict[str, pl.DataFrame]
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+# Each example makes tables and runs a stage two to four times; what is broken fails among the first.
+few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @cache
@@ -64,21 +64,18 @@ def assert_equal(one: Tables, other: Tables) -> None:
 @named(PURE)
 @few
 @given(data=st.data())
-def test_outputs_keep_their_schemas_and_equal_input_gives_equal_output(stage: Stage, data: st.DataObject) -> None:
+def test_rows_in_any_order_give_the_same_valid_tables_and_each_is_kept_or_set_aside_once(
+    stage: Stage, data: st.DataObject
+) -> None:
     rows = data.draw(tables(stage.inputs[0]))
     made = run(stage, rows)
     for name, table in made.items():
         check_table(table, load_schema(name), name)
-    assert_equal(made, run(stage, rows))
-
-
-@named(PURE)
-@few
-@given(data=st.data())
-def test_the_order_of_the_rows_changes_nothing(stage: Stage, data: st.DataObject) -> None:
-    rows = data.draw(tables(stage.inputs[0]))
+    if stage.sets_aside:
+        kept, aside = (made[str(name)]["row_id"].to_list() for name in (stage.keeps, stage.sets_aside))
+        assert sorted(kept + aside) == sorted(rows["row_id"])
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=data.draw(st.integers(0, 1000)))
-    assert_equal(run(stage, rows), run(stage, shuffled))
+    assert_equal(made, run(stage, shuffled))
 
 
 @named(ROWS)
@@ -120,14 +117,3 @@ def changed(now: pl.DataFrame, then: pl.DataFrame) -> int:
     """Rows that are in both, with other values."""
     before = {row["row_id"]: row for row in then.to_dicts()}
     return sum(row["row_id"] in before and before[row["row_id"]] != row for row in now.to_dicts())
-
-
-@named(DECIDING)
-@few
-@given(data=st.data())
-def test_every_row_is_kept_or_set_aside_exactly_once(stage: Stage, data: st.DataObject) -> None:
-    rows = data.draw(tables(stage.inputs[0]))
-    made = run(stage, rows)
-    kept, aside = (set(made[str(name)]["row_id"]) for name in (stage.keeps, stage.sets_aside))
-    assert kept | aside == set(rows["row_id"])
-    assert kept & aside == set()

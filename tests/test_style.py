@@ -1,11 +1,13 @@
 """The promises about size and form that a reader can check."""
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_README_LINES = 300, 40, 150
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 40
+MAX_README_LINES = 132  # 150 in all, with the fourteen stages in its table
 
 
 def modules() -> list[Path]:
@@ -31,7 +33,10 @@ def test_no_function_is_longer_than_forty_lines() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= MAX_README_LINES
+    """What people wrote of it: the table of stages grows by itself when somebody adds one."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    written = re.sub(r"<!-- generated: (\w+) -->\n.*?<!-- end: \1 -->\n", "", text, flags=re.DOTALL)
+    assert len(written.splitlines()) <= MAX_README_LINES
 
 
 def test_every_make_target_says_what_it_does() -> None:

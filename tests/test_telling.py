@@ -212,7 +212,7 @@ def test_a_log_that_fails_on_the_way_changes_nothing(
     settings = {"max_steps": 4, "sample_every_steps": 1}
     silent = train(tmp_path / "silent", base, ROWS, **settings)
     caplog.clear()
-    monkeypatch.setattr("stages.tracking.SEND_SECONDS", 0.0)
+    monkeypatch.setattr("stages.run_log.SEND_SECONDS", 0.0)
     key = f"{call:0<64}"
     bench = lend(tmp_path / "scratch", tracking_uri=database, key=key)
 
@@ -226,7 +226,7 @@ def test_a_log_that_fails_on_the_way_changes_nothing(
     object.__setattr__(bench, "progress", fail_from_step_two)
     logged = train(tmp_path / "logged", base, ROWS, bench, **settings)
     assert digests(logged.model) == digests(silent.model)
-    warned = [record for record in caplog.records if record.name == "stages.tracking"]
+    warned = [record for record in caplog.records if record.name == "stages.run_log"]
     assert {record.levelno for record in warned} == {logging.WARNING}
     assert sum("work goes on without" in record.getMessage() for record in warned) == 1
     client = open_client(database)

@@ -11,7 +11,8 @@ import pytest
 
 from stages import tracking
 from stages.errors import ConfigError, ServiceUnavailable
-from stages.tracking import metric_name, open_client, registry_exists, run_log, stands_in_registry
+from stages.run_log import run_log
+from stages.tracking import metric_name, open_client, registry_exists, stands_in_registry
 
 pytest_plugins = ["mlflow_database"]
 
@@ -82,7 +83,7 @@ def test_what_mlflow_refuses_is_left_out_and_the_rest_is_logged(
     assert len(run["params"]["long"]) <= 500
     assert "sha256:" in run["params"]["long"]
     assert sorted(run["metrics"]) == ["grad_norm", "loss"]
-    warned = [record for record in caplog.records if record.name == tracking.__name__]
+    warned = [record for record in caplog.records if record.name == "stages.run_log"]
     assert len(warned) == 1
 
 
@@ -92,7 +93,7 @@ def test_values_wait_while_the_server_is_away(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(tracking, "SEND_SECONDS", 0.0)
+    monkeypatch.setattr("stages.run_log.SEND_SECONDS", 0.0)
     with run_log(database, EXPERIMENT, "train", {}, key="away") as log:
         log.metrics(1, {"loss": 1.0})
         with monkeypatch.context() as away:
@@ -102,7 +103,7 @@ def test_values_wait_while_the_server_is_away(
         log.metrics(4, {"loss": 0.125})
 
     assert logged(database, "away")["metrics"] == {"loss": [(1, 1.0), (2, 0.5), (3, 0.25), (4, 0.125)]}
-    assert [r.levelno for r in caplog.records if r.name == tracking.__name__] == [logging.WARNING]
+    assert [r.levelno for r in caplog.records if r.name == "stages.run_log"] == [logging.WARNING]
 
 
 def raise_connection_error(*_: object, **__: object) -> None:
@@ -117,7 +118,7 @@ def test_a_server_that_never_answers_is_warned_about_once_and_raises_nothing(
         for step in range(100):
             log.metrics(step, {"loss": 1.0})
 
-    messages = [record.getMessage() for record in caplog.records if record.name == tracking.__name__]
+    messages = [record.getMessage() for record in caplog.records if record.name == "stages.run_log"]
     assert len(messages) == 2
     assert "work goes on without" in messages[0]
     assert messages[1] == "100 metric values were not logged to MLflow"
@@ -196,7 +197,7 @@ def test_a_server_is_believed_and_a_file_that_is_no_registry_is_not(tmp_path: Pa
 
 
 def test_importing_tracking_does_not_load_mlflow() -> None:
-    code = "import sys, stages.tracking as t; t.registry_exists('sqlite:///x'); sys.exit('mlflow' in sys.modules)"
+    code = "import sys, stages.run_log, stages.tracking as t; t.registry_exists('sqlite:///x'); sys.exit('mlflow' in sys.modules)"
     root = Path(tracking.__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 

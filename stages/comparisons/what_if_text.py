@@ -13,14 +13,16 @@ def comparison_text(before: Outlook, after: Outlook, rate: TokenRate, moved: Map
     lines = [
         f"{'':<24}{'now':>14}{'then':>14}{'change':>12}",
         _counts("rows kept", before.kept, after.kept),
-        _counts(f"tokens kept ({_told(rate)})", before.kept_tokens, after.kept_tokens),
+        _counts("tokens kept", before.kept_tokens, after.kept_tokens),
         _numbers("words of a kept answer", before.kept_mean_words, after.kept_mean_words),
         _numbers("length AUC of keeping", before.length_auc, after.length_auc, places=3),
         *_mix(before, after),
         *(_counts(f"  {reason}", before.reasons.get(reason, 0), after.reasons.get(reason, 0)) for reason in _reasons(before, after)),
     ]  # fmt: skip
     lines.insert(-len(_reasons(before, after)) or len(lines), "rejected, by first reason")
-    lines.append(f"of {before.rows:,} rows; a length AUC of 0.5 says that length plays no part in what is kept")
+    lines.append(
+        f"of {before.rows:,} rows; tokens of {_told(rate)}; a length AUC of 0.5 says that length plays no part in what is kept"
+    )
     for side, rows in moved.items():
         if rows.height:
             lines.append(f"then {side}:")
@@ -31,7 +33,7 @@ def comparison_text(before: Outlook, after: Outlook, rate: TokenRate, moved: Map
 def rules_text(now: Outlook, rules: list[RuleOutlook], rate: TokenRate) -> str:
     """What is kept now, and for each rule that is on its rejected rows and the nearest misses on both sides."""
     lines = [
-        f"{now.kept:,} of {now.rows:,} rows kept, {now.kept_tokens:,} of {now.tokens:,} tokens ({_told(rate)})",
+        f"{now.kept:,} of {now.rows:,} rows kept, {now.kept_tokens:,} of {now.tokens:,} tokens (of {_told(rate)})",
         f"words of an answer: all {_short(now.mean_words)}, kept {_short(now.kept_mean_words)}; "
         f"length AUC of keeping {_short(now.length_auc)} (0.5 = length plays no part)",
         "task mix: " + ", ".join(f"{task} {kept:,} of {rows:,}" for task, (rows, kept) in now.tasks.items()),
@@ -92,4 +94,4 @@ def _short(value: float | None) -> str:
 
 
 def _told(rate: TokenRate) -> str:
-    return f"{rate.chars_per_token:.2f} chars each, {'measured' if rate.is_measured else 'assumed'}"
+    return f"{rate.chars_per_token:.2f} characters, {'measured' if rate.is_measured else 'assumed'}"

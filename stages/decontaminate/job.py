@@ -13,8 +13,9 @@ from stages.decontaminate.eval_items import read_eval_set
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.summary import told_of
 from stages.errors import ConfigError
-from stages.processes.engine import Batch, Workers, here_and_there, leave, rows_of, split_into_batches, worker_pool
+from stages.processes.engine import Batch, Workers, here_and_there, rows_of, split_into_batches, worker_pool
 from stages.processes.handed_over import hand_over, taken_over
+from stages.processes.spool import leave
 from stages.raw_files.source_files import SourceFile
 from stages.store.locks import private_folder
 from stages.store.tables import read_table

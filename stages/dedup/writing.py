@@ -7,7 +7,7 @@ import polars as pl
 
 from stages.dedup.differing_words import compared_text, first_differing_words
 from stages.dedup.verdicts import Verdicts
-from stages.processes.engine import leave
+from stages.processes.spool import leave
 
 
 def write(paths: Sequence[Path], made: Verdicts, key: str, unique: Path, duplicates: Path, waiting: Path) -> None:

@@ -12,45 +12,28 @@ from stages.contract import DEFAULT_BATCH_ROWS, Params, Stage, Workbench
 from stages.errors import DataError, UsageError
 from stages.execution.conservation import check_conservation
 from stages.execution.inputs import Input, open_inputs
+from stages.execution.production import produce, seal
 from stages.execution.receipt import Meter, most_frequent_first, write_down
 from stages.pipeline import STAGES
 from stages.processes.carried_rows import Earlier
 from stages.processes.engine import (
     LOCAL,
-    Work,
-    job_of,
-    run_rows,
-    scan_spool,
-    split_into_batches,
-    table_outputs,
-    transform_of,
     using,
-    write_spool,
 )
 from stages.processes.progress import ProgressLine
-from stages.schema import load_schema
 from stages.store.identity import key_of, key_parts
 from stages.store.locks import lock, private_folder, side_folder
-from stages.store.piles import piles_in, take
 from stages.store.stage_cache import open_cache
 from stages.store.storage import (
-    MANIFEST,
     RECEIPT,
     LocalStore,
-    Manifest,
     commit,
     digest_of,
     read_json,
-    read_manifest,
     staging,
     verify_dataset,
     write_json,
-    write_manifest,
 )
-from stages.store.tables import read_table, write_parts, write_table
-
-# Of a table whose parts a job made small: one column of texts holds nearly all, and one core packs it.
-PARTS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -185,8 +168,8 @@ def _make(
         if earlier:
             notes += (f"rows that are the same as in {earlier.folder} were taken from there",)
         with using(request.engine, request.workers):
-            facts = _produce(request, inputs, staged, bench, earlier)
-        outputs = {name: _seal(staged / name) for name in request.stage.outputs_made(request.params)}
+            facts = produce(request, inputs, staged, bench, earlier)
+        outputs = {name: seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:
             decided = inputs[request.stage.decided].value
             check_conservation(request.stage, decided, {name: folder for name, (folder, _) in outputs.items()})
@@ -215,81 +198,3 @@ def _cache_folder(request: Request, parts: Mapping[str, Any], scratch: Path) -> 
     kept = request.cache or (request.store.root / "cache" if request.store else scratch / "cache")
     code = digest_of([parts[part] for part in ("layout", "source", "lock", "schemas")])
     return kept / request.stage.name / code[:16]
-
-
-def _produce(
-    request: Request, inputs: Mapping[str, Input], staged: Path, bench: Workbench, earlier: Earlier | None
-) -> Mapping[str, Any]:
-    """Calls the stage; every output it makes then lies in `staged`, tables in canonical form. Returns its facts."""
-    values = {name: opened.value for name, opened in inputs.items()}
-    if request.stage.kind == "rows":
-        return _produce_rows(request, values, staged, bench, earlier)
-    return {"table": _produce_table, "job": _produce_job}[request.stage.kind](request, values, staged, bench)
-
-
-def _produce_rows(
-    request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench, earlier: Earlier | None
-) -> Mapping[str, Any]:
-    stage, spool = request.stage, staged / "spool"
-    batches = split_into_batches(values[stage.inputs[0]], request.batch_rows, request.workers)
-    work = Work(stage, request.params, earlier)
-    run_rows(work, batches, spool, workers=request.workers, progress=bench.progress)
-    tables = _write_tables(table_outputs(stage), spool, staged)
-    others = {name: _fresh(staged / name) for name in stage.outputs if name not in tables}
-    facts = job_of(stage.name)(**tables, **others, params=request.params, workbench=bench) if others else None
-    return facts or {}
-
-
-def _produce_table(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
-    stage, spool = request.stage, staged / "spool"
-    arguments = {
-        name: read_table(value) if isinstance(value, Path) else value
-        for name, value in _with_absent(stage, values).items()
-    }
-    made = transform_of(stage.name)(**arguments, params=request.params, progress=bench.progress)._asdict()
-    facts = {"told": made.pop("told")} if "told" in made else {}
-    write_spool(made, spool)
-    _write_tables(stage.outputs, spool, staged)
-    return facts
-
-
-def _produce_job(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
-    stage, made = request.stage, request.stage.outputs_made(request.params)
-    tables = [name for name in made if load_schema(name).kind == "table"]
-    folders = {name: _fresh((staged / "spool" if name in tables else staged) / name) for name in made}
-    absent = dict.fromkeys(set(stage.outputs) - set(made))
-    facts = job_of(stage.name)(
-        **_with_absent(stage, values), **folders, **absent, params=request.params, workbench=bench
-    )
-    _write_tables(tables, staged / "spool", staged)
-    return facts or {}
-
-
-def _with_absent(stage: Stage, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values.get(name) for name in (*stage.inputs, *stage.optional_inputs)}
-
-
-def _fresh(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _write_tables(names: Sequence[str], spool: Path, staged: Path) -> dict[str, Path]:
-    for name in names:
-        schema, folder = load_schema(name), _fresh(staged / name)
-        if piles_in(spool / name):
-            counts = write_parts(take(spool / name), schema, folder, at_once=PARTS_AT_ONCE)
-        else:
-            counts = write_table(scan_spool(spool / name, schema), schema, folder)
-        write_manifest(folder, name, schema.kind, schema.digest, counts)
-    shutil.rmtree(spool, ignore_errors=True)
-    return {name: staged / name for name in names}
-
-
-def _seal(folder: Path) -> tuple[Path, Manifest]:
-    """A dataset folder with its manifest: tables were sealed when they were written, the rest is sealed here."""
-    schema = load_schema(folder.name)
-    if schema.kind == "table":
-        return folder, read_manifest(folder)
-    (folder / MANIFEST).unlink(missing_ok=True)  # a job may have copied a whole folder of the store, manifest and all
-    return folder, write_manifest(folder, schema.name, schema.kind, schema.digest, {})

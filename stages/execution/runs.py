@@ -12,10 +12,11 @@ from typing import Any
 
 from stages.contract import Params, Pipeline, Stage
 from stages.errors import ConfigError, DataError, TryAgain, UsageError
+from stages.execution.run_checks import refuse_what_is_missing, unread_sources
 from stages.execution.run_plan import PLAN, RunPlan, planned_params, read_plan, write_plan
 from stages.pipeline import CURATION, PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params, resolve_sources
-from stages.raw_files.source_files import is_source, stated_root
+from stages.raw_files.source_files import stated_root
 from stages.store.storage import LocalStore, digest_of, read_json, read_manifest, setting, write_json
 
 PUBLISHED = "dataset"  # the ref that names the newest curated data set
@@ -65,9 +66,9 @@ def start_run(
     params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
     params = {name: values.in_run({**_curated_with(pipeline, store), **params}) for name, values in params.items()}
     found = {**published_datasets(pipeline, store), **resolve_sources(pipeline, chosen, sources or {}, SOURCES)}
-    unread = _unread(pipeline, params)
+    unread = unread_sources(pipeline, params)
     found = {source: paths for source, paths in found.items() if source not in unread}
-    _refuse_what_is_missing(pipeline, params, found)
+    refuse_what_is_missing(pipeline, params, found)
     folder = _new_folder(store, pipeline.name, name)
     plan = RunPlan(
         pipeline=pipeline.name,
@@ -147,46 +148,6 @@ def _curated_with(pipeline: Pipeline, store: LocalStore) -> Mapping[str, Params]
         return planned_params(store.run_folder(ref.facts["run"]))
     except (UsageError, DataError, ConfigError):
         return {}  # its folder was tidied away, or other code planned it
-
-
-def _unread(pipeline: Pipeline, params: Mapping[str, Params]) -> set[str]:
-    """Sources that a stage could read, and that none does with these values: they need not even exist."""
-    left_out = {name for stage in pipeline.stages for name in params[stage.name].inputs_left_out()}
-    return left_out - {name for stage in pipeline.stages for name in stage.inputs_read(params[stage.name])}
-
-
-def _refuse_what_is_missing(
-    pipeline: Pipeline, params: Mapping[str, Params], found: Mapping[str, Sequence[Path]]
-) -> None:
-    made = {name for stage in pipeline.stages for name in stage.outputs}
-    needed = {name for s in pipeline.stages for name in (*s.inputs, *params[s.name].inputs_needed())} - made
-    problems = [f"source {name} is not given (--source {name}=<path>)" for name in sorted(needed - set(found))]
-    problems += [
-        f"{stage.name}.{name} is not given (--set {stage.name}.{name}=<value>, or in the profile)"
-        for stage in pipeline.stages
-        for name in params[stage.name].settings_needed()
-    ]
-    problems += [f"{stage.name}.{told}" for stage in pipeline.stages for told in params[stage.name].lacking_in(params)]
-    problems += [
-        f"{stage.name}.{name}: {value} does not exist; correct the path"
-        for stage in pipeline.stages
-        for name, value in params[stage.name]
-        if _is_path(stage.params, name, value) and not Path(value).expanduser().exists()
-    ]
-    problems += [
-        f"source {name}: {path} does not exist; correct the path"
-        for name, paths in found.items()
-        for path in paths
-        if not is_source(path)
-    ]
-    if problems:
-        raise ConfigError(f"pipeline {pipeline.name}: {'; '.join(problems)}")
-
-
-def _is_path(params: type[Params], name: str, value: Any) -> bool:
-    """Whether the value names a place on this disk, and nothing else: a word alone may be a hub id or a built-in."""
-    facts: Any = params.model_fields[name].json_schema_extra or {}
-    return bool(facts.get("content")) and isinstance(value, str) and value.startswith(("/", "./", "../", "~"))
 
 
 def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:

@@ -5,7 +5,7 @@ import importlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,7 +23,8 @@ from stages.errors import TryAgain
 from stages.processes.carried_rows import Earlier
 from stages.processes.garbage import no_search_for_cycles
 from stages.processes.handed_over import hand_over, taken_over
-from stages.schema import Schema, load_schema
+from stages.processes.spool import write_spool
+from stages.schema import load_schema
 
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
 SHARES_PER_WORKER = 4  # of the rows that are left: batches get smaller, so that at the end none works on alone for long
@@ -267,27 +268,3 @@ def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
 def rows_of(batch: Batch) -> pl.DataFrame:
     """The rows of a batch, in memory."""
     return pl.scan_parquet(batch.part, glob=False).slice(batch.first_row, batch.rows).collect()
-
-
-def write_spool(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], spool: Path, number: int = 0) -> None:
-    """Leaves each table in a folder of its name."""
-    for name, table in tables.items():
-        leave(table, spool / name, number)
-
-
-def leave(table: pl.DataFrame | pl.LazyFrame, folder: Path, number: int) -> None:
-    """Leaves rows where `scan_spool` finds them; a lazy table is never whole in memory.
-
-    Whoever leaves them in the order of their keys spares a sort.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    # As it lies in memory: to pack it takes four times as long as to write it.
-    table.lazy().sink_ipc(folder / f"spool-{number:06d}.arrow", compression="uncompressed", maintain_order=True)
-
-
-def scan_spool(folder: Path, schema: Schema) -> pl.LazyFrame:
-    """All rows that were left for one output, by `leave` or as Parquet files."""
-    if spooled := sorted(folder.glob("spool-*.arrow")):
-        return pl.scan_ipc(spooled, glob=False)
-    files = sorted(folder.glob("*.parquet"))
-    return pl.scan_parquet(files, glob=False) if files else schema.empty().lazy()

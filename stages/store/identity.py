@@ -91,13 +91,19 @@ def source_digests(stage: str) -> dict[str, str]:
         name = path.relative_to(ROOT).as_posix()
         if name in found:
             continue
-        source = path.read_bytes()
-        found[name] = hashlib.sha256(source).hexdigest()
-        if path.suffix == ".py":
-            waiting.extend(_first_party_imports(source))
+        found[name], imported = _digest_and_imports(path)
+        waiting.extend(imported)
         if path.name == "__init__.py":
             waiting.extend(template for suffix in TEMPLATES for template in path.parent.glob(f"*{suffix}"))
     return dict(sorted(found.items()))
+
+
+@cache
+def _digest_and_imports(path: Path) -> tuple[str, tuple[Path, ...]]:
+    """Of one file, read once for all stages that share it."""
+    source = path.read_bytes()
+    imported = tuple(_first_party_imports(source)) if path.suffix == ".py" else ()
+    return hashlib.sha256(source).hexdigest(), imported
 
 
 def _first_party_imports(source: bytes) -> Iterator[Path]:

@@ -13,8 +13,8 @@ from stages.contract import Progress, Workbench
 from stages.errors import ConfigError, DataError
 from stages.modelling.models import copy_tokenizer, embedding_rows, load_config, repeatable, set_stop_ids
 from stages.modelling.tokenizer_files import open_tokenizer
+from stages.run_log import run_log
 from stages.schema import load_schema
-from stages.tracking import run_log
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.examples import Examples, closing_ids, read_examples, refuse_unfit
 from stages.train.experiments import as_experiment

@@ -31,7 +31,7 @@ import polars as pl  # noqa: E402 - after the number of threads is set
 from rows import conversation  # noqa: E402 - the script runs from anywhere
 from stages.decontaminate.job import run  # noqa: E402
 from stages.decontaminate.stage import DecontaminateParams  # noqa: E402
-from stages.processes.engine import scan_spool  # noqa: E402
+from stages.processes.spool import scan_spool  # noqa: E402
 from stages.raw_files.records import Record, read_records  # noqa: E402
 from stages.raw_files.source_files import list_source_files  # noqa: E402
 from stages.schema import load_schema  # noqa: E402

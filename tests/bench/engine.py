@@ -85,7 +85,8 @@ def first_rows(source: str, rows: int, folder: Path) -> Path:
 def measure(engine: str, workers: int, table: Path, repeats: int) -> dict[str, object]:
     """Seconds of the stage's rows alone: neither opening and checking its input nor writing its output is counted."""
     from stages.pipeline import STAGES
-    from stages.processes.engine import scan_spool, split_into_batches, using
+    from stages.processes.engine import split_into_batches, using
+    from stages.processes.spool import scan_spool
     from stages.schema import load_schema
     from stages.store.storage import write_manifest
     from stages.store.tables import read_given, write_table

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,15 @@ columns:
   reason: {type: string}
 """
 
+SIGNALS: dict[str, Any] = {
+    "response_chars": 5,
+    "response_words": 1,
+    "repeated_trigram_share": 0.0,
+    "symbol_share": 0.0,
+    "digit_share": 0.0,
+    "url_count": 0,
+}
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -69,6 +79,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text(text)
     (copy / "schemas" / "short.yaml").write_text(SHORT)
     (copy / "schemas" / "long.yaml").write_text(LONG)
+    for name, turns, columns in (("short", 1, {}), ("long", 3, {"reason": "too_many_turns"})):
+        examples = copy / "schemas" / "examples" / name
+        examples.mkdir()
+        write_jsonl(examples / "pass_one.jsonl", [conversation("a", *["q", "a"] * turns, **SIGNALS, **columns)])
     pipeline = copy / "stages" / "pipeline.py"
     text = pipeline.read_text().replace(
         "from stages.tokenize.stage", "from stages.shorten.stage import STAGE as SHORTEN\nfrom stages.tokenize.stage"
@@ -102,26 +116,20 @@ def test_the_readme_and_the_pages_have_it(project: Path) -> None:
 
 
 def test_it_runs_alone(project: Path, tmp_path: Path) -> None:
-    signals = {
-        "response_chars": 5,
-        "response_words": 1,
-        "repeated_trigram_share": 0.0,
-        "symbol_share": 0.0,
-        "digit_share": 0.0,
-        "url_count": 0,
-    }
-    rows = [conversation("a", "q", "a", **signals), conversation("b", *["q", "a"] * 3, **signals)]
+    rows = [conversation("a", "q", "a", **SIGNALS), conversation("b", *["q", "a"] * 3, **SIGNALS)]
     told = run(project, "-m", "stages", "run", "shorten", "--input", f"kept={write_jsonl(tmp_path / 'kept.jsonl', rows)}",
                "--output", str(tmp_path / "out"))  # fmt: skip
     assert "short 1 rows, long 1 rows" in told
     assert "long: too_many_turns 1" in told
 
 
-def test_the_generic_property_tests_find_it(project: Path) -> None:
-    told = run(
-        project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_stage_properties.py", "-k", "shorten"
-    )
-    assert "5 passed" in told
+def test_the_generic_tests_find_it_and_no_other_test_minds_it(project: Path) -> None:
+    run(project, "-m", "stages", "docs")
+    chosen = ["tests/test_stage_properties.py", "tests/test_contract.py", "tests/test_schema.py", "tests/test_style.py"]
+    by_name = "shorten or short or long or test_contract or readme"
+    told = run(project, "-m", "pytest", "-v", "-p", "no:cacheprovider", *chosen, "-k", by_name)
+    assert told.count("[shorten] PASSED") >= 3  # the contract has tests of each stage too
+    assert "test_the_passing_examples_pass[short] PASSED" in told
 
 
 def test_the_dag_has_it(project: Path) -> None:

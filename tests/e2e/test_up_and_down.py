@@ -16,11 +16,11 @@ import pytest
 from infra.airflow_environment import AIRFLOW
 from line import ROOT, FinishedLine
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+pytestmark = [pytest.mark.slow, pytest.mark.e2e(minutes=4), pytest.mark.timeout(1500)]
 if not AIRFLOW.exists():
     pytestmark.append(pytest.mark.skip(reason="needs the orchestrator's environment: make setup"))
 
-WAIT_SECONDS = 300
+WAIT_SECONDS = 600  # beside other tests on a busy machine
 
 
 def free_port() -> int:
@@ -59,11 +59,15 @@ def marked_processes(mark: str) -> list[str]:
 @pytest.fixture
 def servers(line: FinishedLine, tmp_path: Path) -> Iterator[dict[str, str]]:
     """What `make up` started, on ports and folders of its own; `make down` at the end."""
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(
+        line.profile.read_text().replace(str(line.raw), str(shutil.copytree(line.raw, tmp_path / "raw")))
+    )
     environment = {
         **os.environ,
         "TEMPER_STORE": str(tmp_path / "store"),
         "TEMPER_AIRFLOW_STATE": str(tmp_path / "airflow"),
-        "TEMPER_PROFILE": str(line.profile),
+        "TEMPER_PROFILE": str(profile),
         "TEMPER_AIRFLOW_PORT": str(free_port()),
         "TEMPER_MLFLOW_PORT": str(free_port()),
         "TEMPER_CURATE_SCHEDULE": "* * * * *",
@@ -91,7 +95,7 @@ def published_version(store: Path) -> str:
 
 
 def test_curate_runs_on_schedule_and_wakes_tune_and_new_files_are_picked_up(
-    servers: dict[str, str], line: FinishedLine
+    servers: dict[str, str], tmp_path: Path
 ) -> None:
     store = Path(servers["TEMPER_STORE"])
     for port in ("TEMPER_AIRFLOW_PORT", "TEMPER_MLFLOW_PORT"):
@@ -99,11 +103,8 @@ def test_curate_runs_on_schedule_and_wakes_tune_and_new_files_are_picked_up(
             assert page.status == 200
     wait_for(lambda: finished_runs(store, "curate", "tokenize"), "a scheduled run of curate")
     wait_for(lambda: finished_runs(store, "tune", "report"), "the run of tune that the data set's asset triggers")
-    before, new = published_version(store), line.raw / "late" / "more.jsonl"
-    try:
-        new.parent.mkdir()
-        row = {"instruction": "What came late?", "input": "", "output": "This file came late."}
-        new.write_text(json.dumps(row) + "\n")
-        wait_for(lambda: published_version(store) != before, "a data set with the new file")
-    finally:
-        shutil.rmtree(new.parent, ignore_errors=True)
+    before, new = published_version(store), tmp_path / "raw" / "late" / "more.jsonl"
+    new.parent.mkdir()
+    row = {"instruction": "What came late?", "input": "", "output": "This file came late."}
+    new.write_text(json.dumps(row) + "\n")
+    wait_for(lambda: published_version(store) != before, "a data set with the new file")
