@@ -16,7 +16,7 @@ from stages.profile import load_profile, parse_value, resolve_params
 from stages.store.storage import LocalStore, setting, tracking_uri
 
 if TYPE_CHECKING:
-    from stages.execution.runner import Request
+    from stages.execution.request import Request
     from stages.execution.runs import Run
 
 # Modules that load polars are imported where they are used: `list` and `--help` answer at once.
@@ -76,7 +76,7 @@ def _run_in_run(options: argparse.Namespace) -> str:
 
 
 def _request(options: argparse.Namespace, stage: Stage, params: Any, inputs: Any, uri: str, **where: Any) -> "Request":
-    from stages.execution.runner import Request
+    from stages.execution.request import Request
 
     workers = options.workers or os.cpu_count() or 1
     return Request(stage, params, inputs, uri, workers=workers, batch_rows=options.batch_rows,

@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from rows import conversation, row_id, sealed
-from stages.execution.runner import Outcome, Request, run_stage
+from stages.execution.request import Outcome, Request
+from stages.execution.runner import run_stage
 from stages.pipeline import STAGES
 from stages.schema import load_schema
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from mix_rows import document, many, mix, row
 from rows import sealed
 from stages.errors import ConfigError
-from stages.execution.runner import Request, run_stage, tell
+from stages.execution.request import Request
+from stages.execution.runner import run_stage, tell
 from stages.mix.shares import allocate
 from stages.mix.stage import MixParams
 from stages.pipeline import STAGES

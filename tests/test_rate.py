@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from rows import conversation, sealed
-from stages.execution.runner import Request, run_stage
+from stages.execution.request import Request
+from stages.execution.runner import run_stage
 from stages.execution.runs import start_run
 from stages.pipeline import CURATE, STAGES
 from stages.schema import load_schema

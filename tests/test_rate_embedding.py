@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rows import conversation, row_id, sealed
-from stages.execution.runner import Outcome, Request, run_stage
+from stages.execution.request import Outcome, Request
+from stages.execution.runner import run_stage
 from stages.modelling import sequence_means
 from stages.modelling.models import load_model
 from stages.modelling.sequence_means import means_by_batch

@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from rows import conversation, dataset_digests, row_id, sealed
 from stages.errors import ConfigError, UsageError
-from stages.execution.runner import Outcome, Request, run_stage
+from stages.execution.request import Outcome, Request
+from stages.execution.runner import run_stage
 from stages.execution.runs import start_run
 from stages.modelling.models import copy_tokenizer, load_model
 from stages.modelling.tokenizer_files import open_tokenizer

@@ -8,7 +8,8 @@ import pytest
 
 from rows import conversation, dataset_digests, sealed, write_jsonl
 from stages.errors import DataError, UsageError
-from stages.execution.runner import Outcome, Request, probe, run_stage
+from stages.execution.request import Outcome, Request
+from stages.execution.runner import probe, run_stage
 from stages.pipeline import STAGES
 from stages.processes.engine import split_into_batches, transform_of
 from stages.store.identity import key_parts

@@ -9,7 +9,8 @@ from typing import Any
 
 from stages.contract import Stage
 from stages.errors import TemperError
-from stages.execution.runner import Request, probe, tell
+from stages.execution.request import Request
+from stages.execution.runner import probe, tell
 from stages.execution.runs import Run, finished, note_finished, stage_inputs
 from stages.store.storage import tracking_uri
 

@@ -3,10 +3,11 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stages.contract import Stage, Workbench
 from stages.execution.inputs import Input
+from stages.execution.request import Request
 from stages.processes.carried_rows import Earlier
 from stages.processes.engine import Work, job_of, run_rows, split_into_batches, table_outputs, transform_of
 from stages.processes.spool import scan_spool, write_spool
@@ -15,15 +16,12 @@ from stages.store.piles import piles_in, take
 from stages.store.storage import MANIFEST, Manifest, read_manifest, write_manifest
 from stages.store.tables import read_table, write_parts, write_table
 
-if TYPE_CHECKING:
-    from stages.execution.runner import Request
-
 # Of a table whose parts a job made small: one column of texts holds nearly all, and one core packs it.
 PARTS_AT_ONCE = 2
 
 
 def produce(
-    request: "Request", inputs: Mapping[str, Input], staged: Path, bench: Workbench, earlier: Earlier | None
+    request: Request, inputs: Mapping[str, Input], staged: Path, bench: Workbench, earlier: Earlier | None
 ) -> Mapping[str, Any]:
     """Calls the stage; every output it makes then lies in `staged`, tables in canonical form. Returns its facts."""
     values = {name: opened.value for name, opened in inputs.items()}
@@ -33,7 +31,7 @@ def produce(
 
 
 def _produce_rows(
-    request: "Request", values: Mapping[str, Any], staged: Path, bench: Workbench, earlier: Earlier | None
+    request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench, earlier: Earlier | None
 ) -> Mapping[str, Any]:
     stage, spool = request.stage, staged / "spool"
     batches = split_into_batches(values[stage.inputs[0]], request.batch_rows, request.workers)
@@ -45,7 +43,7 @@ def _produce_rows(
     return facts or {}
 
 
-def _produce_table(request: "Request", values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+def _produce_table(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
     stage, spool = request.stage, staged / "spool"
     arguments = {
         name: read_table(value) if isinstance(value, Path) else value
@@ -58,7 +56,7 @@ def _produce_table(request: "Request", values: Mapping[str, Any], staged: Path, 
     return facts
 
 
-def _produce_job(request: "Request", values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
+def _produce_job(request: Request, values: Mapping[str, Any], staged: Path, bench: Workbench) -> Mapping[str, Any]:
     stage, made = request.stage, request.stage.outputs_made(request.params)
     tables = [name for name in made if load_schema(name).kind == "table"]
     folders = {name: _fresh((staged / "spool" if name in tables else staged) / name) for name in made}

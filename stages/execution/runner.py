@@ -2,24 +2,21 @@
 
 import importlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.contract import DEFAULT_BATCH_ROWS, Params, Stage, Workbench
+from stages.contract import Workbench
 from stages.errors import DataError, UsageError
 from stages.execution.conservation import check_conservation
 from stages.execution.inputs import Input, open_inputs
 from stages.execution.production import produce, seal
 from stages.execution.receipt import Meter, most_frequent_first, write_down
+from stages.execution.request import Outcome, Request
 from stages.pipeline import STAGES
 from stages.processes.carried_rows import Earlier
-from stages.processes.engine import (
-    LOCAL,
-    using,
-)
+from stages.processes.engine import using
 from stages.processes.progress import ProgressLine
 from stages.store.identity import key_of, key_parts
 from stages.store.locks import lock, private_folder, side_folder
@@ -34,33 +31,6 @@ from stages.store.storage import (
     verify_dataset,
     write_json,
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """One execution of one stage. The result goes to `output`, or to its address in `store`."""
-
-    stage: Stage
-    params: Params
-    inputs: Mapping[str, Sequence[Path]]
-    tracking_uri: str
-    output: Path | None = None
-    store: LocalStore | None = None
-    workers: int = 1
-    batch_rows: int = DEFAULT_BATCH_ROWS
-    progress_form: str = "text"
-    engine: str = LOCAL  # where the workers are; never changes the result
-    cache: Path | None = None  # None = in `store`; without a store nothing outlives the run
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where the result stands, its receipt, and whether it was there already."""
-
-    folder: Path
-    receipt: Mapping[str, Any]
-    hit: bool = False
-    notes: tuple[str, ...] = field(default=())
 
 
 def tell(outcome: Outcome) -> str:

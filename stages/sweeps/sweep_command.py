@@ -61,7 +61,8 @@ def trial(options: argparse.Namespace) -> str:
 
 def _run_trial(planned: "Planned", one: "Trial") -> Iterator[str]:
     """All stages in this process: loading their libraries again for each would take longer than many a trial."""
-    from stages.execution.runner import Request, run_stage, tell
+    from stages.execution.request import Request
+    from stages.execution.runner import run_stage, tell
     from stages.execution.runs import load_run, note_finished, stage_inputs
 
     run_ = load_run(planned.store.run_folder(one.name))
