@@ -1,7 +1,7 @@
 """What a word stands for when the same thing is said in other words: a number, a group of synonyms, or its stem."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from stages.decontaminate.synonyms import SYNONYMS
@@ -47,6 +47,7 @@ _SUFFIXES += ["ment", "ness", "ally", "able", "ible", "edly", "ing", "ies", "ied
 _SUFFIXES += ["ed", "es", "er", "ly", "al", "s", "e", "y"]
 _ENDING = re.compile(rf"(?<=\w{{3}})(?:{'|'.join(_SUFFIXES)})$")
 LEAST_STEMMED = 4  # a shorter word has no ending to lose
+KEPT_WORDS = 1 << 17  # of which it is remembered what they stand for: most rows say what others said
 
 
 def stem(word: str) -> str:
@@ -76,6 +77,7 @@ def _concepts() -> Concepts:
     return Concepts(of_words, of_stems)
 
 
+@lru_cache(maxsize=KEPT_WORDS)
 def concept_of(word: str) -> str:
     """What a lower-case word stands for: `#` and a number, or a name that words of the same meaning share."""
     if word in NUMBERS:
