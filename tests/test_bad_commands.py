@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -96,6 +97,8 @@ def test_a_pipeline_that_is_ended_ends_its_stage(monkeypatch: pytest.MonkeyPatch
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         _run_in_its_own_process(load_run(folder), STAGES["dedup"], [])
+    with suppress(ChildProcessError):  # it was waited for, if it died at once
+        os.waitpid(int(sleeping[0]), 0)
     assert not Path(f"/proc/{sleeping[0]}").exists()
     assert signal.getsignal(signal.SIGTERM) == before
 
