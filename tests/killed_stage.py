@@ -42,8 +42,9 @@ def begin(command: Sequence[str]) -> int:
     """The process, the first of its own group, in which `command` runs."""
     child = os.fork()
     if child == 0:
-        os.setsid()
+        os.setpgid(0, 0)
         os._exit(run_command(command))
+    os.setpgid(child, child)  # both say so, as either may come first, and the kill may come at once
     return child
 
 

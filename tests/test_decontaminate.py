@@ -247,7 +247,7 @@ def test_real_evaluation_items_are_found_and_clean_mathematics_questions_are_not
         for text in [json.loads(line)[field]]
     }
     with gzip.open(shared_data("math/gsm8k_train.jsonl.gz"), "rt") as file:
-        clean = [json.loads(line) for line in file][::3]
+        clean = [json.loads(line) for line in file]
     rows = [row(name, text, "x") for name, text in prompts.items()]
     rows += [row(f"clean {i}", r["question"], r["answer"]) for i, r in enumerate(clean)]
     found = flagged(rows, list_source_files([shared_data("eval")]))

@@ -45,7 +45,7 @@ class OneProcess:
         yield from (sent(reduce(sent(group))) for group in (made.partition_by(by) if made.width else []))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(PIECES, max_size=16),
     st.fixed_dictionaries(
@@ -72,7 +72,7 @@ def test_parts_decide_as_the_whole_does(
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(CHAIN, min_size=3, max_size=4)), max_size=12))
 def test_parts_decide_as_the_whole_does_turn_by_turn(
     monkeypatch: pytest.MonkeyPatch, talks: list[tuple[int, list[str]]]

@@ -125,7 +125,7 @@ def set_jaccard(one: str, other: str) -> float:
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TALKS, VALUES)
 def test_verdicts_are_those_of_a_walk_over_all_pairs(
     talks: list[tuple[list[str], str]], values: dict[str, Any]
@@ -146,7 +146,7 @@ def test_verdicts_are_those_of_a_walk_over_all_pairs(
             assert decided.similarity[place] == pytest.approx(like[for_whom])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TALKS, st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=2), VALUES)
 def test_verdicts_carried_over_are_those_of_comparing_everything_anew(
     monkeypatch: pytest.MonkeyPatch,

@@ -32,7 +32,7 @@ def settled(before: Comparison, found: Matches, now: Comparison) -> Settled:
     return Settled.carried(found, np.array(row, dtype=np.int64), now.corpus.rows)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ROWS,
     HISTORIES,

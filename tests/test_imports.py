@@ -39,9 +39,10 @@ def test_laying_examples_out_loads_no_pandas() -> None:
     assert told.strip() == "[[], [3, 4]] False"
 
 
-def test_a_merge_loads_no_library_that_it_has_no_use_for() -> None:
+@pytest.mark.parametrize("stage", ["merge", "train"])
+def test_a_job_loads_no_library_that_it_has_no_use_for(stage: str) -> None:
     """Transformers takes SciPy along where it is there, which costs 35 MiB."""
-    code = "import sys, stages.execution.runner, stages.merge.job; print({'scipy', 'pyarrow', 'mlflow'} & set(sys.modules))"
+    code = f"import sys, stages.execution.runner, stages.{stage}.job; print({{'scipy', 'pyarrow', 'mlflow'}} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert told.strip() == "set()"
 

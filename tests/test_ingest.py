@@ -66,7 +66,7 @@ SERIALISED: dict[str, Callable[[list[dict[str, str]]], str]] = {
 }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(records=rows)
 def test_the_form_of_a_file_changes_no_row(
     records: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory

@@ -93,7 +93,7 @@ FIRST: dict[str, Any] = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_the_short_way_gives_the_rows_of_the_long_way(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["pair", "chat"]))
@@ -118,7 +118,7 @@ def test_the_short_way_gives_the_rows_of_the_long_way(data: st.DataObject) -> No
     assert rows_of(Transform(params).block(block)) == rows_of(slow(block, Transform(params)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(kind=st.sampled_from(["pair", "chat"]), data=st.data())
 def test_rows_of_tables_together_give_what_each_gives_by_itself(kind: str, data: st.DataObject) -> None:
     rows = data.draw(records if kind == "pair" else st.lists(chats | chats | others, min_size=1, max_size=9))
@@ -158,7 +158,7 @@ def expanded(file: SourceFile) -> list[tuple[int | None, object]]:
     return [(o, value.reason if isinstance(value, Damage) else value) for o, value in found] + fault
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_blocks_hold_the_records_of_the_file_whatever_their_size(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -51,6 +51,7 @@ def signals(prompt: str, answer: str, **columns: Any) -> dict[str, Any]:
         ("แม่น้ำยาวและไหลผ่านเมือง", "th"),
         ("Orva was formerly known as Lun.", "en"),
         ("Why is a crane known as a derrick?", "en"),
+        ("La main change", None),
         ("Das Team trinkt Milk Tea im Club Apple, und das ist nicht alles.", "de"),
         ("Lun, Orva, Tessmere", None),
         ("x = 1", None),

@@ -27,8 +27,7 @@ PURE = [stage for stage in STAGES.values() if stage.kind != "job"]
 ROWS = [stage for stage in PURE if stage.kind == "rows"]
 Tables = dict[str, pl.DataFrame]
 
-# Each example makes tables and runs a stage two to four times; what is broken fails among the first.
-few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @cache

@@ -6,8 +6,8 @@ import polars as pl
 
 from stages.decontaminate.eval_index import EvalIndex, build_index
 from stages.decontaminate.eval_items import EvalSet
-from stages.decontaminate.overlaps import Overlaps, find_overlaps, overlaps_in
-from stages.decontaminate.rephrasings import Rephrased, Wanted, find_rephrasings, likest_items, wanted_in
+from stages.decontaminate.overlaps import find_overlaps, overlaps_in
+from stages.decontaminate.rephrasings import Wanted, find_rephrasings, likest_items, wanted_in
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.summary import summarise
 from stages.decontaminate.turns import questions
@@ -60,9 +60,9 @@ def decide(compared: list[Compared], kept: pl.LazyFrame, known: Known, clean_row
     item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of fewer
     than 5 words count only where they are a whole turn. `clean_rows` are the ids of rows known clean.
     """
-    rows, pairs, likest = zip(*compared, strict=True)
-    overlaps: Overlaps = find_overlaps(pl.concat(pairs), sum(rows))
-    rephrased: Rephrased = find_rephrasings(pl.concat(likest), kept, known.wanted, clean_rows, known.params)
+    overlaps = find_overlaps(pl.concat([some.overlaps for some in compared]), sum(some.rows for some in compared))
+    likest = pl.concat([some.likest for some in compared])
+    rephrased = find_rephrasings(likest, kept, known.wanted, clean_rows, known.params)
     found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
     wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
     clean = (clean_rows.len(), wrongly)

@@ -21,7 +21,7 @@ from stages.store.locks import private_folder
 from stages.store.tables import read_table
 
 ROWS_AT_ONCE = 16_384  # whose texts are in memory
-FOUND_IN = "items.pickle"
+ITEMS = "items.pickle"
 
 
 def run(  # noqa: PLR0913 - the datasets of the stage
@@ -78,7 +78,7 @@ def _by_all(batches: list[Batch], known: Known, workbench: Workbench) -> Iterato
         "run again with fewer --workers"
     )
     with private_folder(workbench.scratch) as folder, worker_pool(others, if_one_dies) as pool:
-        there = partial(_compare_there, hand_over(known, folder / FOUND_IN))
+        there = partial(_compare_there, hand_over(known, folder / ITEMS))
         yield from here_and_there(Workers(pool, others), ((batch,) for batch in batches), here, there)
 
 

@@ -3,23 +3,20 @@
 import json
 from typing import Any
 
-from stages.ingest.conversation import Rules
 from stages.ingest.stage import Repair
 from stages.ingest.unusable import Unusable
 from stages.raw_files.json_repairs import python_value
 from stages.raw_files.repair_names import PYTHON_READ
 
 
-def parsed(
-    value: object, reason: str, field: str, rules: Rules | None = None, noted: list[Repair] | None = None
-) -> object:
+def parsed(value: object, reason: str, field: str, noted: list[Repair] | None = None) -> object:
     """A value that tables often hold as JSON text; where a place to note repairs is given, also as Python writes it."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value) if value.strip() else None
     except (ValueError, RecursionError):
-        if rules is None or noted is None or PYTHON_READ not in rules.allowed:
+        if noted is None:
             raise Unusable(reason, field, value) from None
     try:
         read = python_value(value.strip())

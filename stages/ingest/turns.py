@@ -10,6 +10,7 @@ from stages.ingest.flat import task_of
 from stages.ingest.stage import Repair
 from stages.ingest.tool_calls import dumped, parsed, tool_calls_of, tools_text
 from stages.ingest.unusable import Unusable
+from stages.raw_files.repair_names import PYTHON_READ
 
 ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
@@ -40,7 +41,7 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     """One conversation of any number of turns."""
     field = fields["turns"]
     noted: list[Repair] = []
-    given = _in_rows(parsed(record[field], "no_turns", field, rules, noted))
+    given = _in_rows(parsed(record[field], "no_turns", field, noted if PYTHON_READ in rules.allowed else None))
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = _system_of(record, fields.get("system"))
