@@ -141,7 +141,8 @@ class Run:
         loss, is_last = position.loss, position.step == self.steps
         every = params.validate_every_steps
         is_validated = len(self.plan.validation) > 0 and (is_last or (every is not None and position.step % every == 0))
-        validation_loss = self._validate() if is_validated else None
+        with self.teller.between_steps():
+            validation_loss = self._validate() if is_validated else None
         if is_last or is_validated or position.step % params.log_every_steps == 0:
             self.teller.row(position.step, position.write_row(facts, validation_loss))
         self.teller.step(position, self.steps, facts, loss)
@@ -153,7 +154,8 @@ class Run:
         self.model.eval()
         examples = self.plan.validation
         batches = self._batches(examples, best_fit_decreasing(examples.lengths, self.plan.params.pack_tokens))
-        loss = float(self.gradients.losses(batches).double().sum()) / sum(batch.weight for batch in batches)
+        losses = self.gradients.losses(batches, self.teller.validating)
+        loss = float(losses.double().sum()) / sum(batch.weight for batch in batches)
         if not np.isfinite(loss):
             raise DataError(f"the validation loss after step {self.position.step} is no number; lower learning_rate")
         if self.position.validated(loss) and self.plan.params.early_stopping_patience is not None:

@@ -12,7 +12,7 @@ class Machine:
     """Looks now and then; the job's own log sends the numbers, so that no thread can disturb or outlive it."""
 
     def __init__(self) -> None:
-        self.last = 0.0
+        self.last = float("-inf")
         psutil.cpu_percent()  # the first answer is always 0
 
     def look(self) -> dict[str, float]:

@@ -73,10 +73,21 @@ class Teller:
             memory_mib=self.memory_mib(),
         )  # fmt: skip
 
+    def validating(self, done: int, batches: int) -> None:
+        """How far a validation is, in batches of this process."""
+        self.progress(done, batches, "batches of validation")
+
+    @contextmanager
+    def between_steps(self) -> Iterator[None]:
+        """The time inside does not count against the tokens of the steps."""
+        started = time.monotonic()
+        yield
+        self.began += time.monotonic() - started
+
     def answers(self, step: int) -> None:
         """What the model says now to the prompts."""
         if self.team.is_main and self.sampler is not None:
-            with _never_stopping("answering prompts"):
+            with self.between_steps(), _never_stopping("answering prompts"):
                 self.samples = self.sampler.answer(step)
                 self.log.text(f"samples/step-{step:08d}.txt", told(self.samples))
 
