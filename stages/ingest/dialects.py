@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from stages.ingest.chat_export import convert_export
 from stages.ingest.conversation import Conversation, Converter, Record, Rules
+from stages.ingest.doubtful import refuse_label, refuse_rivals
 from stages.ingest.flat import (
     convert_benchmark,
     convert_choice,
@@ -14,10 +15,10 @@ from stages.ingest.flat import (
     rows_of_columns,
     weight_of,
 )
-from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, spelt, spelt_so
+from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, rivals, spelt, spelt_so
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
-from stages.ingest.turns import convert_split_turns, convert_turns
+from stages.ingest.turns import convert_split_turns, convert_turns, is_split
 from stages.ingest.unusable import Unusable
 
 
@@ -34,6 +35,7 @@ TREE_FRAGMENT = "tree_fragment"  # one message of a tree that is spread over the
 
 RULES = (
     Rule("preference_pair", ("chosen", "rejected"), None),
+    Rule("preference_pair", ("refused",), None),
     Rule("messages", ("turns",), convert_turns),
     Rule("chat_export", ("mapping",), convert_export, without=("prompt", "response", "text")),
     Rule("oasst_tree", ("tree", "message_tree_id"), convert_tree),
@@ -45,7 +47,7 @@ RULES = (
     Rule("prompt_response", ("prompt", "response"), convert_pair),
     Rule("no_answer", ("prompt",), None),
     Rule("no_prompt", ("response",), None),
-    Rule("document", ("text",), convert_document, without=("role", "label")),
+    Rule("document", ("text",), convert_document, without=("role", "label", "ts")),  # Slack
 )
 BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first field
     "conversations": "sharegpt",
@@ -67,6 +69,7 @@ class Dialect(NamedTuple):
     fields: Mapping[str, str]  # what the converter reads -> the record's own name for it
     media_fields: tuple[str, ...]
     convert: Converter | None  # None: records of this kind are set aside, and the name says why
+    rivals: Mapping[str, tuple[str, ...]] = {}  # beside the prompt and the response, fields that may be meant as well
 
     @property
     def is_exchange(self) -> bool:
@@ -83,11 +86,18 @@ class Dialect(NamedTuple):
         if "desired" in self.fields and _is_false(record[self.fields["desired"]]):
             raise Unusable("undesired_answer", self.fields["desired"], record[self.fields["desired"]])
         if self.convert is convert_pair and isinstance(record[self.fields["prompt"]], list | dict):
-            if self._is_split(record):
+            if is_split(record, self.fields):
                 return self._weighed(convert_split_turns(record, self.fields, rules), record)
             if rows := rows_of_columns(record, self.fields):
                 return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
+        if self.convert is convert_pair:
+            self._refuse_doubtful(record)
         return self._weighed(self.convert(record, self.fields, rules), record)
+
+    def _refuse_doubtful(self, record: Record) -> None:
+        refuse_rivals(record, self.fields, self.rivals)
+        if "options" in self.fields:
+            refuse_label(record, self.fields)
 
     def _weighed(self, made: list[Conversation | Unusable], record: Record) -> list[Conversation | Unusable]:
         """With what the record says of its weight in the loss, where a message of a tree says nothing of its own."""
@@ -100,13 +110,9 @@ class Dialect(NamedTuple):
 
     def _read_row(self, row: Record, rules: Rules) -> list[Conversation | Unusable]:
         try:
-            return self._replace(media_fields=()).read(row, rules)
+            return self._replace(media_fields=(), rivals={}).read(row, rules)
         except Unusable as unusable:
             return [unusable]
-
-    def _is_split(self, record: Record) -> bool:
-        parts = (record.get(self.fields[name]) for name in ("prompt", "response"))
-        return all(isinstance(part, list) and all(isinstance(one, dict) for one in part) for part in parts)
 
 
 class Dialects:
@@ -155,7 +161,8 @@ class Dialects:
                 name = BY_SPELLING.get(told[rule.needed[0]] or "", rule.name) if rule.convert else rule.name
                 if name == "alpaca" and told["context"] == "context":
                     name = "dolly"
-                return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert)
+                others = rivals(names, told) if rule.convert is convert_pair else {}
+                return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert, others)
         return self._by_words(names, media) or Dialect("unknown_dialect", None, {}, media, None)
 
     def _by_words(self, names: Mapping[str, str], media: tuple[str, ...]) -> Dialect | None:

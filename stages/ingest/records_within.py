@@ -8,6 +8,7 @@ from stages.ingest.annotations import annotated
 from stages.ingest.dialects import Dialects
 from stages.ingest.request_logs import logged
 from stages.ingest.spellings import spelt_so, words
+from stages.ingest.transcripts import starts_with_mark
 from stages.ingest.turns import is_turn
 from stages.ingest.unusable import Unusable
 
@@ -18,7 +19,7 @@ WRAPPERS = words(
     "data row record json fields example item sample entry payload body doc _source "
     "rows records examples items samples entries results dataset train validation test"
 )
-TOLD_IN_TURN = ("dialog", "dialogue", "utterances")  # DailyDialog and others: what two people say in turn
+TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
 
@@ -46,6 +47,8 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
             return [("", {name: [row[place] for row in rows] for place, name in enumerate(names)})]
         case {"id": name, "data": [str(), str(), *_] as turns, **rest} if not rest and _are_texts(turns):
             return [("", {"id": name, "messages": _in_turn(turns)})]  # as UltraChat has it
+        case {"inputs": {**asked}, "outputs": {**answered}, **rest} if asked and answered and not asked.keys() & answered.keys():
+            return [_told_in_turn({**rest, **asked, **answered})]  # as LangSmith has it
         case {"object": "chat.completion.chunk"}:
             raise Unusable("answer_fragment", "object", value)
         case {"conversations": [{"messages": [*_]}, *_] as chats} if not any(map(is_turn, chats)) and len(value) == 1:
@@ -100,12 +103,25 @@ def _told_in_turn(record: dict[str, Any]) -> Placed:
     """The record, or what two say in turn in one of its fields as messages."""
     for name in TOLD_IN_TURN:
         said = record.get(name)
-        if isinstance(said, list) and len(said) > 1 and _are_texts(said):
+        if isinstance(said, list) and _are_plain(said) and _are_two(record.get("speakers")):
             return name, {
                 **{other: part for other, part in record.items() if other != name},
                 "messages": _in_turn(said),
             }
     return "", record
+
+
+def _are_plain(said: list[Any]) -> bool:
+    """Whether texts are what is said and nothing else: no objects as JSON has them, no names of who speaks."""
+    return bool(said) and _are_texts(said) and not said[0].lstrip().startswith("{") and not starts_with_mark(said[0])
+
+
+def _are_two(speakers: object) -> bool:
+    """Whether those who speak take turns (SODA); so do they where nothing is said of them."""
+    if not isinstance(speakers, list) or not speakers:
+        return True
+    alternate = all(speakers[number] == speakers[number % 2] for number in range(len(speakers)))
+    return alternate and len(set(map(str, speakers[:2]))) == len(speakers[:2])
 
 
 def _are_texts(values: list[Any]) -> bool:

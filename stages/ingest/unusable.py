@@ -140,7 +140,18 @@ ADVICE: dict[str, Advice] = {
         "an answer with its request",
         "write a field `messages` with the messages of the request beside it, joined by custom_id",
     ),
-    "several_answers": Advice("one answer to one prompt", "write a record for each answer that is to be learnt"),
+    "several_answers": Advice(
+        "one answer to one prompt",
+        "write a record for each answer that is to be learnt, or name its column with the parameter `columns`",
+    ),
+    "several_prompts": Advice(
+        "one prompt, and beside it no other",
+        "name the column of the prompt with the parameter `columns`, and the other one as its context if it belongs there",
+    ),
+    "choices_not_shown": Advice(
+        "a prompt that shows the choices, or an answer in words",
+        "write the choices into the prompt, or give `templates` that do",
+    ),
     "unknown_dialect": Advice(
         "fields of a known dialect", "name the columns with the parameter `columns`, or give `templates`"
     ),
@@ -154,7 +165,7 @@ ADVICE: dict[str, Advice] = {
     "duplicate_message": Advice("each message id once in a file", "drop the message that is there twice"),
     "no_message_id": Advice("a message id that is text", "export the message with its id"),
     # fields
-    "not_text": Advice("text", "write the value as text"),
+    "not_text": Advice("text", "write the value as text, or give `templates` that show it"),
     "nul_character": Advice("text without NUL characters", "remove the NUL characters"),
     "invalid_unicode": Advice("text without lone surrogates", "write the text again from its source"),
     "template_failed": Advice("fields that the prompt template can show", "mend the record or the template"),
@@ -170,7 +181,7 @@ ADVICE: dict[str, Advice] = {
     # turns
     "empty_prompt": Advice(PROMPT, "fill in the prompt or drop the record"),
     "no_prompt": Advice(PROMPT, "add the prompt that is answered, or name its column with the parameter `columns`"),
-    "no_answer": Advice(ANSWER, "add an answer or drop the record"),
+    "no_answer": Advice(ANSWER, "add an answer, name its column with the parameter `columns`, or drop the record"),
     "empty_answer": Advice(ANSWER, "add an answer or drop the record"),
     "placeholder_answer": Advice(ANSWER, "add an answer or drop the record"),
     "empty_text": Advice("a document", "fill in the text or drop the record"),
