@@ -7,7 +7,7 @@ from typing import Any
 from stages.ingest.annotations import annotated
 from stages.ingest.dialects import Dialects
 from stages.ingest.request_logs import logged
-from stages.ingest.spellings import spelt_so, words
+from stages.ingest.spellings import ASK, CONTEXTS, plain, spelt_so, words
 from stages.ingest.transcripts import starts_with_mark
 from stages.ingest.turns import is_turn
 from stages.ingest.unusable import Unusable
@@ -17,9 +17,10 @@ Placed = tuple[str, dict[str, Any]]  # where it stands in the value, and the rec
 # Fields that hold a whole record, or a list of them, where the record around them is none.
 WRAPPERS = words(
     "data row record json fields example item sample entry payload body doc _source "
-    "rows records examples items samples entries results dataset train validation test"
+    "rows records examples items samples entries results dataset train validation test paragraphs qas"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
+SAID_OF_ALL = ("task", "weight", "system", "tools", "definition")  # of the records within one
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
 
@@ -67,9 +68,10 @@ def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
 
 def unwrapped(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
     """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any; what
-    it says of task and weight holds for them."""
-    beside = [name for meaning in ("task", "weight") if (name := spelt_so(meaning, record))]
-    told = {name: record[name] for name in beside}
+    it says itself holds for them: task and weight, instruction and system prompt, passages and tools."""
+    beside = [name for meaning in SAID_OF_ALL if (name := spelt_so(meaning, record))]
+    texts = [name for name, value in record.items() if plain(name) in (*ASK, *CONTEXTS) and isinstance(value, str)]
+    told = {name: record[name] for name in (*beside, *texts)}
     return [(place, told | one) for place, one in _inner(record, dialects)]
 
 

@@ -96,7 +96,10 @@ ADVICE: dict[str, Advice] = {
     "truncated": Advice(
         "a file that ends where its last record ends", "fetch the file again; the records before were read"
     ),
-    "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
+    "trailing_data": Advice(
+        "nothing after the end of the array",
+        "write one array, or one value per line, and what is said of all records before them",
+    ),
     "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
     "invalid_arrow": Advice("a sound Arrow file", "write the file again; the rows before the fault were read"),
     "batch_too_large": Advice(
@@ -134,12 +137,19 @@ ADVICE: dict[str, Advice] = {
         "log requests and whole answers: this is a piece of one as a server streams it",
     ),
     "request_alone": Advice(
-        "a request with its answer", "write the answer's message behind the request's messages, joined by custom_id"
+        "a request with its answer",
+        "put the file with the answers into the same folder: they are joined by custom_id",
     ),
     "answer_alone": Advice(
         "an answer with its request",
-        "write a field `messages` with the messages of the request beside it, joined by custom_id",
+        "put the file with the requests into the same folder, to be joined by custom_id, or write a field `messages` with "
+        "the messages of the request beside the answer",
     ),
+    "duplicate_custom_id": Advice(
+        "one request and one answer of each custom_id in a folder",
+        "put the files of each batch into a folder of their own",
+    ),
+    "failed_request": Advice("an answer", "send the request again, or leave it out"),
     "several_answers": Advice(
         "one answer to one prompt",
         "write a record for each answer that is to be learnt, or name its column with the parameter `columns`",
