@@ -16,7 +16,7 @@ import polars as pl
 from stages.ingest.parts import HALVES, Parsed, write_part
 from stages.ingest.stage import IngestParams
 from stages.ingest.transform import Ingested, Transform
-from stages.ingest.unusable import ADVICE
+from stages.ingest.unusable import ADVICE, shown
 from stages.raw_files.source_files import SourceFile
 
 Read = tuple[SourceFile, Parsed]
@@ -63,9 +63,7 @@ def _halves(number: int, parsed: Parsed) -> pl.DataFrame:
     firsts = accumulate((part.records for part in parsed.parts), initial=0)
     return pl.concat(
         [
-            pl.read_ipc(part.path(parsed.folder, HALVES)).with_columns(
-                pl.col("record") + first, number=pl.lit(number)
-            )
+            pl.read_ipc(part.path(parsed.folder, HALVES)).with_columns(pl.col("record") + first, number=pl.lit(number))
             for part, first in zip(parsed.parts, firsts, strict=False)
             if part.halves
         ],
@@ -88,11 +86,12 @@ def _tables(decided: pl.DataFrame, halves: pl.DataFrame, transform: Transform) -
     aside = decided.filter(~is_joined).with_columns(
         reason=pl.when(is_alone).then("reason").otherwise(pl.lit("duplicate_custom_id")),
         field=pl.when(is_alone).then("field").otherwise(pl.lit("custom_id")),
-        found=pl.when(is_alone).then("found").otherwise("custom_id"),
+        found=pl.when(is_alone).then("found").otherwise(pl.format('"{}"', "custom_id")),
         expected=pl.when(is_alone).then("expected").otherwise(pl.lit(doubled.expected)),
         fix=pl.when(is_alone).then("fix").otherwise(pl.lit(doubled.fix)),
     )
     nothing = transform.each([])
+    aside = aside.with_columns(found=shown(aside["found"]))
     yield nothing._replace(quarantined=aside.select(nothing.quarantined.columns))
     for some in decided.filter(is_joined & IS_ANSWER).iter_slices(JOINED_TOGETHER):
         answers, requests = (halves["value"].gather(some[name]) for name in ("row", "request"))

@@ -48,8 +48,9 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
             return [("", {name: [row[place] for row in rows] for place, name in enumerate(names)})]
         case {"id": name, "data": [str(), str(), *_] as turns, **rest} if not rest and _are_texts(turns):
             return [("", {"id": name, "messages": _in_turn(turns)})]  # as UltraChat has it
-        case {"inputs": {**asked}, "outputs": {**answered}, **rest} if asked and answered and not asked.keys() & answered.keys():
-            return [_told_in_turn({**rest, **asked, **answered})]  # as LangSmith has it
+        case {"inputs": dict() as asked, "outputs": dict() as answered} if _are_two_parts(asked, answered):
+            beside = {name: part for name, part in value.items() if name not in ("inputs", "outputs")}
+            return [_told_in_turn({**beside, **asked, **answered})]  # as LangSmith has it
         case {"object": "chat.completion.chunk"}:
             raise Unusable("answer_fragment", "object", value)
         case {"conversations": [{"messages": [*_]}, *_] as chats} if not any(map(is_turn, chats)) and len(value) == 1:
@@ -58,6 +59,10 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
     if isinstance(rows, dict) and rows and _are_numbered(value, rows):
         return [(f"[{row}]", {name: column[row] for name, column in value.items()}) for row in rows]
     return [_told_in_turn(value)]
+
+
+def _are_two_parts(asked: Mapping[str, Any], answered: Mapping[str, Any]) -> bool:
+    return bool(asked and answered) and not asked.keys() & answered.keys()
 
 
 def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:

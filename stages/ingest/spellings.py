@@ -110,7 +110,9 @@ def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
         told["chosen"] = None
     if told["definition"] and (told["instances"] or told["response"]) and told["prompt"] in (None, "inputs", "input"):
         told["prompt"], told["context"] = "definition", told["prompt"]  # Natural Instructions
-    contexts = [name for name in SPELLINGS["context"] if name in names and name not in (told["prompt"], told["response"])]
+    contexts = [
+        name for name in SPELLINGS["context"] if name in names and name not in (told["prompt"], told["response"])
+    ]
     told["context"] = told["context"] if told["prompt"] == "definition" else next(iter(contexts), None)
     told["more_context"] = next((name for name in contexts if name in CONTEXTS and name != told["context"]), None)
     return told
@@ -118,8 +120,7 @@ def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
 
 def rivals(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
     """Beside the prompt and the response, the names of others that mean the same as plainly."""
-    of_kind = {"prompt": ASK, "response": ANSWER}
     return {
         meaning: tuple(names[name] for name in kind if name in names and name != told[meaning])
-        for meaning, kind in of_kind.items()
-    }
+        for meaning, kind in (("prompt", ASK), ("response", ANSWER)) if told[meaning] in kind
+    }  # fmt: skip

@@ -104,9 +104,9 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
                 if role != "system" or fields.get(name):
                     yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
-        case {"type": "human" | "ai" | "system" | "tool" as role, **fields} if SPEAKERS.isdisjoint(message):
-            said = fields.get("data", fields)  # LangChain's
-            yield where, {**said, "role": role} if isinstance(said, dict) else message
+        case {"type": "human" | "ai" | "system" | "tool" as speaker, **rest} if SPEAKERS.isdisjoint(map(str, rest)):
+            inner = rest.get("data", rest)  # LangChain's
+            yield where, {**inner, "role": speaker} if isinstance(inner, dict) else message
         case _:
             yield where, message
 
@@ -140,6 +140,8 @@ def _turns_of(asked: object) -> object:
 def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """TRL's form, and that of logs: the turns of the prompt in one field, and in another what answers them and is learnt."""
     asked, answered = _turns_of(record[fields["prompt"]]), record[fields["response"]]
+    if not isinstance(asked, list):
+        raise Unusable("no_turns", fields["prompt"], asked)
     if isinstance(answered, str):
         reasoning = reasoning_beside(record, fields)
         answered = {"role": "assistant", "content": answered, "reasoning_content": reasoning}

@@ -89,7 +89,11 @@ ADVICE: dict[str, Advice] = {
     "unreadable": Advice("a file that may be read", "give the user of the pipeline the right to read it"),
     "empty_file": Advice("a file with records", "fill the file or take it out of the source"),
     "unsupported_format": Advice(FORMATS, "unpack or convert the file, or take it out of the source"),
-    "unsupported_encoding": Advice(UTF8, "write the file again in UTF-8; the records before the fault were read"),
+    "archive": Advice(FORMATS, "unpack it into a folder of the source; save each sheet of a workbook as CSV"),
+    "git_lfs_pointer": Advice("the file itself", "fetch it with `git lfs pull` where it was cloned, and copy it again"),
+    "unsupported_encoding": Advice(
+        UTF8, "convert the file to UTF-8 (iconv -f UTF-16LE -t UTF-8); the records before the fault were read"
+    ),
     "corrupt_compression": Advice(
         "sound compressed data", "fetch the file again; the records before the fault were read"
     ),
@@ -120,7 +124,8 @@ ADVICE: dict[str, Advice] = {
     "nested_too_deep": Advice("brackets nested less than about 900 deep", "flatten the record"),
     "invalid_utf8": Advice(
         UTF8,
-        "convert the file (iconv -f WINDOWS-1252 -t UTF-8, if it comes from Windows), or allow the repair windows_1252_decoded",
+        "convert the file from its encoding (iconv -f WINDOWS-1252 -t UTF-8, or GB18030, SHIFT_JIS and so on), or, if it "
+        "is Windows-1252, allow the repair windows_1252_decoded",
     ),
     "line_too_long": Advice("a line of at most max_record_bytes", "split the record or raise max_record_bytes"),
     "record_too_long": Advice("a record of at most max_record_bytes", "split the record or raise max_record_bytes"),
