@@ -23,6 +23,13 @@ READ: dict[str, tuple[dict[str, Any], Turns]] = {
         [("user", "Why?\n\nIt rains.\n\nIt is May."), ("assistant", "Rain.")],
     ),
     "choices that are shown": ({"question": "Why? A. No. B. Yes.", "choices": ["No.", "Yes."], "answer": "B"}, [("user", "Why? A. No. B. Yes."), ("assistant", "B")]),
+    "messages before a pair": ({"question": "Why?", "chat_history": chat(*EXCHANGE)["messages"], "answer": "Because."}, EXCHANGE * 2),
+    "turns written out as text": ({"prompt": json.dumps(chat(("user", "Why?"))["messages"]), "response": "Because."}, EXCHANGE),
+    "turns under another name": ({"dialog": chat(*EXCHANGE)["messages"], "turn": 1}, EXCHANGE),
+    "MOSS": (
+        {"meta_instruction": "Be brief.", "conversation": [{"human": "Why?", "assistant": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
 }  # fmt: skip
 
 

@@ -16,9 +16,10 @@ from stages.ingest.flat import (
     weight_of,
 )
 from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, rivals, spelt, spelt_so
+from stages.ingest.split_turns import comes_after_turns, convert_after_turns, convert_split_turns, is_split
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
-from stages.ingest.turns import convert_split_turns, convert_turns, is_split
+from stages.ingest.turns import convert_turns
 from stages.ingest.unusable import Unusable
 
 
@@ -85,19 +86,22 @@ class Dialect(NamedTuple):
                 raise Unusable("image_content", name, record[name])
         if "desired" in self.fields and _is_false(record[self.fields["desired"]]):
             raise Unusable("undesired_answer", self.fields["desired"], record[self.fields["desired"]])
-        if self.convert is convert_pair and isinstance(record[self.fields["prompt"]], list | dict):
-            if is_split(record, self.fields):
-                return self._weighed(convert_split_turns(record, self.fields, rules), record)
-            if rows := rows_of_columns(record, self.fields):
-                return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
         if self.convert is convert_pair:
-            self._refuse_doubtful(record)
+            return self._read_pair(record, rules)
         return self._weighed(self.convert(record, self.fields, rules), record)
 
-    def _refuse_doubtful(self, record: Record) -> None:
-        refuse_rivals(record, self.fields, self.rivals)
-        if "options" in self.fields:
-            refuse_label(record, self.fields)
+    def _read_pair(self, record: Record, rules: Rules) -> list[Conversation | Unusable]:
+        fields, convert = self.fields, convert_pair
+        if is_split(record, fields):
+            convert = convert_split_turns
+        elif comes_after_turns(record, fields):
+            convert = convert_after_turns
+        elif isinstance(record[fields["prompt"]], list | dict) and (rows := rows_of_columns(record, fields)):
+            return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
+        else:
+            refuse_rivals(record, fields, self.rivals)
+            refuse_label(record, fields)
+        return self._weighed(convert(record, fields, rules), record)
 
     def _weighed(self, made: list[Conversation | Unusable], record: Record) -> list[Conversation | Unusable]:
         """With what the record says of its weight in the loss, where a message of a tree says nothing of its own."""

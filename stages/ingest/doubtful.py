@@ -29,7 +29,8 @@ def refuse_rivals(record: Record, fields: Mapping[str, str], rivals: Mapping[str
 def refuse_label(record: Record, fields: Mapping[str, str]) -> None:
     """Raises Unusable for an answer that only names one of some choices that the prompt does not show."""
     answer, prompt = record[fields["response"]], record[fields["prompt"]]
-    if not isinstance(answer, str) or not isinstance(prompt, str) or not LABEL.fullmatch(answer):
+    is_label = isinstance(answer, str) and LABEL.fullmatch(answer)
+    if "options" not in fields or not is_label or not isinstance(prompt, str):
         return
     choices = list(_choices(record, fields["options"]))
     if len(choices) > 1 and answer.strip() not in choices and not all(choice in prompt for choice in choices):

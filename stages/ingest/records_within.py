@@ -20,6 +20,7 @@ WRAPPERS = words(
     "rows records examples items samples entries results dataset train validation test paragraphs qas"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
+HOLD_TURNS = ("dialog", "dialogue", "turns", "chat")  # beside the names that always mean turns
 SAID_OF_ALL = ("task", "weight", "system", "tools", "definition")  # of the records within one
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
@@ -107,20 +108,22 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
 
 
 def _told_in_turn(record: dict[str, Any]) -> Placed:
-    """The record, or what two say in turn in one of its fields as messages."""
-    for name in TOLD_IN_TURN:
+    """The record, or with what two say in turn in one of its fields as messages."""
+    for name in (*TOLD_IN_TURN, *HOLD_TURNS):
         said = record.get(name)
-        if isinstance(said, list) and _are_plain(said) and _are_two(record.get("speakers")):
-            return name, {
-                **{other: part for other, part in record.items() if other != name},
-                "messages": _in_turn(said),
-            }
+        if not isinstance(said, list) or not said:
+            continue
+        beside = {other: part for other, part in record.items() if other != name}
+        if name in HOLD_TURNS and all(map(is_turn, said)):
+            return name, {**beside, "messages": said}
+        if name in TOLD_IN_TURN and _are_plain(said) and _are_two(record.get("speakers")):
+            return name, {**beside, "messages": _in_turn(said)}
     return "", record
 
 
 def _are_plain(said: list[Any]) -> bool:
     """Whether texts are what is said and nothing else: no objects as JSON has them, no names of who speaks."""
-    return bool(said) and _are_texts(said) and not said[0].lstrip().startswith("{") and not starts_with_mark(said[0])
+    return _are_texts(said) and not said[0].lstrip().startswith("{") and not starts_with_mark(said[0])
 
 
 def _are_two(speakers: object) -> bool:

@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Any, TypeGuard
 
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
-from stages.ingest.flat import reasoning_beside, task_of
+from stages.ingest.flat import task_of
 from stages.ingest.stage import Repair
 from stages.ingest.tool_calls import dumped, parsed, tool_calls_of, tools_text
 from stages.ingest.transcripts import transcript
@@ -121,34 +121,6 @@ def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
     if not SPEAKERS.isdisjoint(message):
         return None
     return next((names for names in EXCHANGES if message.keys() >= set(names)), None)
-
-
-def is_split(record: Record, fields: Mapping[str, str]) -> bool:
-    """Whether the prompt of a record is a list of turns, and what answers them is one too, or one turn, or its text."""
-    asked, answered = _turns_of(record[fields["prompt"]]), record[fields["response"]]
-    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
-        return False
-    if isinstance(answered, list):
-        return all(isinstance(one, dict) for one in answered)
-    return bool(asked) and all(map(is_turn, asked)) and (isinstance(answered, str) or is_turn(answered))
-
-
-def _turns_of(asked: object) -> object:
-    return asked["messages"] if isinstance(asked, dict) and "messages" in asked else asked
-
-
-def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
-    """TRL's form, and that of logs: the turns of the prompt in one field, and in another what answers them and is learnt."""
-    asked, answered = _turns_of(record[fields["prompt"]]), record[fields["response"]]
-    if not isinstance(asked, list):
-        raise Unusable("no_turns", fields["prompt"], asked)
-    if isinstance(answered, str):
-        reasoning = reasoning_beside(record, fields)
-        answered = {"role": "assistant", "content": answered, "reasoning_content": reasoning}
-    unlearnt = [{**message, "train": False} if isinstance(message, dict) else message for message in asked]
-    field = f"{fields['prompt']} + {fields['response']}"
-    turns = [*unlearnt, *(answered if isinstance(answered, list) else [answered])]
-    return convert_turns({**record, field: turns}, {**fields, "turns": field}, rules)
 
 
 def _starts_with(given: Sequence[object], system: str) -> bool:
