@@ -108,12 +108,14 @@ def test_requests_and_answers_in_two_files_of_a_folder_are_joined(tmp_path: Path
         "requests.jsonl": [asked("r1"), asked("r2", "Why? "), asked("r3"), asked("twice"), asked("twice"), other],
     }.items():  # fmt: skip
         (raw / name).parent.mkdir(exist_ok=True)
-        (raw / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (raw / name).write_text(text.replace("}\n", ",}\n", 1) if name == "answers.jsonl" else text)
     made = ingest(tmp_path / "raw", folder=tmp_path / "both")
     assert made.conversations.select("file", "record").rows() == [
         *[("batch/a/sound.jsonl", 0)], *[("batch/answers.jsonl", number) for number in (0, 1, 4)]
     ]  # fmt: skip
     assert made.turns[1:] == [[("user", "Why? "), EXCHANGE[1]], EXCHANGE, [("system", "Be brief."), *EXCHANGE]]
+    assert made.conversations["repairs"].to_list() == [None, ["trailing_commas_removed"], None, None]
     alone = [(1, "answer_alone", "response"), (2, "answer_alone", "response"), (3, "duplicate_custom_id", "custom_id")]
     doubled = [(number, "duplicate_custom_id", "custom_id") for number in (3, 4)]
     assert made.faults == [*alone, (2, "request_alone", "body.messages"), *doubled]

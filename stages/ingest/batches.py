@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import polars as pl
 
@@ -17,6 +18,8 @@ from stages.ingest.parts import HALVES, Parsed, write_part
 from stages.ingest.stage import IngestParams
 from stages.ingest.transform import Ingested, Transform
 from stages.ingest.unusable import ADVICE, shown
+from stages.raw_files.json_repairs import Mended
+from stages.raw_files.repair_names import FileRepair
 from stages.raw_files.source_files import SourceFile
 
 Read = tuple[SourceFile, Parsed]
@@ -94,11 +97,15 @@ def _tables(decided: pl.DataFrame, halves: pl.DataFrame, transform: Transform) -
     aside = aside.with_columns(found=shown(aside["found"]))
     yield nothing._replace(quarantined=aside.select(nothing.quarantined.columns))
     for some in decided.filter(is_joined & IS_ANSWER).iter_slices(JOINED_TOGETHER):
-        answers, requests = (halves["value"].gather(some[name]) for name in ("row", "request"))
-        exchanges = [
-            {**json.loads(request), **json.loads(answer)} for request, answer in zip(requests, answers, strict=True)
-        ]
+        answers, requests = (halves.select("value", "repairs")[some[name]].rows() for name in ("row", "request"))
+        exchanges = map(_exchange, requests, answers)
         yield _of_file(transform.each(zip(some["byte_offset"], exchanges, strict=True)), some["record"])
+
+
+def _exchange(request: tuple[str, list[FileRepair]], answer: tuple[str, list[FileRepair]]) -> dict[str, Any]:
+    """One record of a request and its answer, with the repairs that reading them took."""
+    value, repairs = {**json.loads(request[0]), **json.loads(answer[0])}, (*request[1], *answer[1])
+    return Mended(value, repairs, "") if repairs else value
 
 
 def _of_file(made: Ingested, records: pl.Series) -> Ingested:

@@ -21,7 +21,7 @@ WRAPPERS = words(
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
 HOLD_TURNS = ("dialog", "dialogue", "turns", "chat")  # beside the names that always mean turns
-SAID_OF_ALL = ("task", "weight", "system", "tools", "definition")  # of the records within one
+CARRIED_IN = ("task", "weight", "system", "tools", "definition")  # what a record says of those within it
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
 
@@ -75,7 +75,7 @@ def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
 def unwrapped(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
     """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any; what
     it says itself holds for them: task and weight, instruction and system prompt, passages and tools."""
-    beside = [name for meaning in SAID_OF_ALL if (name := spelt_so(meaning, record))]
+    beside = [name for meaning in CARRIED_IN if (name := spelt_so(meaning, record))]
     texts = [name for name, value in record.items() if plain(name) in (*ASK, *CONTEXTS) and isinstance(value, str)]
     told = {name: record[name] for name in (*beside, *texts)}
     return [(place, told | one) for place, one in _inner(record, dialects)]

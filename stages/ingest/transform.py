@@ -143,7 +143,7 @@ class Transform:
                 for place, value in records_within(record.value):
                     self._read(record, place, value, made)
             except Half as half:
-                made.halves.add(record, half)
+                made.halves.add(record, half, repairs_of(record.value))
             except Unusable as unusable:
                 made.set_aside(record, unusable)
             except RecursionError:  # the JSON writer follows less deep than the reader did
