@@ -108,16 +108,15 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
 
 
 def _told_in_turn(record: dict[str, Any]) -> Placed:
-    """The record, or with what two say in turn in one of its fields as messages."""
+    """The record, or with what two say in turn in one of its fields as messages; the field stays, as it may be named."""
     for name in (*TOLD_IN_TURN, *HOLD_TURNS):
         said = record.get(name)
         if not isinstance(said, list) or not said:
             continue
-        beside = {other: part for other, part in record.items() if other != name}
         if name in HOLD_TURNS and all(map(is_turn, said)):
-            return name, {**beside, "messages": said}
+            return name, {**record, "messages": said}
         if name in TOLD_IN_TURN and _are_plain(said) and _are_two(record.get("speakers")):
-            return name, {**beside, "messages": _in_turn(said)}
+            return name, {**record, "messages": _in_turn(said)}
     return "", record
 
 
