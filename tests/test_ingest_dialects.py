@@ -91,6 +91,13 @@ DIALECTS: dict[str, tuple[dict[str, Any], Turns]] = {
     "UltraChat": ({"id": "7", "data": ["Why?", "Because.", "Why?", "Because."]}, EXCHANGE * 2),
     "exchanges in pairs": ({"conversations": [["Why?", "Because."], ["Why?", "Because."]]}, EXCHANGE * 2),
     "turns in pairs": ({"messages": [["user", "Why?"], ["assistant", "Because."]]}, EXCHANGE),
+    "LIMA": ({"conversations": ["Why?", "Because.", "Why?", "Because."], "source": "s"}, EXCHANGE * 2),
+    "LangChain": ({"messages": [{"type": "human", "content": "Why?"}, {"type": "ai", "data": {"content": "Because."}}]}, EXCHANGE),
+    "LangSmith": ({"inputs": {"question": "Why?"}, "outputs": {"answer": "Because."}, "metadata": {}}, EXCHANGE),
+    "Amazon Bedrock": (
+        {"system": [{"text": "Be brief."}], "messages": [{"role": "user", "content": [{"text": "Why?"}]}, {"role": "assistant", "content": [{"text": "Because."}]}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
     "document": ({"text": "Once upon a time.", "url": "here"}, [("text", "Once upon a time.")]),
     "a table of two dialects": ({"messages": None, "prompt": "Why?", "response": "Because.", "text": None}, EXCHANGE),
 }  # fmt: skip

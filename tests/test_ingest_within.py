@@ -1,9 +1,10 @@
 """Records inside of other values -> the conversations that users mean, with faults told where they stand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from ingest_run import EXCHANGE, Turns, chat, ingest_records, ingest_text
+from ingest_run import EXCHANGE, Turns, chat, ingest, ingest_records, ingest_text
 
 PAIR = {"instruction": "Why?", "output": "Because."}
 ANSWER = {
@@ -46,6 +47,10 @@ READ: list[tuple[object, list[Turns]]] = [
         # logs of OpenAI's and others
         ({"request": ASKED, "response": ANSWER}, [EXCHANGE]),
         ({**ASKED, "choices": ANSWER["choices"]}, [EXCHANGE]),
+        # what is said of all records within
+        ({"instruction": "Add.", "examples": [{"input": "1 2", "output": "3"}]}, [[("user", "Add.\n\n1 2"), ("assistant", "3")]]),
+        ({"context": "It rains.", "system": "Be brief.", "data": [{"question": "Why?", "answer": "Rain."}]},
+         [[("system", "Be brief."), ("user", "Why?\n\nIt rains."), ("assistant", "Rain.")]]),
 ]  # fmt: skip
 
 
@@ -59,7 +64,7 @@ def test_records_are_read_where_they_stand(tmp_path: Path) -> None:
 
 SET_ASIDE: list[tuple[object, str, str | None]] = [
         (BATCH, "answer_alone", "response"),
-        ({"custom_id": "r1", "method": "POST", "url": "/v1", "body": ASKED}, "request_alone", "body.messages"),
+        ({"custom_id": "r9", "method": "POST", "url": "/v1", "body": ASKED}, "request_alone", "body.messages"),
         ({**ASKED, "choices": ANSWER["choices"] * 2}, "several_answers", "choices"),
         ({"data": {"text": "good film"}, "annotations": [{"result": []}]}, "unknown_dialect", None),
         ({"fields": {"prompt": "Why?"}, "responses": {"mood": [written("good")]}}, "no_prompt", "responses"),
@@ -70,6 +75,13 @@ SET_ASIDE: list[tuple[object, str, str | None]] = [
         ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
         ({"question_id": 1, "conversation_a": chat(*EXCHANGE)["messages"], "conversation_b": []}, "preference_pair", "conversation_a"),
         ({"dialog": ["Why?", " "]}, "empty_answer", "dialog.messages[1]"),
+        ({"dialogue": ["Why?", "Because.", "No.", "Yes."], "speakers": ["A", "B", "C", "A"]}, "unknown_dialect", None),
+        ({"type": "message", "user": "U1", "text": "Why?", "ts": "1.2"}, "unknown_dialect", None),  # Slack
+        ({"messages": [{"from": "Alice", "text": "Why?"}]}, "unknown_role", "messages[0].from"),
+        ({"conversations": ["User: Why?", "Bot: Because."]}, "not_a_turn", "conversations[0]"),
+        ({**BATCH, "response": None, "error": {"message": "too late"}}, "failed_request", "error"),
+        ({**BATCH, "response": {"status_code": 400, "body": {"error": {"message": "no"}}}}, "failed_request", "response.body.error"),
+        ({"custom_id": "r1", "result": {"type": "expired"}}, "failed_request", "result"),
 ]  # fmt: skip
 
 
@@ -77,6 +89,39 @@ def test_what_is_no_record_of_use_is_told_where_it_stands(tmp_path: Path) -> Non
     made = ingest_records([record for record, _, _ in SET_ASIDE], tmp_path)
     assert made.turns == []
     assert made.faults == [(number, reason, field) for number, (_, reason, field) in enumerate(SET_ASIDE, 1)]
+
+
+def test_requests_and_answers_in_two_files_of_a_folder_are_joined(tmp_path: Path) -> None:
+    def asked(name: str, text: str = "Why?") -> dict[str, Any]:
+        return {"custom_id": name, "url": "/v1", "body": {"messages": chat(("user", text))["messages"]}}
+
+    def answered(name: str) -> dict[str, Any]:
+        return {**BATCH, "custom_id": name}
+
+    raw = tmp_path / "raw" / "batch"
+    raw.mkdir(parents=True)
+    other = {"custom_id": "r4", "params": {"system": "Be brief.", **chat(("user", "Why?"))}}
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Because."}]}
+    for name, records in {
+        "a/sound.jsonl": [PAIR, answered("r1")],  # of another folder
+        "answers.jsonl": [answered(n) for n in ("r2", "r1", "lost", "twice")] + [{"custom_id": "r4", "result": {"type": "succeeded", "message": message}}],
+        "requests.jsonl": [asked("r1"), asked("r2", "Why? "), asked("r3"), asked("twice"), asked("twice"), other],
+    }.items():  # fmt: skip
+        (raw / name).parent.mkdir(exist_ok=True)
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (raw / name).write_text(text.replace("}\n", ",}\n", 1) if name == "answers.jsonl" else text)
+    made = ingest(tmp_path / "raw", folder=tmp_path / "both")
+    assert made.conversations.select("file", "record").rows() == [
+        *[("batch/a/sound.jsonl", 0)], *[("batch/answers.jsonl", number) for number in (0, 1, 4)]
+    ]  # fmt: skip
+    assert made.turns[1:] == [[("user", "Why? "), EXCHANGE[1]], EXCHANGE, [("system", "Be brief."), *EXCHANGE]]
+    assert made.conversations["repairs"].to_list() == [None, ["trailing_commas_removed"], None, None]
+    alone = [(1, "answer_alone", "response"), (2, "answer_alone", "response"), (3, "duplicate_custom_id", "custom_id")]
+    doubled = [(number, "duplicate_custom_id", "custom_id") for number in (3, 4)]
+    assert made.faults == [*alone, (2, "request_alone", "body.messages"), *doubled]
+    (raw / "answers.jsonl").unlink()
+    made = ingest(tmp_path / "raw", folder=tmp_path / "one")
+    assert made.facts["reasons"] == {"request_alone": 6, "answer_alone": 1}
 
 
 def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -> None:

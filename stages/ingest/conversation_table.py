@@ -1,5 +1,6 @@
 """Tables of conversations and of what was set aside, built by columns, which is much cheaper than by rows."""
 
+import json
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,7 +11,9 @@ import polars as pl
 
 from stages.ingest.content_id import content_digests, lists_of
 from stages.ingest.conversation import Conversation, Turn
-from stages.ingest.unusable import ADVICE, shown
+from stages.ingest.request_logs import Half
+from stages.ingest.stage import Repair
+from stages.ingest.unusable import ADVICE, in_utf8, shown
 from stages.raw_files.records import BrokenRecord, Record
 from stages.schema import load_schema
 
@@ -102,6 +105,30 @@ class Quarantined:
         rows = [(*row, *ADVICE[row[2]]) for row in self._rows.values()]
         table = pl.DataFrame(rows, schema=_none_quarantined().schema, orient="row")
         return table.with_columns(found=shown(table["found"]))
+
+
+class Halves:
+    """Gathers requests and answers whose other half may stand in another file."""
+
+    def __init__(self) -> None:
+        self._aside = Quarantined()
+        self._ids: list[str] = []
+        self._values: list[str] = []
+        self._repairs: list[list[Repair]] = []  # what was done to read each
+
+    def add(self, record: Record, half: Half, repairs: Iterable[Repair]) -> None:
+        self._aside.add(record, half.reason, half.field, half.found)
+        self._ids.append(in_utf8(half.custom_id))
+        self._values.append(json.dumps(record.value))
+        self._repairs.append(list(repairs))
+
+    def table(self) -> pl.DataFrame | None:
+        """What is set aside of them if the other half is nowhere, and their ids and values; None where there are none."""
+        if not self._ids:
+            return None
+        repairs = pl.Series("repairs", self._repairs, dtype=pl.List(pl.String))
+        texts = pl.Series("custom_id", self._ids), pl.Series("value", self._values)
+        return self._aside.table().with_columns(*texts, repairs)
 
 
 @cache

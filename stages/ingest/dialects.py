@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from stages.ingest.chat_export import convert_export
 from stages.ingest.conversation import Conversation, Converter, Record, Rules
+from stages.ingest.doubtful import refuse_label, refuse_rivals
 from stages.ingest.flat import (
     convert_benchmark,
     convert_choice,
@@ -14,10 +15,11 @@ from stages.ingest.flat import (
     rows_of_columns,
     weight_of,
 )
-from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, spelt, spelt_so
+from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, rivals, spelt, spelt_so
+from stages.ingest.split_turns import comes_after_turns, convert_after_turns, convert_split_turns, is_split
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
-from stages.ingest.turns import convert_split_turns, convert_turns
+from stages.ingest.turns import convert_turns
 from stages.ingest.unusable import Unusable
 
 
@@ -34,6 +36,7 @@ TREE_FRAGMENT = "tree_fragment"  # one message of a tree that is spread over the
 
 RULES = (
     Rule("preference_pair", ("chosen", "rejected"), None),
+    Rule("preference_pair", ("refused",), None),
     Rule("messages", ("turns",), convert_turns),
     Rule("chat_export", ("mapping",), convert_export, without=("prompt", "response", "text")),
     Rule("oasst_tree", ("tree", "message_tree_id"), convert_tree),
@@ -45,7 +48,7 @@ RULES = (
     Rule("prompt_response", ("prompt", "response"), convert_pair),
     Rule("no_answer", ("prompt",), None),
     Rule("no_prompt", ("response",), None),
-    Rule("document", ("text",), convert_document, without=("role", "label")),
+    Rule("document", ("text",), convert_document, without=("role", "label", "ts")),  # Slack
 )
 BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first field
     "conversations": "sharegpt",
@@ -67,6 +70,7 @@ class Dialect(NamedTuple):
     fields: Mapping[str, str]  # what the converter reads -> the record's own name for it
     media_fields: tuple[str, ...]
     convert: Converter | None  # None: records of this kind are set aside, and the name says why
+    rivals: Mapping[str, tuple[str, ...]] = {}  # beside the prompt and the response, fields that may be meant as well
 
     @property
     def is_exchange(self) -> bool:
@@ -82,12 +86,22 @@ class Dialect(NamedTuple):
                 raise Unusable("image_content", name, record[name])
         if "desired" in self.fields and _is_false(record[self.fields["desired"]]):
             raise Unusable("undesired_answer", self.fields["desired"], record[self.fields["desired"]])
-        if self.convert is convert_pair and isinstance(record[self.fields["prompt"]], list | dict):
-            if self._is_split(record):
-                return self._weighed(convert_split_turns(record, self.fields, rules), record)
-            if rows := rows_of_columns(record, self.fields):
-                return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
+        if self.convert is convert_pair:
+            return self._read_pair(record, rules)
         return self._weighed(self.convert(record, self.fields, rules), record)
+
+    def _read_pair(self, record: Record, rules: Rules) -> list[Conversation | Unusable]:
+        fields, convert = self.fields, convert_pair
+        if is_split(record, fields):
+            convert = convert_split_turns
+        elif comes_after_turns(record, fields):
+            convert = convert_after_turns
+        elif isinstance(record[fields["prompt"]], list | dict) and (rows := rows_of_columns(record, fields)):
+            return [one for row, names in rows for one in self._replace(fields=names)._read_row(row, rules)]
+        else:
+            refuse_rivals(record, fields, self.rivals)
+            refuse_label(record, fields)
+        return self._weighed(convert(record, fields, rules), record)
 
     def _weighed(self, made: list[Conversation | Unusable], record: Record) -> list[Conversation | Unusable]:
         """With what the record says of its weight in the loss, where a message of a tree says nothing of its own."""
@@ -100,13 +114,9 @@ class Dialect(NamedTuple):
 
     def _read_row(self, row: Record, rules: Rules) -> list[Conversation | Unusable]:
         try:
-            return self._replace(media_fields=()).read(row, rules)
+            return self._replace(media_fields=(), rivals={}).read(row, rules)
         except Unusable as unusable:
             return [unusable]
-
-    def _is_split(self, record: Record) -> bool:
-        parts = (record.get(self.fields[name]) for name in ("prompt", "response"))
-        return all(isinstance(part, list) and all(isinstance(one, dict) for one in part) for part in parts)
 
 
 class Dialects:
@@ -155,7 +165,8 @@ class Dialects:
                 name = BY_SPELLING.get(told[rule.needed[0]] or "", rule.name) if rule.convert else rule.name
                 if name == "alpaca" and told["context"] == "context":
                     name = "dolly"
-                return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert)
+                others = rivals(names, told) if rule.convert is convert_pair else {}
+                return Dialect(name, fields[rule.needed[0]], fields, media, rule.convert, others)
         return self._by_words(names, media) or Dialect("unknown_dialect", None, {}, media, None)
 
     def _by_words(self, names: Mapping[str, str], media: tuple[str, ...]) -> Dialect | None:

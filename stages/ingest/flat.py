@@ -17,6 +17,7 @@ from stages.ingest.conversation import (
     text_of,
 )
 from stages.ingest.stage import LICENCE_REMOVED, Repair
+from stages.ingest.tool_calls import calls_in, tools_text
 from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
 from stages.raw_files.text_records import Document, Trimmed, without_licence
@@ -32,6 +33,7 @@ PREAMBLE_START = "Below is an instruction"
 # An empty input written in words, as Alpaca's generator did.
 PLACEHOLDER_INPUT = re.compile(rf"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none|{NO_VALUE})\s*", re.IGNORECASE)
 LONGEST_PLACEHOLDER = 16
+SWITCHES = {"on", "off", "true", "false", "yes", "no"}
 MAX_WEIGHT = 1_000.0  # a row that counts for more drowns its batch: such a column measures something else
 
 
@@ -39,21 +41,40 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     """One exchange, after the system turn and the earlier exchanges that the record may have."""
     repairs: list[Repair] = []
     question = _asked(record, fields, rules, repairs)
-    answer = text_of(record, fields["response"])
-    if record.get(fields["response"]) is None:
-        raise Unusable("empty_answer", fields["response"], None)
     refuse_unusable_prompt(question, fields["prompt"], rules)
-    refuse_unusable_answer(answer, fields["response"])
-    turns = [Turn("user", question), Turn("assistant", answer)]
+    tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
+    last = _answered(record, fields, tools)
+    turns = [Turn("user", question), last]
     opened = transcript(question) if "transcript_split" in rules.allowed else []
     if opened and opened[-1] == Turn("assistant", ""):
-        turns = [*opened[:-1], Turn("assistant", answer.strip())]
+        turns = [*opened[:-1], last._replace(content=last.content.strip())]
         repairs.append("transcript_split")
     if opened or "history" in fields or "system" in fields:
         turns = _earlier_turns(record, fields) + turns
         turns, more = checked_turns(turns, lambda _: fields.get("history", fields["prompt"]), rules)
         repairs.extend(more)
-    return [Conversation(turns, task=task_of(record, fields), repairs=tuple(repairs))]
+    return [Conversation(turns, tools, task=task_of(record, fields), repairs=tuple(repairs))]
+
+
+def _answered(record: Record, fields: Mapping[str, str], tools: str | None) -> Turn:
+    """The answer: a text, or calls of the tools on offer."""
+    field = fields["response"]
+    if record.get(field) is None:
+        raise Unusable("empty_answer", field, None)
+    reasoning = reasoning_beside(record, fields)
+    if tools and (calls := calls_in(record[field], tools, field)):
+        return Turn("assistant", "", reasoning, calls)
+    answer = text_of(record, field)
+    refuse_unusable_answer(answer, field)
+    return Turn("assistant", answer, reasoning)
+
+
+def reasoning_beside(record: Record, fields: Mapping[str, str]) -> str | None:
+    """What was thought before the answer; a field of that name may also say whether there was any (Nemotron's `on`)."""
+    value = record.get(fields["reasoning"]) if "reasoning" in fields else None
+    if not isinstance(value, str) or is_blank(value) or value.strip().lower() in SWITCHES:
+        return None
+    return value
 
 
 def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: list[Repair]) -> str:
@@ -64,7 +85,7 @@ def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: lis
         repairs.append("preamble_removed")
     parts = [prompt]
     for name in ("context", "more_context"):
-        context = text_of(record, fields.get(name))
+        context = _context(record, fields.get(name))
         if is_blank(context) or context in parts:
             continue
         if _is_placeholder(context) and "placeholder_input_removed" in rules.allowed:
@@ -74,6 +95,14 @@ def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: lis
     if len(parts) > 1:
         refuse_unusable_prompt(prompt, fields["prompt"], rules)
     return "\n\n".join(parts)
+
+
+def _context(record: Record, field: str | None) -> str:
+    """A text, or the passages that were found for the prompt one below the other."""
+    passages = record.get(field) if field is not None else None
+    if isinstance(passages, list) and all(isinstance(passage, str) for passage in passages):
+        return "\n\n".join(passages)
+    return text_of(record, field)
 
 
 def _is_placeholder(context: str) -> bool:
@@ -140,7 +169,7 @@ def _rows_of(column: object) -> tuple[int | str, ...] | None:
 
 
 def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
-    """Self-instruct's seed tasks: one conversation for each instance of the instruction."""
+    """Self-instruct's seed tasks, and the tasks of Natural Instructions: one conversation for each instance of the instruction."""
     instances = record[fields["instances"]]
     if not isinstance(instances, list) or not instances:
         raise Unusable("no_turns", fields["instances"], instances)
@@ -152,15 +181,24 @@ def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
                 raise Unusable("not_an_object", where, instance)
             input_field, output_field = f"{where}.input", f"{where}.output"
             pair = {
-                fields["prompt"]: record[fields["prompt"]],
+                fields["prompt"]: _only(record[fields["prompt"]], fields["prompt"]),
                 input_field: instance.get("input"),
-                output_field: instance.get("output"),
+                output_field: _only(instance.get("output"), output_field),
             }
             names = {"prompt": fields["prompt"], "context": input_field, "response": output_field}
             found += convert_pair(pair, names, rules)
         except Unusable as unusable:
             found.append(unusable)
     return found
+
+
+def _only(value: object, field: str) -> object:
+    """The one of a list, as Natural Instructions writes definitions and outputs."""
+    if not isinstance(value, list) or not value:
+        return value
+    if len(value) > 1:
+        raise Unusable("several_answers", field, value)
+    return value[0]
 
 
 def convert_choice(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:

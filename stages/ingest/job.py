@@ -9,6 +9,7 @@ import polars as pl
 
 from stages.contract import Workbench
 from stages.errors import DataError
+from stages.ingest.batches import with_batches
 from stages.ingest.finish import write_rows
 from stages.ingest.parts import Kept, Parsed, result_params
 from stages.ingest.reading import read_files
@@ -34,7 +35,7 @@ def run(
         load_templates(params.templates)  # so that a fault in them is told before anything is read
     with _workers(workbench.workers) as workers:
         read, reused = _read(files, params, workbench, workers)
-        parsed = [(file, read[file]) for file in files]
+        parsed = with_batches([(file, read[file]) for file in files], workbench.scratch / "batches", params)
         write_rows(parsed, conversations, quarantined, workers)
     parts = [part for _, of_file in parsed for part in of_file.parts]
     repairs, reasons, dialects = (

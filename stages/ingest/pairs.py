@@ -10,6 +10,7 @@ from stages.ingest.conversation_table import Columns, plain_rows, plain_turns
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
 from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
+MAY_BE_TURNS = r"^[\s\x1c-\x1f]*\[[\s\x1c-\x1f]*\{"  # written out as text, as `split_turns.py` reads them
 MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|^[\s\x1c-\x1f]*(?:{NO_VALUE})[\s\x1c-\x1f]*$"
 
 
@@ -54,6 +55,7 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         | question.str.contains(any_of(in_question))
         | question.str.contains(MAY_AWAIT_ANSWER)  # by itself it is looked for from the end on
         | answer.str.contains(any_of(anywhere))
+        | prompt.str.contains(MAY_BE_TURNS)
     )
     if "context" in columns:
         context = pl.col("context")

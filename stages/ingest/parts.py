@@ -18,7 +18,7 @@ from stages.raw_files.source_files import SourceFile
 from stages.store.checksums import checksum_of
 from stages.store.storage import digest_of
 
-FRAGMENTS = "fragments"
+FRAGMENTS, HALVES = "fragments", "halves"
 MARKER = "parts.json"  # written last: a folder without it is not whole
 
 
@@ -33,6 +33,7 @@ class Part(NamedTuple):
     reasons: dict[str, int]
     checksums: dict[str, int]  # file name -> CRC-32: enough against a damaged disk, at a tenth of SHA-256's cost
     fragments: int = 0  # messages of trees, left as JSON lines until the whole file is read
+    halves: int = 0  # requests and answers that may be joined with those of other files
     weights: tuple[int, float, float] | None = None  # rows that say what they weigh, the least and the most of it
 
     def path(self, folder: Path, table: str) -> Path:
@@ -61,18 +62,20 @@ class Parsed(NamedTuple):
 def write_part(folder: Path, number: int, made: Ingested) -> Part:
     """Leaves the tables of `made` in `folder`. Raises DataError when a record is in neither table."""
     found = pl.concat([made.conversations["record"], made.quarantined["record"]]).drop_nulls().n_unique()
-    if found + len(made.fragments) < made.records:
+    halves = 0 if made.halves is None else made.halves.height
+    if (lost := made.records - found - len(made.fragments) - halves) > 0:
         raise DataError(
-            f"{folder}, part {number}: {made.records - found - len(made.fragments)} of {made.records} records are neither in conversations "
+            f"{folder}, part {number}: {lost} of {made.records} records are neither in conversations "
             f"nor in quarantined; this is a fault of ingest: report it with the file"
         )
     tables = {"conversations": made.conversations, "quarantined": made.quarantined}
+    tables |= {HALVES: made.halves} if made.halves is not None else {}
     repairs = Counter(made.conversations["repairs"].drop_nulls().explode().to_list())
     reasons = Counter(made.quarantined["reason"].to_list())
     counts = (dict(made.dialects), dict(repairs), dict(reasons))
     weights = made.conversations["weight"].drop_nulls()
     span = (len(weights), cast(float, weights.min()), cast(float, weights.max())) if len(weights) else None
-    part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments), span)
+    part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments), halves, span)
     if made.fragments:
         text = "".join(json.dumps(fragment) + "\n" for fragment in made.fragments)
         part.path(folder, FRAGMENTS).write_text(text, encoding="utf-8")

@@ -7,7 +7,8 @@ from typing import Any
 from stages.ingest.annotations import annotated
 from stages.ingest.dialects import Dialects
 from stages.ingest.request_logs import logged
-from stages.ingest.spellings import spelt_so, words
+from stages.ingest.spellings import ASK, CONTEXTS, plain, spelt_so, words
+from stages.ingest.transcripts import starts_with_mark
 from stages.ingest.turns import is_turn
 from stages.ingest.unusable import Unusable
 
@@ -16,9 +17,11 @@ Placed = tuple[str, dict[str, Any]]  # where it stands in the value, and the rec
 # Fields that hold a whole record, or a list of them, where the record around them is none.
 WRAPPERS = words(
     "data row record json fields example item sample entry payload body doc _source "
-    "rows records examples items samples entries results dataset train validation test"
+    "rows records examples items samples entries results dataset train validation test paragraphs qas"
 )
-TOLD_IN_TURN = ("dialog", "dialogue", "utterances")  # DailyDialog and others: what two people say in turn
+TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
+HOLD_TURNS = ("dialog", "dialogue", "turns", "chat")  # beside the names that always mean turns
+CARRIED_IN = ("task", "weight", "system", "tools", "definition")  # what a record says of those within it
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
 
@@ -46,6 +49,9 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
             return [("", {name: [row[place] for row in rows] for place, name in enumerate(names)})]
         case {"id": name, "data": [str(), str(), *_] as turns, **rest} if not rest and _are_texts(turns):
             return [("", {"id": name, "messages": _in_turn(turns)})]  # as UltraChat has it
+        case {"inputs": dict() as asked, "outputs": dict() as answered} if _are_two_parts(asked, answered):
+            beside = {name: part for name, part in value.items() if name not in ("inputs", "outputs")}
+            return [_told_in_turn({**beside, **asked, **answered})]  # as LangSmith has it
         case {"object": "chat.completion.chunk"}:
             raise Unusable("answer_fragment", "object", value)
         case {"conversations": [{"messages": [*_]}, *_] as chats} if not any(map(is_turn, chats)) and len(value) == 1:
@@ -56,6 +62,10 @@ def _objects(value: dict[str, Any]) -> list[Placed]:
     return [_told_in_turn(value)]
 
 
+def _are_two_parts(asked: Mapping[str, Any], answered: Mapping[str, Any]) -> bool:
+    return bool(asked and answered) and not asked.keys() & answered.keys()
+
+
 def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
     """Whether each column is an object with the same row numbers (pandas' `orient="columns"`)."""
     are_numbers = all(isinstance(row, str) and row.isdecimal() for row in rows)
@@ -64,9 +74,10 @@ def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
 
 def unwrapped(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
     """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any; what
-    it says of task and weight holds for them."""
-    beside = [name for meaning in ("task", "weight") if (name := spelt_so(meaning, record))]
-    told = {name: record[name] for name in beside}
+    it says itself holds for them: task and weight, instruction and system prompt, passages and tools."""
+    beside = [name for meaning in CARRIED_IN if (name := spelt_so(meaning, record))]
+    texts = [name for name, value in record.items() if plain(name) in (*ASK, *CONTEXTS) and isinstance(value, str)]
+    told = {name: record[name] for name in (*beside, *texts)}
     return [(place, told | one) for place, one in _inner(record, dialects)]
 
 
@@ -97,15 +108,29 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
 
 
 def _told_in_turn(record: dict[str, Any]) -> Placed:
-    """The record, or what two say in turn in one of its fields as messages."""
-    for name in TOLD_IN_TURN:
+    """The record, or with what two say in turn in one of its fields as messages; the field stays, as it may be named."""
+    for name in (*TOLD_IN_TURN, *HOLD_TURNS):
         said = record.get(name)
-        if isinstance(said, list) and len(said) > 1 and _are_texts(said):
-            return name, {
-                **{other: part for other, part in record.items() if other != name},
-                "messages": _in_turn(said),
-            }
+        if not isinstance(said, list) or not said:
+            continue
+        if name in HOLD_TURNS and all(map(is_turn, said)):
+            return name, {**record, "messages": said}
+        if name in TOLD_IN_TURN and _are_plain(said) and _are_two(record.get("speakers")):
+            return name, {**record, "messages": _in_turn(said)}
     return "", record
+
+
+def _are_plain(said: list[Any]) -> bool:
+    """Whether texts are what is said and nothing else: no objects as JSON has them, no names of who speaks."""
+    return _are_texts(said) and not said[0].lstrip().startswith("{") and not starts_with_mark(said[0])
+
+
+def _are_two(speakers: object) -> bool:
+    """Whether those who speak take turns (SODA); so do they where nothing is said of them."""
+    if not isinstance(speakers, list) or not speakers:
+        return True
+    alternate = all(speakers[number] == speakers[number % 2] for number in range(len(speakers)))
+    return alternate and len(set(map(str, speakers[:2]))) == len(speakers[:2])
 
 
 def _are_texts(values: list[Any]) -> bool:

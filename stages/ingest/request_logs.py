@@ -1,31 +1,65 @@
-"""Logs of requests to a model's server and of its answers, in OpenAI's form: read where both stand in one record."""
+"""Logs of requests to a model's server and of its answers, in OpenAI's form: read where both stand in one record, and
+known where one stands alone, as in the files of batches."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stages.ingest.unusable import Unusable
 
-ASKED_IN, ANSWERED_IN = ("request", "body", "input"), ("response", "output", "body")
+ASKED_IN, ANSWERED_IN = ("request", "body", "input", "params"), ("response", "output", "body", "result")
+NOT_ANSWERED = ("errored", "expired", "canceled")  # what Anthropic's batches tell of such a request
+
+
+class Half(Unusable):
+    """A request without its answer, or an answer without its request, that may stand elsewhere under the same id."""
+
+    def __init__(self, reason: str, field: str, found: object, custom_id: str) -> None:
+        super().__init__(reason, field, found)
+        self.custom_id = custom_id
 
 
 def logged(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """A record with the answer behind the messages that asked for it; None for what is no such log.
 
-    Raises Unusable for a request or an answer by itself, as the files of OpenAI's batches hold them, and for several
-    answers to one request.
+    Raises Half for a request or an answer by itself, as the files of batches hold them, and Unusable for one without an
+    id, for a request that failed, and for several answers to one request.
     """
+    _refuse_failed(record)
     answers = next((found for part in _parts(record, ANSWERED_IN) if (found := _answers(part))), None)
     asked = next((part for part in _parts(record, ASKED_IN) if isinstance(part.get("messages"), list)), None)
     if answers is None:
         if asked and asked is not record and "custom_id" in record and "response" not in record:
-            raise Unusable("request_alone", "body.messages", asked["messages"])
+            raise _alone(record, "request_alone", "body.messages", asked["messages"])
         return None
     if asked is None:
-        raise Unusable("answer_alone", "response" if "response" in record else "choices", record)
+        raise _alone(record, "answer_alone", "response" if "response" in record else "choices", record)
     if len(answers) > 1:
         raise Unusable("several_answers", "choices", answers)
-    tools = {"tools": asked["tools"]} if asked.get("tools") else {}
-    return {**record, **tools, "messages": [*asked["messages"], answers[0]]}
+    beside = {name: asked[name] for name in ("system", "tools") if asked.get(name)}
+    return {**record, **beside, "messages": [*asked["messages"], answers[0]]}
+
+
+def _alone(record: Mapping[str, Any], reason: str, field: str, found: object) -> Unusable:
+    name = record.get("custom_id")
+    return Half(reason, field, found, name) if isinstance(name, str) else Unusable(reason, field, found)
+
+
+def _refuse_failed(record: Mapping[str, Any]) -> None:
+    """Raises Unusable for what a batch tells of a request that got no answer."""
+    match record:
+        case {"custom_id": _, "error": dict() | str() as error, "response": None} if error:
+            raise Unusable("failed_request", "error", _message(error))
+        case {"custom_id": _, "response": {"body": {"error": dict() | str() as error}}} if error:
+            raise Unusable("failed_request", "response.body.error", _message(error))
+        case {"custom_id": _, "result": {"type": str() as kind, **rest}} if kind in NOT_ANSWERED:
+            raise Unusable("failed_request", "result", _message(rest.get("error")) or kind)
+
+
+def _message(error: object) -> object:
+    """What an error says, in its own words where it has any."""
+    while isinstance(error, dict) and (inner := error.get("message", error.get("error"))):
+        error = inner
+    return error
 
 
 def _parts(record: Mapping[str, Any], names: tuple[str, ...], depth: int = 2) -> Iterator[Mapping[str, Any]]:
@@ -37,6 +71,8 @@ def _parts(record: Mapping[str, Any], names: tuple[str, ...], depth: int = 2) ->
 
 
 def _answers(part: Mapping[str, Any]) -> list[Any] | None:
+    if part.get("type") == "succeeded" and isinstance(part.get("message"), dict):  # Anthropic's
+        return [part["message"]]
     choices = part.get("choices")
     if not isinstance(choices, list) or not choices:
         return None

@@ -10,31 +10,48 @@ def words(text: str) -> tuple[str, ...]:
 
 
 ANSWERS = ("response", "answer", "completion", "output", "conversation")  # of which preference data numbers two
+CONTEXTS = words("context contexts retrieved_contexts passage paragraph story document article")
+# Names that mean one thing by themselves: where two of a kind are there, only what they hold tells which one is meant.
+ASK, ANSWER = (
+    words("instruction prompt question query user_prompt user_input problem"),
+    words("output response completion answer"),
+)
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
     "prompt": words(
         "instruction prompt question query model_prompt user_prompt user_input problem human user "
-        "inputs input input_text context instructions questions prompts"
+        "inputs_pretokenized inputs input input_text context instructions questions prompts"
     ),
     "response": words(
-        "output response completion answer target targets output_text target_text solution canonical_solution "
+        "output response completion solution answer target targets_pretokenized targets output_text target_text "
+        "canonical_solution "
         "continuation original_correct_question generation reply assistant gpt bot "
         "outputs responses completions answers"
     ),
-    "context": ("input", "context"),
-    "more_context": ("context",),
-    "system": ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
+    "context": ("input", *CONTEXTS),
+    "more_context": CONTEXTS,
+    "system": (
+        "system",
+        "system_prompt",
+        "system_message",
+        "system_instruction",
+        "systeminstruction",
+        "meta_instruction",
+    ),
     "task": ("category", "task", "task_type"),
     "weight": ("weight", "loss_weight", "sample_weight"),
+    "history": ("history", "chat_history", "conversation_history"),
     "tools": ("tools", "functions"),
+    "reasoning": words("reasoning_content reasoning thinking complex_cot chain_of_thought"),
+    "options": words("choices options a option_a choice_a opa option_1 option1"),
     "asked": ("turns",),
     "tree": ("prompt",),
     "mapping": ("mapping",),
     "shown": ("current_node",),
     "label": ("label", "labels", "class"),
     "desired": ("kto_tag", "label"),
-    **{name: (name,) for name in ("history", "text", "reference", "instances", "choices", "gold")},
+    **{name: (name,) for name in ("text", "reference", "instances", "choices", "gold", "definition", "ts")},
     "chosen": (
         "chosen",
         "chosen_response",
@@ -44,6 +61,9 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "rejected": (
         *("rejected", "rejected_response", "worse_response"),
         *(f"{name}_{one}" for name in ANSWERS for one in "kb21"),
+    ),
+    "refused": words(
+        "rejected reject rejected_response rejected_messages rejected_conversations rejected_answer response_rejected worse_response"
     ),
     **{name: (name,) for name in ("role", "message_tree_id", "message_id", "parent_id")},
 }
@@ -96,8 +116,19 @@ def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
         told["turns"] = None
     if told["chosen"] == told["rejected"]:
         told["chosen"] = None
-    if told["context"] == told["prompt"]:
-        told["context"] = None
-    if told["more_context"] in (told["context"], told["prompt"]):
-        told["more_context"] = None
+    if told["definition"] and (told["instances"] or told["response"]) and told["prompt"] in (None, "inputs", "input"):
+        told["prompt"], told["context"] = "definition", told["prompt"]  # Natural Instructions
+    contexts = [
+        name for name in SPELLINGS["context"] if name in names and name not in (told["prompt"], told["response"])
+    ]
+    told["context"] = told["context"] if told["prompt"] == "definition" else next(iter(contexts), None)
+    told["more_context"] = next((name for name in contexts if name in CONTEXTS and name != told["context"]), None)
     return told
+
+
+def rivals(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
+    """Beside the prompt and the response, the names of others that mean the same as plainly."""
+    return {
+        meaning: tuple(names[name] for name in kind if name in names and name != told[meaning])
+        for meaning, kind in (("prompt", ASK), ("response", ANSWER)) if told[meaning] in kind
+    }  # fmt: skip

@@ -45,6 +45,21 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
     return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
 
 
+def calls_in(answer: object, tools: str, where: str) -> str | None:
+    """The tool calls that an answer consists of, as a JSON array; None for another answer. Calls are objects, alone or in
+    a list, perhaps as JSON text, that each name a tool on offer. Raises Unusable for an empty list."""
+    try:
+        given = json.loads(answer) if isinstance(answer, str) and answer.lstrip()[:1] in ("[", "{") else answer
+    except (ValueError, RecursionError):
+        return None
+    if given == []:
+        raise Unusable("empty_answer", where, answer)
+    calls = given if isinstance(given, list) else [given]
+    names = {tool["function"].get("name") for tool in json.loads(tools) if isinstance(tool["function"], dict)}
+    are_calls = all(isinstance(call, dict) and call.get("name") in names and len(call) > 1 for call in calls)
+    return dumped(tool_calls_of(calls, where)) if are_calls else None
+
+
 def tools_text(value: object, where: str) -> str | None:
     """The tools on offer as a JSON array in OpenAI form; None where there are none."""
     given = parsed(value, "invalid_tools", where)

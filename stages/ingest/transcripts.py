@@ -41,6 +41,11 @@ def transcript(text: str) -> list[Turn]:
     return turns
 
 
+def starts_with_mark(text: str) -> bool:
+    """Whether a text starts with the mark of who asks."""
+    return _marks_in(text, 0) is not None
+
+
 def _marks_in(text: str, start: int) -> re.Pattern[str] | None:
     """The marks of a text that starts with one; None where it does not."""
     opening = OPENING.match(text, start)

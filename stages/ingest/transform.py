@@ -10,11 +10,12 @@ import polars as pl
 from stages.ingest.alike import Alike, Kind, Shape, kind_of, read_block, read_rows, shape_of
 from stages.ingest.annotations import has_responses
 from stages.ingest.conversation import Conversation, Rules, refuse_unsafe
-from stages.ingest.conversation_table import Quarantined, columns_of, conversation_table
+from stages.ingest.conversation_table import Halves, Quarantined, columns_of, conversation_table
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.flat import weight_of
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
 from stages.ingest.records_within import NO_RECORD, records_within, unwrapped
+from stages.ingest.request_logs import Half
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
@@ -39,6 +40,7 @@ class Ingested(NamedTuple):
     records: int
     dialects: Counter[str]  # records by dialect
     fragments: list[Fragment]  # messages of trees, which take the whole file
+    halves: pl.DataFrame | None = None  # requests and answers that may be joined, as they are set aside if they are not
 
 
 class Transform:
@@ -79,13 +81,16 @@ class Transform:
         made = self._convert([_record(n, 0, value) for n, value in alike.left])
         aside = made.quarantined.table()
         fragments = made.fragments
-        if aside.height or fragments:
+        halves = made.halves.table()
+        if aside.height or fragments or halves is not None:
             offsets = offsets_of_all()
-            aside = aside.with_columns(byte_offset=pl.Series(offsets, dtype=pl.Int64).gather(aside["record"]))
+            starts = pl.Series(offsets, dtype=pl.Int64)
+            aside = aside.with_columns(byte_offset=starts.gather(aside["record"]))
+            halves = None if halves is None else halves.with_columns(byte_offset=starts.gather(halves["record"]))
             fragments = [fragment._replace(byte_offset=offsets[fragment.record]) for fragment in fragments]
         made.dialects[kind.dialect.name] += len(alike.columns.lengths)
         table = conversation_table([alike.columns, columns_of(made.conversations)])
-        return Ingested(table, aside, alike.records, made.dialects, fragments)
+        return Ingested(table, aside, alike.records, made.dialects, fragments, halves)
 
     def fault(self, fault: BrokenRecord) -> Ingested:
         """What is wrong with a file as a whole."""
@@ -137,10 +142,12 @@ class Transform:
             try:
                 for place, value in records_within(record.value):
                     self._read(record, place, value, made)
+            except Half as half:
+                made.halves.add(record, half, repairs_of(record.value))
             except Unusable as unusable:
                 made.set_aside(record, unusable)
             except RecursionError:  # the JSON writer follows less deep than the reader did
-                made.quarantined.add(record, "nested_too_deep")
+                made.quarantined.add(record, "nested_too_deep", found="brackets within brackets")
         return made
 
     def _read(
@@ -189,6 +196,7 @@ class _Made:
         self.quarantined = Quarantined()
         self.dialects = Counter[str]()
         self.fragments: list[Fragment] = []
+        self.halves = Halves()
 
     def add(self, record: Record, conversation: Conversation, repairs: Iterable[Repair] = ()) -> None:
         try:
@@ -206,7 +214,8 @@ class _Made:
 
     def tables(self, records: int) -> Ingested:
         conversations = conversation_table([columns_of(self.conversations)])
-        return Ingested(conversations, self.quarantined.table(), records, self.dialects, self.fragments)
+        aside, halves = self.quarantined.table(), self.halves.table()
+        return Ingested(conversations, aside, records, self.dialects, self.fragments, halves)
 
 
 def repairs_of(value: object) -> tuple[Repair, ...]:

@@ -9,6 +9,7 @@ from stages.ingest.conversation import Conversation, Record, Rules, Turn, checke
 from stages.ingest.flat import task_of
 from stages.ingest.stage import Repair
 from stages.ingest.tool_calls import dumped, parsed, tool_calls_of, tools_text
+from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
 from stages.raw_files.repair_names import PYTHON_READ
 
@@ -41,7 +42,7 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     """One conversation of any number of turns."""
     field = fields["turns"]
     noted: list[Repair] = []
-    given = _in_rows(parsed(record[field], "no_turns", field, noted if PYTHON_READ in rules.allowed else None))
+    given = _given(record[field], field, rules, noted)
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     system = _system_of(record, fields.get("system"))
@@ -61,6 +62,14 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     return [Conversation(checked, tools, task_of(record, fields), (*noted, *repairs), learn)]
 
 
+def _given(value: object, field: str, rules: Rules, noted: list[Repair]) -> object:
+    """The list of turns, of whatever holds it; notes repairs that reading it took."""
+    if isinstance(value, str) and "transcript_split" in rules.allowed and (turns := transcript(value)):
+        noted.append("transcript_split")
+        return [{"role": turn.role, "content": turn.content} for turn in turns]
+    return _in_rows(parsed(value, "no_turns", field, noted if PYTHON_READ in rules.allowed else None))
+
+
 def _in_rows(given: object) -> object:
     """Turns from a list of roles and a list of texts, as older versions of Hugging Face datasets store them in Parquet."""
     if not isinstance(given, dict) or not given or not all(isinstance(column, list) for column in given.values()):
@@ -71,8 +80,10 @@ def _in_rows(given: object) -> object:
 
 
 def _system_of(record: Record, field: str | None) -> str:
-    """The system prompt beside the turns: a text, or Gemini's object with parts."""
+    """The system prompt beside the turns: a text, Gemini's object with parts, or Anthropic's and Amazon's list of them."""
     value = record.get(field) if field else None
+    if field and isinstance(value, list):
+        return _content_of(value, field)[0]
     return _content_of(value["parts"], f"{field}.parts")[0] if _has_parts(value) else text_of(record, field)
 
 
@@ -93,6 +104,9 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
                 if role != "system" or fields.get(name):
                     yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
+        case {"type": "human" | "ai" | "system" | "tool" as speaker, **rest} if SPEAKERS.isdisjoint(map(str, rest)):
+            inner = rest.get("data", rest)  # LangChain's
+            yield where, {**inner, "role": speaker} if isinstance(inner, dict) else message
         case _:
             yield where, message
 
@@ -107,14 +121,6 @@ def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
     if not SPEAKERS.isdisjoint(message):
         return None
     return next((names for names in EXCHANGES if message.keys() >= set(names)), None)
-
-
-def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
-    """TRL's form: the turns of the prompt in one field, and in another those that answer it and are learnt."""
-    asked, answered = record[fields["prompt"]], record[fields["response"]]
-    unlearnt = [{**message, "train": False} if isinstance(message, dict) else message for message in asked]
-    field = f"{fields['prompt']} + {fields['response']}"
-    return convert_turns({**record, field: [*unlearnt, *answered]}, {**fields, "turns": field}, rules)
 
 
 def _starts_with(given: Sequence[object], system: str) -> bool:
@@ -160,7 +166,8 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
     role = _role_name(message)
     if role is None:
         stated = [message[name] for name in SPEAKERS if name in message]
-        raise Unusable("unknown_role", f"{where}.role", stated[0] if stated else message)
+        spelt = next((name for name in SPEAKERS if name in message), "role")
+        raise Unusable("unknown_role", f"{where}.{spelt}", stated[0] if stated else message)
     field, said = _text_field(message)
     if beside := next((name for name in ATTACHED if message.get(name)), None):
         raise Unusable("image_content", f"{where}.{beside}", message[beside])

@@ -89,14 +89,21 @@ ADVICE: dict[str, Advice] = {
     "unreadable": Advice("a file that may be read", "give the user of the pipeline the right to read it"),
     "empty_file": Advice("a file with records", "fill the file or take it out of the source"),
     "unsupported_format": Advice(FORMATS, "unpack or convert the file, or take it out of the source"),
-    "unsupported_encoding": Advice(UTF8, "write the file again in UTF-8; the records before the fault were read"),
+    "archive": Advice(FORMATS, "unpack it into a folder of the source; save each sheet of a workbook as CSV"),
+    "git_lfs_pointer": Advice("the file itself", "fetch it with `git lfs pull` where it was cloned, and copy it again"),
+    "unsupported_encoding": Advice(
+        UTF8, "convert the file to UTF-8 (iconv -f UTF-16LE -t UTF-8); the records before the fault were read"
+    ),
     "corrupt_compression": Advice(
         "sound compressed data", "fetch the file again; the records before the fault were read"
     ),
     "truncated": Advice(
         "a file that ends where its last record ends", "fetch the file again; the records before were read"
     ),
-    "trailing_data": Advice("nothing after the end of the array", "write one array, or one value per line"),
+    "trailing_data": Advice(
+        "nothing after the end of the array",
+        "write one array, or one value per line, and what is said of all records before them",
+    ),
     "invalid_parquet": Advice("a sound Parquet file", "write the file again"),
     "invalid_arrow": Advice("a sound Arrow file", "write the file again; the rows before the fault were read"),
     "batch_too_large": Advice(
@@ -117,7 +124,8 @@ ADVICE: dict[str, Advice] = {
     "nested_too_deep": Advice("brackets nested less than about 900 deep", "flatten the record"),
     "invalid_utf8": Advice(
         UTF8,
-        "convert the file (iconv -f WINDOWS-1252 -t UTF-8, if it comes from Windows), or allow the repair windows_1252_decoded",
+        "convert the file from its encoding (iconv -f WINDOWS-1252 -t UTF-8, or GB18030, SHIFT_JIS and so on), or, if it "
+        "is Windows-1252, allow the repair windows_1252_decoded",
     ),
     "line_too_long": Advice("a line of at most max_record_bytes", "split the record or raise max_record_bytes"),
     "record_too_long": Advice("a record of at most max_record_bytes", "split the record or raise max_record_bytes"),
@@ -134,13 +142,31 @@ ADVICE: dict[str, Advice] = {
         "log requests and whole answers: this is a piece of one as a server streams it",
     ),
     "request_alone": Advice(
-        "a request with its answer", "write the answer's message behind the request's messages, joined by custom_id"
+        "a request with its answer",
+        "put the file with the answers into the same folder: they are joined by custom_id",
     ),
     "answer_alone": Advice(
         "an answer with its request",
-        "write a field `messages` with the messages of the request beside it, joined by custom_id",
+        "put the file with the requests into the same folder, to be joined by custom_id, or write a field `messages` with "
+        "the messages of the request beside the answer",
     ),
-    "several_answers": Advice("one answer to one prompt", "write a record for each answer that is to be learnt"),
+    "duplicate_custom_id": Advice(
+        "one request and one answer of each custom_id in a folder",
+        "put the files of each batch into a folder of their own",
+    ),
+    "failed_request": Advice("an answer", "send the request again, or leave it out"),
+    "several_answers": Advice(
+        "one answer to one prompt",
+        "write a record for each answer that is to be learnt, or name its column with the parameter `columns`",
+    ),
+    "several_prompts": Advice(
+        "one prompt, and beside it no other",
+        "name the column of the prompt with the parameter `columns`, and the other one as its context if it belongs there",
+    ),
+    "choices_not_shown": Advice(
+        "a prompt that shows the choices, or an answer in words",
+        "write the choices into the prompt, or give `templates` that do",
+    ),
     "unknown_dialect": Advice(
         "fields of a known dialect", "name the columns with the parameter `columns`, or give `templates`"
     ),
@@ -154,7 +180,7 @@ ADVICE: dict[str, Advice] = {
     "duplicate_message": Advice("each message id once in a file", "drop the message that is there twice"),
     "no_message_id": Advice("a message id that is text", "export the message with its id"),
     # fields
-    "not_text": Advice("text", "write the value as text"),
+    "not_text": Advice("text", "write the value as text, or give `templates` that show it"),
     "nul_character": Advice("text without NUL characters", "remove the NUL characters"),
     "invalid_unicode": Advice("text without lone surrogates", "write the text again from its source"),
     "template_failed": Advice("fields that the prompt template can show", "mend the record or the template"),
@@ -170,7 +196,7 @@ ADVICE: dict[str, Advice] = {
     # turns
     "empty_prompt": Advice(PROMPT, "fill in the prompt or drop the record"),
     "no_prompt": Advice(PROMPT, "add the prompt that is answered, or name its column with the parameter `columns`"),
-    "no_answer": Advice(ANSWER, "add an answer or drop the record"),
+    "no_answer": Advice(ANSWER, "add an answer, name its column with the parameter `columns`, or drop the record"),
     "empty_answer": Advice(ANSWER, "add an answer or drop the record"),
     "placeholder_answer": Advice(ANSWER, "add an answer or drop the record"),
     "empty_text": Advice("a document", "fill in the text or drop the record"),

@@ -22,11 +22,14 @@ ZSTD = (
     b"\x28\xb5\x2f\xfd",
     *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)),
 )  # pzstd starts with a frame to skip
-FOREIGN = {
-    b"PK\x03\x04": "a zip archive, or a workbook of Excel's",
-    b"\xd0\xcf\x11\xe0\xa1\xb1": "a document of an old Office, such as a workbook",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"\x04\x22\x4d\x18": "lz4 data",
+ARCHIVE, FOREIGN = "archive", "unsupported_format"
+NOT_READ = {
+    b"PK\x03\x04": (ARCHIVE, "a zip archive, or a workbook of Excel's"),
+    b"PK\x05\x06": (ARCHIVE, "an empty zip archive"),
+    b"7z\xbc\xaf": (ARCHIVE, "a 7z archive"),
+    b"Rar!\x1a\x07": (ARCHIVE, "a rar archive"),
+    b"\xd0\xcf\x11\xe0\xa1\xb1": (FOREIGN, "a document of an old Office, such as a workbook"),
+    b"\x04\x22\x4d\x18": (FOREIGN, "lz4 data"),
 }
 
 
@@ -47,7 +50,7 @@ def decompressed(path: Path) -> Generator[bytes]:
     in UTF-16 or UTF-32 comes in UTF-8.
 
     Raises Damage after the last byte that could be had: `truncated`, `corrupt_compression`, `unsupported_format`,
-    `unreadable`.
+    `archive`, `unreadable`.
     """
     try:
         with path.open("rb") as file:
@@ -68,9 +71,9 @@ def _steps(file: BinaryIO) -> Iterator[bytes]:
     elif magic.startswith(ZSTD):
         yield from _zstd_steps(file)
     else:
-        for foreign, name in FOREIGN.items():
-            if magic.startswith(foreign):
-                raise Damage("unsupported_format", name)
+        for start, (reason, name) in NOT_READ.items():
+            if magic.startswith(start):
+                raise Damage(reason, name)
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 

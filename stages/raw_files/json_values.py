@@ -22,7 +22,9 @@ BRACKET_OR_STRING = re.compile(  # the last: a string that does not end
 SPACE = re.compile(rf"(?:\s++|{COMMENT})*+")
 # An object around an array of records: {"version": 1, "schema": {…}, "data": [{…
 NAMES = "data|rows|records|examples|items|samples|entries|dataset|train|validation|valid|dev|test"
-SCALAR_FIELD = r'\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,'
+# What such an object says of all its records; then it is read whole, with it.
+SAID_OF_ALL = ("instruction", "definition", "prompt", "question", "context", "passage", "system", "system_prompt")
+SCALAR_FIELD = rf'\s*"(?!(?:{"|".join(SAID_OF_ALL)})")[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,'
 OBJECT_FIELD = r'\s*"[^"\\]*"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}\s*,'
 WRAPPER = re.compile(rf'\{{(?:{SCALAR_FIELD}|{OBJECT_FIELD}){{0,20}}\s*"(?:{NAMES})"\s*:\s*\[(?=\s*\{{)', re.IGNORECASE)
 FIELD = re.compile(r'"[^"\\]*"\s*:\s*(?:(\[)(?=\s*\{)|(?=[^\s\[]|\[\s*[^\s{]))')
@@ -229,10 +231,12 @@ class Values:
             self.position = field.end()
             if field[1]:
                 return True
-            if (
-                isinstance(damage := self._next(), Damage) and damage.reason != "not_an_object"
-            ):  # a bare text is fine here
-                raise damage
+            value = self._next()
+            if isinstance(value, Damage) and value.reason != "not_an_object":  # a bare text is fine here
+                raise value
+            name = field[0].split('"')[1]
+            if name.lower() in SAID_OF_ALL:
+                raise Damage("trailing_data", f"{name!r} behind the array, whose records were read without it")
         raise Damage("truncated", "the object around the array ends without its closing bracket")
 
     def _refuse_what_follows(self) -> None:

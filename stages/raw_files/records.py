@@ -15,6 +15,7 @@ from stages.raw_files.byte_stream import Damage, decompressed
 from stages.raw_files.csv_records import STATED_DELIMITER, csv_rows, form_of_header, known_names
 from stages.raw_files.event_streams import STARTS as STARTS_EVENTS
 from stages.raw_files.event_streams import event_values
+from stages.raw_files.foreign_files import refuse_foreign
 from stages.raw_files.json_blocks import Block, cut_array, cut_lines
 from stages.raw_files.json_members import is_keyed, keyed_values
 from stages.raw_files.json_records import is_followed_in_its_line, json_lines, parse_line
@@ -40,7 +41,6 @@ MAY_START_WITH_COMMENT = re.compile(rb"[\s\[{]*/[/*]")
 BATCH_VALUES = 1 << 13
 BATCH_CHARS = 1 << 24
 NESTED = (dict, list)
-MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
 
 Found = tuple[int, object]
 Form = Literal["json_lines", "json_array", "json_values", "json_members", "events", "csv", "text", "parquet", "arrow"]
@@ -199,7 +199,7 @@ def _values(chunks: Iterator[bytes], file: SourceFile, max_record_bytes: int, te
 def form_of(start: bytes, name: str) -> Form:
     """How the file with this `start` is written; the name decides only where the content leaves it open.
 
-    Raises Damage `unsupported_format`.
+    Raises Damage for what is none of them.
     """
     head = start[:HEAD_BYTES]
     suffix = _suffix(name)
@@ -209,8 +209,7 @@ def form_of(start: bytes, name: str) -> Form:
     first_lines = [line for line in head.splitlines() if line.strip()][:2]
     if LOOKS_LIKE_JSON.match(head):
         return _json_form(start, first_lines)
-    if head.count(0) > len(head) * MAX_NUL_SHARE:
-        raise Damage("unsupported_format", "binary data, or text in UTF-16 without its mark")
+    refuse_foreign(head, is_prose=suffix in TEXT_SUFFIXES)
     if STARTS_EVENTS.match(head):
         return "events"
     if suffix in JSON_SUFFIXES and STARTS_LIKE_JSON.search(head):

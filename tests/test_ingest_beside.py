@@ -1,0 +1,68 @@
+"""What stands beside a prompt and an answer -> part of the conversation, or a fault where it leaves open what was meant."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ingest_run import EXCHANGE, Turns, chat, ingest_records
+
+READ: dict[str, tuple[dict[str, Any], Turns]] = {
+    "turns that a text answers": ({"input": chat(("user", "Why?"))["messages"], "output": "Because.", "reasoning": "on"}, EXCHANGE),
+    "a request that a turn answers": ({"input": chat(("user", "Why?")), "output": chat(("assistant", "Because."))["messages"][0]}, EXCHANGE),
+    "Natural Instructions": (
+        {"Definition": ["Add."], "Positive Examples": [{"input": "1", "output": "1"}], "Instances": [{"input": "1 2", "output": ["3"]}]},
+        [("user", "Add.\n\n1 2"), ("assistant", "3")],
+    ),
+    "Natural Instructions, flat": ({"definition": "Add.", "inputs": "1 2", "targets": "3"}, [("user", "Add.\n\n1 2"), ("assistant", "3")]),
+    "P3": ({"inputs": [1], "inputs_pretokenized": "Why?", "targets": [2], "targets_pretokenized": "Because."}, EXCHANGE),
+    "a solution and what comes out": ({"problem": "Why?", "solution": "Because.", "answer": "4"}, EXCHANGE),
+    "a prompt that holds the question": ({"prompt": "Why?", "question": "Why", "answer": "Because.", "response": "Because"}, [("user", "Why?"), ("assistant", "Because")]),
+    "a passage": ({"question": "Why?", "passage": "It rains.", "answer": "Rain."}, [("user", "Why?\n\nIt rains."), ("assistant", "Rain.")]),
+    "passages": (
+        {"question": "Why?", "contexts": ["It rains.", "It is May."], "answer": "Rain."},
+        [("user", "Why?\n\nIt rains.\n\nIt is May."), ("assistant", "Rain.")],
+    ),
+    "choices that are shown": ({"question": "Why? A. No. B. Yes.", "choices": ["No.", "Yes."], "answer": "B"}, [("user", "Why? A. No. B. Yes."), ("assistant", "B")]),
+    "messages before a pair": ({"question": "Why?", "chat_history": chat(*EXCHANGE)["messages"], "answer": "Because."}, EXCHANGE * 2),
+    "turns written out as text": ({"prompt": json.dumps(chat(("user", "Why?"))["messages"]), "response": "Because."}, EXCHANGE),
+    "turns under another name": ({"dialog": chat(*EXCHANGE)["messages"], "turn": 1}, EXCHANGE),
+    "MOSS": (
+        {"meta_instruction": "Be brief.", "conversation": [{"human": "Why?", "assistant": "Because."}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+}  # fmt: skip
+
+
+def test_what_belongs_to_prompt_or_answer_is_read_with_them(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _ in READ.values()], tmp_path)
+    assert made.faults == []
+    assert made.turns == [expected for _, expected in READ.values()]
+
+
+def test_tools_and_reasoning_beside_an_answer_belong_to_it(tmp_path: Path) -> None:
+    calls = [{"name": "add", "arguments": {"a": 1}}]
+    record = {"query": "1 + 2?", "answers": json.dumps(calls), "tools": [{"name": "add"}], "reasoning": "Let me add."}
+    made = ingest_records([record, {**record, "answers": "3", "reasoning": "on"}], tmp_path)
+    (call, answer) = (row[1] for row in made.conversations["messages"])
+    assert json.loads(call["tool_calls"]) == [{"type": "function", "function": calls[0]}]
+    assert (call["content"], call["reasoning_content"]) == ("", "Let me add.")
+    assert (answer["content"], answer["reasoning_content"], answer["tool_calls"]) == ("3", None, None)
+    assert [json.loads(tools)[0]["function"] for tools in made.conversations["tools"]] == [{"name": "add"}] * 2
+
+
+SET_ASIDE: list[tuple[dict[str, Any], str, str]] = [
+        ({"instruction": "Be brief.", "question": "Why?", "answer": "Because."}, "several_prompts", "question"),
+        ({"question": "Why?", "response": "Because.", "answer": "So."}, "several_answers", "answer"),
+        ({"instruction": "Be brief.", "data": {"prompt": "Why?", "response": "Because."}}, "several_prompts", "data.prompt"),
+        ({"question": "Why?", "options": {"A": "No.", "B": "Yes."}, "answer": "B"}, "choices_not_shown", "answer"),
+        ({"question": "Why?", "A": "No.", "B": "Yes.", "answer": "b)"}, "choices_not_shown", "answer"),
+        ({**chat(*EXCHANGE), "rejected_response": "No."}, "preference_pair", "rejected_response"),
+        ({"definition": "Add.", "instances": [{"input": "1 2", "output": ["3", "three"]}]}, "several_answers", "instances[0].output"),
+        ({"query": "Rain?", "answers": "[]", "tools": [{"name": "f"}]}, "empty_answer", "answers"),
+]  # fmt: skip
+
+
+def test_what_may_mean_two_things_or_is_half_of_what_is_needed_is_set_aside(tmp_path: Path) -> None:
+    made = ingest_records([record for record, _, _ in SET_ASIDE], tmp_path)
+    assert made.turns == []
+    assert made.faults == [(number, reason, field) for number, (_, reason, field) in enumerate(SET_ASIDE, 1)]
