@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from stages.decontaminate.escapes import with_escapes_read
 from stages.decontaminate.eval_index import EvalIndex, build_index
 from stages.decontaminate.eval_items import EvalSet
 from stages.decontaminate.overlaps import find_overlaps, overlaps_in
@@ -47,7 +48,7 @@ def compare(rows: pl.LazyFrame, known: Known) -> Compared:
     """What each row has in common with items; it depends on no other row."""
     texts = rows.select(
         "row_id",
-        conversation=normalised(every_text()),
+        conversation=normalised(with_escapes_read(every_text())),
         questions=questions(),
         answers=normalised(answers_text()),
     ).collect()
