@@ -61,7 +61,8 @@ def decide(compared: list[Compared], kept: pl.LazyFrame, known: Known, clean_row
     item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of fewer
     than 5 words count only where they are a whole turn. `clean_rows` are the ids of rows known clean.
     """
-    overlaps = find_overlaps(pl.concat([some.overlaps for some in compared]), sum(some.rows for some in compared))
+    pairs, rows = pl.concat([some.overlaps for some in compared]), sum(some.rows for some in compared)
+    overlaps = find_overlaps(pairs, rows, kept)
     likest = pl.concat([some.likest for some in compared])
     rephrased = find_rephrasings(likest, kept, known.wanted, clean_rows, known.params)
     found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
