@@ -14,7 +14,8 @@ from stages.texts.word_runs import Runs, ranges, run_hashes, run_hashes_at, star
 MOST_ROWS = 5  # at least so many rows, and at least one in a thousand, may hold a text that is no everyday phrase
 MOST_SHARE = 0.02  # of the rows, that may hold a text of which a word is hardly in others
 HOLDING_SHARE = 0.5  # of the rows with that word, that hold the text
-LONG_WORDS = 20  # a text of so many words is no phrase, however many rows hold it
+LONG_WORDS = 20  # a text of so many words is no phrase, but may be what all rows are begun with: a template
+MOST_LONG_ROWS, MOST_LONG_SHARE = 50, 0.1  # rows, and share of them, that may hold a long text which is no template
 PAIRS: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
     "text": pl.UInt32,
@@ -36,7 +37,7 @@ class Overlaps(NamedTuple):
     """Rows that contain evaluation texts, and those whose match proves nothing."""
 
     found: pl.DataFrame  # the columns FOUND
-    too_common: pl.DataFrame  # row_id, eval_file
+    too_common: pl.DataFrame  # row_id, eval_file, eval_item, is_whole
 
 
 def overlaps_in(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
@@ -67,12 +68,17 @@ def find_overlaps(pairs: pl.DataFrame, rows: int, kept: pl.LazyFrame) -> Overlap
         overlap="overlap",
     )
     common = judged.filter(~pl.col("proves")).join(found, on="row_id", how="anti")
-    return Overlaps(found, common.select("row_id", eval_file="file").unique())
+    return Overlaps(found, common.select("row_id", "is_whole", eval_file="file", eval_item="item").unique())
 
 
 def max_common_rows(rows: int) -> int:
     """How many rows may hold a text that is no everyday phrase of these rows."""
     return max(MOST_ROWS, rows // 1000)
+
+
+def max_template_rows(rows: int) -> float:
+    """How many rows may hold a long text that is no template of these rows."""
+    return max(MOST_LONG_ROWS, rows * MOST_LONG_SHARE)
 
 
 def _in_words(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +109,10 @@ def _judged(pairs: pl.DataFrame, rows: int, kept: pl.LazyFrame) -> pl.DataFrame:
     in_doubt = pairs.filter((holders > few) & (holders <= some)).unique("text", maintain_order=True)
     pairs = pairs.join(rarest_word_shares(in_doubt, kept), on="text", how="left", maintain_order="left")
     is_rare = (holders <= few) | ((holders <= some) & (holders >= HOLDING_SHARE * rows * pl.col("rarest_share")))
-    is_long_and_whole = pl.col("is_whole") & ((length >= LONG_WORDS) | ((length >= TURN_WORDS) & pl.col("is_question")))
+    no_template = holders <= max_template_rows(rows)
+    is_long = (length >= LONG_WORDS) & no_template
+    is_asked = (length >= TURN_WORDS) & pl.col("is_question") & (no_template | pl.col("answer").is_not_null())
+    is_long_and_whole = pl.col("is_whole") & (is_long | is_asked)
     proves = is_rare.fill_null(value=False) | is_long_and_whole | pl.col("has_answer")
     return pairs.with_columns(proves=proves)
 
