@@ -123,6 +123,18 @@ def test_an_item_of_five_words_or_more_is_found_anywhere_word_by_word(tmp_path: 
     )
 
 
+def test_an_item_is_found_in_the_json_that_a_tool_was_called_with_or_returned(tmp_path: Path) -> None:
+    lines = LONG.replace(" ", "\n").replace("w", "\N{FULLWIDTH LATIN SMALL LETTER W}")
+    page = json.dumps({"page": f"\N{GRINNING FACE}\n{lines}"})
+    calls = json.dumps([{"type": "function", "function": {"name": "look", "arguments": page}}])
+    turns = chat("Look!", "So I do.", page, "Done.", roles=["user", "assistant", "tool", "assistant"])
+    rows = [row("returned", messages=turns), row("called", messages=[*turns[:1], turns[1] | {"tool_calls": calls}])]
+    formula = row("formula", r"Of which field is \nabla\times v the curl, and \text{why}?", "Of v.")
+    assert set(runs_flagged([*rows, formula], eval_files(tmp_path, {"question": LONG}))) == {"returned", "called"}
+    formulas = eval_files(tmp_path / "formulas", {"question": formula["messages"][0]["content"]})
+    assert set(runs_flagged([*rows, formula], formulas)) == {"formula"}
+
+
 def test_half_of_a_long_item_is_an_overlap_and_a_third_is_not(tmp_path: Path) -> None:
     words = LONG.split()
     rows = [row("half", " ".join(words[:27]), "x"), row("third", " ".join(words[:19]), "x")]

@@ -136,6 +136,29 @@ def test_an_everyday_phrase_without_an_answer_cannot_flag_a_corpus(tmp_path: Pat
     assert set(found(run(tmp_path, [*greetings(3), *ROWS]))) == {"0", "g0", "g1", "g2"}
 
 
+def test_what_several_rows_say_is_an_everyday_phrase_only_where_others_have_its_words(tmp_path: Path) -> None:
+    everyday, own = "Tell me about it in a few words", "The lemons of Orsk are ripe by"
+    (tmp_path / "items.txt").write_text(f"{everyday}\n{own}")
+    others = [row(f"o{i}", f"Tell me in a few words what it is about {i} boats.", "x") for i in range(380)]
+    rows = [row(f"{item[:4]}{i}", f"{i} times: {item} {i}", "x") for item in (everyday, own) for i in range(7)]
+    assert set(found(run(tmp_path, [*others, *rows], max_false_positive_rate=None))) == {f"The {i}" for i in range(7)}
+    assert found(run(tmp_path, [*others[:200], *rows], max_false_positive_rate=None)) == {}
+
+
+def test_a_long_text_that_all_rows_are_begun_with_cannot_flag_a_corpus(tmp_path: Path) -> None:
+    template = f"Here is a task that a person of the harbour wrote down. {LINES[0]} {LINES[1]} {LINES[2]}"
+    (tmp_path / "items.jsonl").write_text(json.dumps({"prompt": template}))
+    rows = [row(f"r{i}", f"{template}\n\nBoil {i} eggs.", f"{i} eggs.") for i in range(60)]
+    made = run(tmp_path, [*rows, *ROWS])
+    assert not set(found(made)) & {r["file"] for r in rows}
+    assert made.decontamination["too_common"].to_list() == [60]
+    assert len(found(run(tmp_path, rows[:20]))) == 20
+    asked = [row(f"q{i}", template, f"{i} eggs.") for i in range(60)]
+    assert found(run(tmp_path, asked)) == {}
+    (tmp_path / "items.jsonl").write_text(json.dumps({"prompt": template, "answer": "Boil an egg."}))
+    assert len(found(run(tmp_path, asked))) == 60
+
+
 def test_an_everyday_phrase_with_its_answer_flags_the_rows_that_give_it(tmp_path: Path) -> None:
     (tmp_path / "items.jsonl").write_text(json.dumps({"question": "What is the capital of France?", "answer": "Paris"}))
     rows = [row(f"r{i}", "What is the capital of France?", "Paris." if i < 15 else "A city.") for i in range(40)]

@@ -75,6 +75,14 @@ def test_shorter_conversations_are_compared_as_a_whole(min_long_turns: int, gone
     assert verdicts(short, key="turns", min_long_turns=min_long_turns) == verdicts(short)
 
 
+def test_a_conflicting_answer_in_a_long_conversation_is_as_similar_as_all_that_is_said() -> None:
+    rows = [row("long", *TALK[:3], random_text(7, 20)), row("short", *TALK[:3], random_text(8, 9))]
+    expected = jaccard(*(" ".join(turn["content"] for turn in r["messages"]) for r in rows))
+    assert 0.5 < expected < 0.8
+    told = ("long", "conflicting_answer", pytest.approx(expected))
+    assert verdicts(rows, key="turns", conflicting_answers="keep_best") == {"short": told}
+
+
 def test_the_verdict_names_the_key_that_a_row_was_compared_by() -> None:
     short = [row(name, "Who was it?", "A goat.") for name in ("a", "b")]
     _, gone = dedup([row("part", *TALK[:4]), row("whole", *TALK), *short], key="turns")

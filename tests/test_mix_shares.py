@@ -126,6 +126,16 @@ NONE_HELD_BY_MAX_REPEATS = "there are 5 rows, each seen 4 times at most (max_rep
         "'b' has 33.3% of the rows of an epoch where 50.0% was asked for",
         "epochs in one epoch of the mixture: 'b' 4.00",
     ]),
+    ({"weights": {"a": 1, "b": 1, "books": 0}}, [
+        "an epoch has 40 rows where 58 are there: for the share of 'b' there are 5, each seen 4 times at most "
+        "(max_repeats); set epoch_rows for more",
+        "epochs in one epoch of the mixture: 'b' 4.00",
+    ]),
+    ({"weights": {"a": 1, "b": 1, "books": 0}, "select_rows": 56, "quality": "response_chars"}, [
+        "an epoch has 40 rows where 56 are there: for the share of 'b' there are 5, each seen 4 times at most "
+        "(max_repeats); set epoch_rows for more",
+        "epochs in one epoch of the mixture: 'b' 4.00",
+    ]),
     ({"epoch_rows": 999}, [
         "epoch_rows asks for 999 rows, and 232 are seen: max_repeats and max_seen allow no more",
         "epochs in one epoch of the mixture: 'a' 4.00, 'b' 4.00, 'books' 4.00",

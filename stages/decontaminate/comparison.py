@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import polars as pl
 
+from stages.decontaminate.escapes import with_escapes_read
 from stages.decontaminate.eval_index import EvalIndex, build_index
 from stages.decontaminate.eval_items import EvalSet
-from stages.decontaminate.overlaps import find_overlaps, overlaps_in
-from stages.decontaminate.rephrasings import Wanted, find_rephrasings, likest_items, wanted_in
+from stages.decontaminate.overlaps import find_overlaps, max_template_rows, overlaps_in
+from stages.decontaminate.rephrasings import Wanted, find_rephrasings, likest_items, wanted_in, without
 from stages.decontaminate.stage import DecontaminateParams
 from stages.decontaminate.summary import summarise
 from stages.decontaminate.turns import questions
@@ -47,7 +48,7 @@ def compare(rows: pl.LazyFrame, known: Known) -> Compared:
     """What each row has in common with items; it depends on no other row."""
     texts = rows.select(
         "row_id",
-        conversation=normalised(every_text()),
+        conversation=normalised(with_escapes_read(every_text())),
         questions=questions(),
         answers=normalised(answers_text()),
     ).collect()
@@ -58,12 +59,19 @@ def compare(rows: pl.LazyFrame, known: Known) -> Compared:
 def decide(compared: list[Compared], kept: pl.LazyFrame, known: Known, clean_rows: pl.Series) -> Decided:
     """A row goes when an item's prompt stands in it word by word (eval_exact), when it has at least `min_overlap` of an
     item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of fewer
-    than 5 words count only where they are a whole turn. `clean_rows` are the ids of rows known clean.
+    than 5 words count only where they are a whole turn. What so many rows say that it is a phrase or a template of theirs
+    counts in no way. `clean_rows` are the ids of rows known clean.
     """
-    overlaps = find_overlaps(pl.concat([some.overlaps for some in compared]), sum(some.rows for some in compared))
-    likest = pl.concat([some.likest for some in compared])
+    pairs, rows = pl.concat([some.overlaps for some in compared]), sum(some.rows for some in compared)
+    overlaps = find_overlaps(pairs, rows, kept)
+    likest = without(overlaps.too_common, pl.concat([some.likest for some in compared]), known.wanted)
     rephrased = find_rephrasings(likest, kept, known.wanted, clean_rows, known.params)
-    found = pl.concat([overlaps.found, rephrased.found.join(overlaps.found, on="row_id", how="anti")])
+    rest = rephrased.found.join(overlaps.found, on="row_id", how="anti")
+    is_template = pl.len().over("eval_file", "eval_item") > max_template_rows(rows)
+    found = pl.concat([overlaps.found, rest.filter(~is_template)])
+    places = pl.col("row_id", "eval_file")
+    common = pl.concat([overlaps.too_common.select(places), rest.filter(is_template).select(places)]).unique()
+    common = common.join(found, on="row_id", how="anti")
     wrongly = found.filter(pl.col("row_id").is_in(clean_rows.implode()))
     clean = (clean_rows.len(), wrongly)
-    return Decided(found, summarise(known.items.files, found, overlaps.too_common, rephrased.calibrations, clean))
+    return Decided(found, summarise(known.items.files, found, common, rephrased.calibrations, clean))

@@ -6,12 +6,16 @@ import polars as pl
 
 from stages.decontaminate.eval_index import SHORT_WORDS, TURN_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
+from stages.decontaminate.rarity import rarest_word_shares
 from stages.texts.conversation_text import words
 from stages.texts.word_bytes import Ints
 from stages.texts.word_runs import Runs, ranges, run_hashes, run_hashes_at, starts_of, word_hashes
 
 MOST_ROWS = 5  # at least so many rows, and at least one in a thousand, may hold a text that is no everyday phrase
-LONG_WORDS = 20  # a text of so many words is no phrase, however many rows hold it
+MOST_SHARE = 0.02  # of the rows, that may hold a text of which a word is hardly in others
+HOLDING_SHARE = 0.5  # of the rows with that word, that hold the text
+LONG_WORDS = 20  # a text of so many words is no phrase, but may be what all rows are begun with: a template
+MOST_LONG_ROWS, MOST_LONG_SHARE = 50, 0.1  # rows, and share of them, that may hold a long text which is no template
 PAIRS: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
     "text": pl.UInt32,
@@ -33,7 +37,7 @@ class Overlaps(NamedTuple):
     """Rows that contain evaluation texts, and those whose match proves nothing."""
 
     found: pl.DataFrame  # the columns FOUND
-    too_common: pl.DataFrame  # row_id, eval_file
+    too_common: pl.DataFrame  # row_id, eval_file, eval_item, is_whole
 
 
 def overlaps_in(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
@@ -45,14 +49,14 @@ def overlaps_in(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.
     return _in_words(found.join(index.texts, on="text"), rows)
 
 
-def find_overlaps(pairs: pl.DataFrame, rows: int) -> Overlaps:
+def find_overlaps(pairs: pl.DataFrame, rows: int, kept: pl.LazyFrame) -> Overlaps:
     """For each row that contains an evaluation text, the one of which it contains most; `pairs` of all `rows` together.
 
     `found` has row_id, reason, eval_file, eval_item, evidence (the first run of shared words) and overlap (the share of
     the item's runs of words, 0-1). What so many rows share that it is an everyday phrase is `too_common`, unless the
-    item's answer follows.
+    item's answer follows. `kept` are the rows themselves.
     """
-    judged = _judged(pairs, max_common_rows(rows))
+    judged = _judged(pairs, rows, kept)
     best_first = judged.filter("proves").sort("row_id", -pl.col("overlap"), pl.col("role") == "answer", "text")
     best = best_first.unique("row_id", keep="first", maintain_order=True)
     found = best.select(
@@ -64,12 +68,17 @@ def find_overlaps(pairs: pl.DataFrame, rows: int) -> Overlaps:
         overlap="overlap",
     )
     common = judged.filter(~pl.col("proves")).join(found, on="row_id", how="anti")
-    return Overlaps(found, common.select("row_id", eval_file="file").unique())
+    return Overlaps(found, common.select("row_id", "is_whole", eval_file="file", eval_item="item").unique())
 
 
 def max_common_rows(rows: int) -> int:
     """How many rows may hold a text that is no everyday phrase of these rows."""
     return max(MOST_ROWS, rows // 1000)
+
+
+def max_template_rows(rows: int) -> float:
+    """How many rows may hold a long text that is no template of these rows."""
+    return max(MOST_LONG_ROWS, rows * MOST_LONG_SHARE)
 
 
 def _in_words(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -93,12 +102,19 @@ def _in_words(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _judged(pairs: pl.DataFrame, most_rows: int) -> pl.DataFrame:
+def _judged(pairs: pl.DataFrame, rows: int, kept: pl.LazyFrame) -> pl.DataFrame:
     """`pairs` with `proves`: whether the match shows more than that the row says what many rows say."""
-    length = pl.col("words").list.len()
-    is_rare = pl.col("row_id").n_unique().over("text", "is_whole") <= most_rows
-    is_long_and_whole = pl.col("is_whole") & ((length >= LONG_WORDS) | ((length >= TURN_WORDS) & pl.col("is_question")))
-    return pairs.with_columns(proves=is_rare | is_long_and_whole | pl.col("has_answer"))
+    length, holders = pl.col("words").list.len(), pl.col("row_id").n_unique().over("text", "is_whole")
+    few, some = max_common_rows(rows), rows * MOST_SHARE
+    in_doubt = pairs.filter((holders > few) & (holders <= some)).unique("text", maintain_order=True)
+    pairs = pairs.join(rarest_word_shares(in_doubt, kept), on="text", how="left", maintain_order="left")
+    is_rare = (holders <= few) | ((holders <= some) & (holders >= HOLDING_SHARE * rows * pl.col("rarest_share")))
+    no_template = holders <= max_template_rows(rows)
+    is_long = (length >= LONG_WORDS) & no_template
+    is_asked = (length >= TURN_WORDS) & pl.col("is_question") & (no_template | pl.col("answer").is_not_null())
+    is_long_and_whole = pl.col("is_whole") & (is_long | is_asked)
+    proves = is_rare.fill_null(value=False) | is_long_and_whole | pl.col("has_answer")
+    return pairs.with_columns(proves=proves)
 
 
 def _question_words() -> pl.Expr:

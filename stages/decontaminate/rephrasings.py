@@ -62,6 +62,15 @@ def likest_items(rows: pl.LazyFrame, wanted: Wanted | None) -> pl.DataFrame:
     return pl.DataFrame(schema=BEST) if wanted is None else _best(asked_turns(rows), wanted)
 
 
+def without(too_common: pl.DataFrame, best: pl.DataFrame, wanted: Wanted | None) -> pl.DataFrame:
+    """`best` without rows that are like an item because they hold it whole, as many rows do."""
+    if wanted is None:
+        return best
+    told = too_common.filter("is_whole").rename({"eval_file": "file", "eval_item": "item"})
+    items = best.with_columns(item=wanted.items["item"].gather(best["text_number"]))
+    return items.join(told, on=["row_id", "file", "item"], how="anti", maintain_order="left").select(best.columns)
+
+
 def find_rephrasings(
     best: pl.DataFrame,
     rows: pl.LazyFrame,

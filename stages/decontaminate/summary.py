@@ -18,7 +18,11 @@ def summarise(
     calibrations: dict[str, Calibration],
     clean: tuple[int, pl.DataFrame],
 ) -> pl.DataFrame:
-    """The dataset `decontamination`. `clean` is how many rows are known clean, and those of `found` that are."""
+    """The dataset `decontamination`.
+
+    `too_common` has row_id and eval_file, each pair once; `clean` is how many rows are known clean, and those of `found`
+    that are.
+    """
     counts = {reason: _by_file(found.filter(reason=reason)) for reason in REASONS}
     common, clean_rows, wrongly = _by_file(too_common), clean[0] or None, _by_file(clean[1])
     rows = []

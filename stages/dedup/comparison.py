@@ -113,7 +113,8 @@ class Comparison:
             if not long[right].any():
                 return Likeness(every, alike, alike)
             at, same = np.flatnonzero(long[right]), alike.copy()
-            every[at], same[at] = by_turns.compare(sketch[left[at]], sketch[right[at]], anchor[right[at]])
+            least_like, same[at] = by_turns.compare(sketch[left[at]], sketch[right[at]], anchor[right[at]])
+            every[at] = np.where(same[at] >= self.params.min_similarity, least_like, every[at])
             return Likeness(every, same, np.maximum(same, alike))
 
         return compare

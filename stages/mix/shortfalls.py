@@ -17,10 +17,12 @@ def shortfalls(trained: pl.DataFrame, requested: dict[tuple[str, str], float], p
     """
     rows = trained.with_columns(part=pl.col(params.part).fill_null(""))
     documents = pl.col("reason") == "over_replay_share"
+    shared = rows.filter(pl.col("reason") == "over_share")  # among which parts have their shares
     return [
         *_nothing(rows),
         *_selection(rows, params),
-        *_quotas(rows.filter(~documents), params),
+        *_quotas(shared, params),
+        *_short_epoch(shared, params),
         *_shares(rows.filter(~documents), requested, params),
         *_replay(rows.filter(documents), rows.filter(~documents), params),
         *_repeated(rows),
@@ -52,6 +54,21 @@ def _quotas(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
     if params.epoch_rows and total != params.epoch_rows:
         bounds = "max_repeats and max_seen allow no more" if total < params.epoch_rows else "min_seen asks for more"
         yield f"epoch_rows asks for {params.epoch_rows:,} rows, and {total:,} are seen: {bounds}"
+
+
+def _short_epoch(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
+    """A part too small for its share makes the whole epoch small, where nobody said how long it has to be."""
+    if params.epoch_rows or not (params.weights or params.temperature):
+        return
+    parts = rows.group_by("part").agg(there=pl.len(), seen=pl.col("repeats").sum()).sort("there", "part").to_dicts()
+    there = sum(min(part["there"], params.max_seen.get(part["part"], part["there"])) for part in parts)
+    seen = sum(part["seen"] for part in parts)
+    full = [part for part in parts if 0 < part["seen"] == part["there"] * params.max_repeats]
+    if full and seen < (1 - TOLD_SHARE) * there:
+        yield (
+            f"an epoch has {seen:,} rows where {there:,} are there: for the share of {full[0]['part']!r} there are "
+            f"{full[0]['there']:,}, each seen {params.max_repeats} times at most (max_repeats); set epoch_rows for more"
+        )
 
 
 def _shares(rows: pl.DataFrame, requested: dict[tuple[str, str], float], params: MixParams) -> Iterator[str]:

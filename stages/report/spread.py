@@ -97,5 +97,8 @@ def _makeup(column: str, tables: Tables) -> Makeup:
         Kind(name, [rows.get(name, 0) / total for rows, total in zip(counted, totals, strict=True)]) for name in names
     ]
     rest = kinds[KINDS_SHOWN:]
-    others = Kind(f"{len(rest)} others", [sum(shares) for shares in zip(*(kind.shares for kind in rest), strict=True)])
+    others = Kind(
+        f"{len(rest)} other{'s' * (len(rest) > 1)}",
+        [sum(shares) for shares in zip(*(kind.shares for kind in rest), strict=True)],
+    )
     return Makeup(column, list(tables), kinds[:KINDS_SHOWN], others if rest else None)
