@@ -26,7 +26,7 @@ MERGED_LABELS = [
     "below is an",
     "the request",
 ]
-EXPECTS_LABELS = r"(?i)instruction|task|prompt|template|exercise|self-instruct|exam|quiz|worksheet|homework|assignment"
+EXPECTS_LABELS = rf"(?i)instruction|task|prompt|template|exercise|self-instruct|{EDGE}(?:exam|quiz|worksheet|homework|assignment)s?{EDGE}"
 # A question that nobody asked, with its answer, behind an answer; or alone at the end; or all in one line.
 _LABEL_END = r"(?: ?#?\d{1,3})?(?:\*\*)?[:.](?:\*\*)?"
 MERGED_QUESTION = (
@@ -123,12 +123,12 @@ MARKUP = (
 ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)"  # not at the very start: an answer may well begin with a label
 # A line with another label directly before or behind it: a record, a cast, a list of terms; and "User: root".
 _LABEL = r"[ \t]*(?:Human|User|Assistant|HUMAN|USER|ASSISTANT):"
-_OTHER_LABEL = r"[ \t]*(?:[- *]{1,4})?(?:[C-GI-TV-Za-z]|A[^sSI]|B[^oO]|H[^uU]|U[^sS])[A-Za-z ]{0,24}: ?\S"  # none of a speaker
+_OTHER_LABEL = (
+    r"[ \t]*(?:[- *]{1,4})?(?:[C-GI-TV-Za-z]|A[^sSI]|B[^oO]|H[^uU]|U[^sS])[A-Za-z ]{0,24}: ?\S"  # none of a speaker
+)
 FIELD_BESIDE_LABEL = rf"(?m)^{_OTHER_LABEL}[^\n]*\n{_LABEL}|^{_LABEL}[^\n]*\n{_OTHER_LABEL}|^{_LABEL} ?[a-z0-9_.-]+$"
 # Prompts about templates, tokenizers and fine-tuning, whose answers may show such marks.
-ABOUT_TEMPLATES = (
-    r"(?i)(?-u:\b)tokens?(?-u:\b)|tokeni[sz]|chat ?ml|fine-?tun|(?-u:\b)bert(?-u:\b)|(?:chat|prompt|instruct\S*|alpaca|llama|mistral)(?: [0-9.]+)? (?:prompt )?(?:template|format)"
-)
+ABOUT_TEMPLATES = r"(?i)(?-u:\b)tokens?(?-u:\b)|tokeni[sz]|chat ?ml|fine-?tun|(?-u:\b)bert(?-u:\b)|(?:chat|prompt|instruct\S*|alpaca|llama|mistral)(?: [0-9.]+)? (?:prompt )?(?:template|format)"
 # Prompts whose answers rightly have such labels in them.
 ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
@@ -152,7 +152,7 @@ SIGN_OFF = (
 _SUBJECT = r"(?-i:he|she|we|they|I)"
 _JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
 _OFTEN_OPEN = (
-    rf"{_SUBJECT}|be|been|has|have|had|does|did|would|could|should|might|must|not|no|at|in|on|for|about"
+    rf"{_SUBJECT}|be|been|has|have|had|does|did|would|could|should|might|must|not|no|at|in|on|for|with|about"
     r"|some|any|these|those|this|such|when|where|while|also|very|how|what|more|most|both|each|can|will|his"
 )
 _BEFORE_YOU = (
@@ -161,7 +161,7 @@ _BEFORE_YOU = (
 )
 # Where English does not end: a word that needs another after it; one that mostly does, behind a whole sentence in its line.
 OPEN_WORD = (
-    r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|every|by|during|between|among|(?-i:who|whose)|although"
+    r"(?i)\s(?:the|an|and|or|but|of|to|that|which|from|as|than|because|is|are|was|were|every|by|during|between|among|(?-i:who|whose)|although"
     rf"|(?-i:your|my|our|their|its|into))\s*\z|(?-i:(?:[A-Za-z][a-z]|['’][a-z]{{1,2}}|[a-z]{{2}} [a-z]{{2,}}[,;]) a)\s*\z"
     rf"|(?:{EDGE}(?:{_JOINS})|,) (?:{_SUBJECT}|you|it)\s*\z|{EDGE}(?:{_BEFORE_YOU}) (?-i:you)\s*\z"
     rf"|[a-z]{{2}}[.!?][\"”)]?\s(?:[^.!?]|[0-9][.])*\s(?:{_OFTEN_OPEN})\s*\z"

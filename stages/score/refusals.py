@@ -24,7 +24,9 @@ _BY_A_MODEL = r"by (?:an? |the |this )?(?:gpt|ai|language|model|assistant)"
 _ONLINE = r"(?:the (?:internet|web|links?|urls?|files?|article|content)|real[- ]|external|live |current |links?|urls?|websites?|files?|images?|videos?|data|information|personal|up[- ]to)"
 
 # Another model's claim to be itself, which is no answer of this one even to "Who are you?".
-MADE_BY_OTHERS = rf"I (?:was|have been) {_MADE} {_MAKERS}|I{_AM} (?:[^.\n]{{0,80}} )?{_MADE} {_MAKERS}|I{_AM} chatgpt{EDGE}"
+MADE_BY_OTHERS = (
+    rf"I (?:was|have been) {_MADE} {_MAKERS}|I{_AM} (?:[^.\n]{{0,80}} )?{_MADE} {_MAKERS}|I{_AM} chatgpt{EDGE}"
+)
 SPEAKS_OF_ITSELF = (
     # With a first person behind it: "as an AI assistant, it is used in shops" is about something else.
     rf"(?:as|being) (?:an?|your) {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,? (?:developed|trained|created) [^.\n]{{0,80}})?"
@@ -100,10 +102,15 @@ ASKS_WHO = (
 )
 
 
+# Of "As an AI, of course, I" only the formula is told.
+_FORMULA = r"(?is)^((?:as|being) (?:an?|your) [^,\n]{2,60},|als (?:eine )?(?:ki\S*|künstliche intelligenz|\S*sprachmodell\S*)).*$"
+
+
 def refused() -> pl.Expr:
     """The first words of the answers with which an assistant declines or speaks of itself, whatever was asked."""
-    own = read_by("refusal", "answers").str.extract(f"({REFUSAL})", 1)
-    return pl.coalesce(own, read_by("foreign_refusal", "answers").str.extract(f"({FOREIGN_REFUSAL})", 1))
+    return pl.coalesce(
+        _first(REFUSAL, read_by("refusal", "answers")), _first(FOREIGN_REFUSAL, read_by("foreign_refusal", "answers"))
+    )
 
 
 def refusal_phrase() -> pl.Expr:
@@ -120,6 +127,7 @@ def refusal_phrase() -> pl.Expr:
             "who": ASKS_WHO,
         }.items()
     }
+    asks["words"] &= pl.col("is_single")
     to_decline = asks["no"] | (asks["change"] & asks["negated"])
     return (
         pl.when(to_decline).then(_said(rf"(?i){_OF_ITSELF}", to_decline))
@@ -131,7 +139,11 @@ def refusal_phrase() -> pl.Expr:
 
 
 def _said(pattern: str, condition: pl.Expr) -> pl.Expr:
-    return read_where(condition, pl.col("answers")).str.extract(f"({pattern})", 1)
+    return _first(pattern, read_where(condition, pl.col("answers")))
+
+
+def _first(pattern: str, text: pl.Expr) -> pl.Expr:
+    return text.str.extract(f"({pattern})", 1).str.replace(_FORMULA, "$1")
 
 
 # Boilerplate about what a model knows and when it learned it.

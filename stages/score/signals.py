@@ -124,7 +124,9 @@ SIGNALS: dict[str, pl.Expr] = {
     "words_over_limit": promises.words_over_limit(),
     "missing_items": promises.missing_items(),
     "unclosed_code_fence": _in_conversations(_open_fence()),
-    "knowledge_cutoff": _in_conversations(_unless("(?i)cut-?off", _found(refusals.CUTOFF, read_by("cutoff", "answers")))),
+    "knowledge_cutoff": _in_conversations(
+        _unless("(?i)cut-?off", _found(refusals.CUTOFF, read_by("cutoff", "answers")))
+    ),
     "merged_instruction": _in_conversations(_merged_instruction()),
     "missing_text": _missing_text(),
     "prompt_url_count": _in_conversations(_links(_prompt)),
