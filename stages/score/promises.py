@@ -3,6 +3,8 @@
 Columns they read: `prompt`, `answers`, `ending`, `is_single` (one question, one answer), `word_count` (of `answers`).
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from stages.score.cues import read_by
@@ -45,18 +47,15 @@ _OTHER_CASE = r"[,.!] (?:says?|said|some|others?|many|according|argue|if|when|un
 _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 
 
-def unasked_repetition(share: str) -> pl.Expr:
-    """The share of `share`, 0 where the question asks to say something again and again, and in an answer of numbers:
+def unasked_repetition(shares: Sequence[str]) -> list[pl.Expr]:
+    """The shares of these names, 0 where the question asks to say something again and again, and in an answer of numbers:
     vectors, boards and tables rightly hold the same few.
     """
-    asked = read_where(pl.col(share) > SOME_REPETITION, pl.col("prompt")).str.contains(ASKS_TO_REPEAT)
+    repeats = pl.max_horizontal(shares) > SOME_REPETITION
+    asked = read_where(repeats, pl.col("prompt")).str.contains(ASKS_TO_REPEAT)
     of_numbers = pl.col("digit_share") > 1 - pl.col("nonalphabetic_share")
-    return (
-        pl.when((pl.col(share) > SOME_REPETITION) & (asked | of_numbers))
-        .then(0.0)
-        .otherwise(pl.col(share))
-        .alias(share)
-    )
+    rightly = repeats & (asked | of_numbers)
+    return [pl.when(rightly).then(0.0).otherwise(share).alias(share) for share in shares]
 
 
 def words_over_limit() -> pl.Expr:

@@ -8,7 +8,6 @@ import polars as pl
 from stages.score.cues import read_by
 from stages.score.foreign_refusals import FOREIGN_DECLINES, FOREIGN_REFUSAL
 from stages.score.phrases import EDGE
-from stages.texts.conversation_text import read_where
 
 _AM = r"(?: am|['’]m)"
 _CANNOT = rf"(?:cannot|can['’]t|can not|could not|won['’]t|{_AM} unable to|{_AM} not able to)"
@@ -114,32 +113,35 @@ def refused() -> pl.Expr:
 
 
 def refusal_phrase() -> pl.Expr:
-    """The same where nobody asked for them; it reads the column `refused`."""
-    found = pl.col("refused")
-    asks = {
-        name: read_where(found.is_not_null(), pl.col("prompt")).str.contains(pattern)
-        for name, pattern in {
-            "no": ASKS_TO_DECLINE,
-            "change": _TO_BE_CHANGED,
-            "negated": _NEGATED,
-            "words": ASKS_FOR_WORDS,
-            "machines": _ABOUT_MACHINES,
-            "who": ASKS_WHO,
-        }.items()
-    }
-    asks["words"] &= pl.col("is_single")
-    to_decline = asks["no"] | (asks["change"] & asks["negated"])
+    """The same where nobody asked for them; it reads the columns `refused`, `prompt`, `answers` and `is_single`."""
+    read = pl.struct("refused", "prompt", "answers", "is_single")
+    return read.map_batches(_unasked, return_dtype=pl.String)
+
+
+def _unasked(rows: pl.Series) -> pl.Series:
+    """Of the few rows with a refusal, those whose question does not ask for one."""
+    texts = rows.struct.unnest()
+    places = texts["refused"].is_not_null().arg_true()
+    told = texts[places].select(_phrase()).to_series()
+    return texts["refused"].clone().scatter(places, told)
+
+
+def _phrase() -> pl.Expr:
+    prompt = pl.col("prompt")
+    changed = prompt.str.contains(_TO_BE_CHANGED) & prompt.str.contains(_NEGATED)
+    words = prompt.str.contains(ASKS_FOR_WORDS) & pl.col("is_single")
+    foreign = _said(FOREIGN_DECLINES)
     return (
-        pl.when(to_decline).then(_said(rf"(?i){_OF_ITSELF}", to_decline))
-        .when(asks["words"] & asks["machines"]).then(_said(_FIRST_DECLINES, asks["words"]))
-        .when(asks["words"]).then(pl.coalesce(_said(_FIRST_REFUSAL, asks["words"]), _said(FOREIGN_DECLINES, asks["words"])))
-        .when(asks["who"]).then(pl.coalesce(_said(rf"(?i){_DECLINES}|{EDGE}(?:{MADE_BY_OTHERS})", asks["who"]), _said(FOREIGN_DECLINES, asks["who"])))
-        .otherwise(found)
+        pl.when(prompt.str.contains(ASKS_TO_DECLINE) | changed).then(_said(f"(?i){_OF_ITSELF}"))
+        .when(words & prompt.str.contains(_ABOUT_MACHINES)).then(_said(_FIRST_DECLINES))
+        .when(words).then(pl.coalesce(_said(_FIRST_REFUSAL), foreign))
+        .when(prompt.str.contains(ASKS_WHO)).then(pl.coalesce(_said(rf"(?i){_DECLINES}|{EDGE}(?:{MADE_BY_OTHERS})"), foreign))
+        .otherwise("refused")
     )  # fmt: skip
 
 
-def _said(pattern: str, condition: pl.Expr) -> pl.Expr:
-    return _first(pattern, read_where(condition, pl.col("answers")))
+def _said(pattern: str) -> pl.Expr:
+    return _first(pattern, pl.col("answers"))
 
 
 def _first(pattern: str, text: pl.Expr) -> pl.Expr:

@@ -51,7 +51,7 @@ def transform(unique: pl.DataFrame, *, params: ScoreParams) -> Scored:
         wrong_equation=wrong_equation(texts["prompt"], texts["answers"]),
     )
     both = measured.hstack(texts.select("prompt", "ending", "is_document"))
-    both = both.with_columns(unasked_repetition(f"repeated_{name}_share") for name in RUN_NAMES.values())
+    both = both.with_columns(unasked_repetition([f"repeated_{name}_share" for name in RUN_NAMES.values()]))
     return Scored(unique.hstack(both.with_columns(_agreement()).select(COLUMNS)))
 
 
