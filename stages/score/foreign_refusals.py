@@ -9,7 +9,7 @@ _OPENING = (
     r"|(?:désolée?,? (?:mais )?)?je ne (?:peux pas|suis pas en mesure de) (?:vous aider|t['’]aider|répondre à (?:cette|votre|ta)|fournir (?:cette|ces|ce))"
     # German
     r"|ich kann (?:ihnen|dir|euch) (?:bei [^.,\n]{3,30} |dabei |damit |hierbei )(?:leider )?nicht (?:weiter)?helfen"
-    r"|(?:leider kann ich|ich kann|das kann ich|da(?:bei|mit) kann ich|hierbei kann ich)[^.,\n]{0,40} nicht (?:weiterhelfen|beantworten|erfüllen|bereitstellen|nachkommen)"
+    r"|(?:leider kann ich|ich kann|das kann ich|da(?:bei|mit) kann ich|hierbei kann ich)[^.,\n]* nicht (?:weiterhelfen|beantworten|erfüllen|bereitstellen|nachkommen)"
     r"|(?:das|dabei|damit|hierbei) kann ich (?:dir |ihnen |euch )?(?:leider )?nicht (?:weiter)?helfen"
     # Portuguese, Italian, Russian, Dutch, Chinese
     r"|não posso (?:ajudar|responder) (?:com|a) (?:iss|ess)|non posso (?:aiutarti|aiutarla|rispondere a quest)|я не могу (?:помочь (?:с этим|вам с)|ответить на (?:этот|ваш))"
@@ -27,7 +27,7 @@ _DECLINES = (
     r"|(?:申し訳(?:ありません|ございません)|すみません|ごめんなさい)[^。\n]{0,20}(?:お答え|お応え|お手伝い|提供|回答)[^。\n]{0,6}できません"
     r"|(?:przepraszam|przykro mi),? ale nie mogę (?:w tym |ci )?(?:pomóc|odpowiedzieć)|죄송(?:하지만|합니다)[^.\n]{0,30}(?:도와드릴|답변드릴|제공할|답변할) 수 없"
     r"|(?:عذر|آسف|أعتذر|معذرة|للأسف)[^.\n]{0,20} لا (?:يمكنني|أستطيع) (?:مساعدت|الإجابة|تقديم|المساعدة|تلبية|إنشاء|توفير)"
-    r"|(?:क्षमा करें|माफ\x{93c}? (?:कीजिए|करें)|खेद है)[^।\n]{0,60}(?:मदद|सहायता|जवाब|उत्तर|जानकारी)[^।\n]{0,12} नहीं (?:कर|दे) सक"
+    r"|(?:क्षमा करें|माफ\x{93c}? (?:कीजिए|करें)|खेद है)[^।\n]*(?:मदद|सहायता|जवाब|उत्तर|जानकारी)[^।\n]{0,12} नहीं (?:कर|दे) सक"
 )
 _SPEAKS_OF_ITSELF = (
     r"作为一[个個名](?:AI|人工智能|大型?语言|大?語言|语言|文本机器人|聊天机器人)[^，,。]{0,8}|作为(?:AI|人工智能)(?:语言)?(?:模型|助手|助理)?[，,]\s*我"
@@ -43,5 +43,5 @@ _SPEAKS_OF_ITSELF = (
     r"|كنموذج لغوي|(?:بصفتي|باعتباري) (?:نموذج|ذكاء|مساعد)|أنا (?:مجرد )?(?:نموذج لغوي|ذكاء اصطناعي)"
     r"|(?:एआई|AI)(?: भाषा)? मॉडल (?:के रूप में|होने के नाते|हूँ|हूं)"
 )
-FOREIGN_DECLINES = rf"(?i)\A\W*(?:{_OPENING})|\A[^.。।\n:：]{{0,60}}?(?:{_DECLINES})"
+FOREIGN_DECLINES = rf"(?i)\A\W*(?:{_OPENING})|\A[^.。।\n:：]*?(?:{_DECLINES})"
 FOREIGN_REFUSAL = rf"(?i)\A\W*(?:{_OPENING})|{_DECLINES}|{_SPEAKS_OF_ITSELF}"

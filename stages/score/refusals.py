@@ -23,13 +23,11 @@ _BY_A_MODEL = r"by (?:an? |the |this )?(?:gpt|ai|language|model|assistant)"
 _ONLINE = r"(?:the (?:internet|web|links?|urls?|files?|article|content)|real[- ]|external|live |current |links?|urls?|websites?|files?|images?|videos?|data|information|personal|up[- ]to)"
 
 # Another model's claim to be itself, which is no answer of this one even to "Who are you?".
-MADE_BY_OTHERS = (
-    rf"I (?:was|have been) {_MADE} {_MAKERS}|I{_AM} (?:[^.\n]{{0,80}} )?{_MADE} {_MAKERS}|I{_AM} chatgpt{EDGE}"
-)
+MADE_BY_OTHERS = rf"I (?:was|have been) {_MADE} {_MAKERS}|I{_AM} (?:[^.\n]* )?{_MADE} {_MAKERS}|I{_AM} chatgpt{EDGE}"
 SPEAKS_OF_ITSELF = (
     # With a first person behind it: "as an AI assistant, it is used in shops" is about something else.
-    rf"(?:as|being) (?:an?|your) {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,? (?:developed|trained|created) [^.\n]{{0,80}})?"
-    rf"(?: I{EDGE}|,(?:[^.\n]{{0,120}}? (?:I|my|me)(?:{EDGE}|['’])| it(?: is|['’]s) (?:not|in|im|un|beyond|against)))",
+    rf"(?:as|being) (?:an?|your) {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,? (?:developed|trained|created) [^.\n]*)?"
+    rf"(?: I{EDGE}|,(?:[^.\n]*? (?:I|my|me)(?:{EDGE}|['’])| it(?: is|['’]s) (?:not|in|im|un|beyond|against)))",
     rf"I{_AM} (?:just |only |merely |simply )?an? (?:(?:ai |large )?language model{EDGE}|(?:ai|artificial intelligence|chatbot)(?: {_IT}{EDGE}|[,.;:!—–]|\s*\z))",
     MADE_BY_OTHERS,
     r"my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends))",
@@ -47,7 +45,7 @@ DECLINES = (
     rf"(?:generate|complete|perform|produce|create|execute|provide|do){EDGE}",
     r"sorry,? (?:but )?(?:(?:the|this) (?:task|request|instruction)|this cannot be done)",
     rf"(?:violates?|against) (?:my|openai['’]s) {_RULES}",
-    rf"(?:this|that|your) (?:request|prompt|question|instruction)[^.\n]{{0,30}} (?:violates?|against) our {_RULES}",
+    rf"(?:this|that|your) (?:request|prompt|question|instruction)[^.\n]* (?:violates?|against) our {_RULES}",
     r"(?:not appropriate|inappropriate|not ethical|unethical|irresponsible|illegal) for me to",
 )
 # What an answer may only begin with: in a letter or a story somebody else says it.
@@ -62,7 +60,7 @@ _COURTESY = r"(?:(?:thank you|thanks)[^.!?\n]{0,60}[.!] |I (?:understand|appreci
 OPENING_REFUSAL = (
     rf"(?:no[,.] )?{_COURTESY}?(?:but |however,? )?(?:{_REGRET}(?:{_SORRY_FOR_YOU})?,?(?: but)?(?: that)?,? )?I ?{_WILL_NOT}(?: in good conscience)? {_SERVE}"
     rf"|{_REGRET},? but I ?{_WILL_NOT} (?:book|order|perform|make|schedule|send|buy|purchase|place|predict|recommend|open|view|see|draw|play|search|find|tell you|give you|show you)"
-    rf"|{_REGRET}[^.!?\n]{{0,40}} (?:outside|beyond|not within)(?: of)?(?: the scope of)? my (?:capabilit|abilit|scope|programming)"
+    rf"|{_REGRET}[^.!?\n]* (?:outside|beyond|not within)(?: of)?(?: the scope of)? my (?:capabilit|abilit|scope|programming)"
     rf"|I{_AM} not comfortable (?:with (?:this|that)|answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) feel comfortable (?:answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) think I (?:should|can) (?:help with|assist with|answer|provide) (?:this|that)"
@@ -74,7 +72,7 @@ _DECLINES = rf"\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(DECLINES)})"
 _OF_ITSELF = rf"{EDGE}(?:{'|'.join(SPEAKS_OF_ITSELF)})"
 REFUSAL = rf"(?i){_DECLINES}|{_OF_ITSELF}"
 # In the first sentence, before anybody in it speaks.
-_FIRST = r"\A[^.!?:\n\"“”«»„]{0,100}?"
+_FIRST = r"\A[^.!?:\n\"“”«»„]*?"
 _FIRST_DECLINES = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{_FIRST}{EDGE}(?:{'|'.join(DECLINES)})"
 _FIRST_REFUSAL = rf"{_FIRST_DECLINES}|{_FIRST}{_OF_ITSELF}"
 

@@ -27,8 +27,15 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
 
 
 def _unless(asked: str, found: pl.Expr) -> pl.Expr:
-    """What was found, null where the question has the pattern `asked`; only those questions are read."""
-    return pl.when(~read_where(found.is_not_null(), _prompt).str.contains(asked)).then(found)
+    """What was found, null where the question has the pattern `asked`; only those few questions are read."""
+
+    def unasked(rows: pl.Series) -> pl.Series:
+        texts = rows.struct.unnest()
+        places = texts["found"].is_not_null().arg_true()
+        asking = texts["prompt"].gather(places).str.contains(asked)
+        return texts["found"].clone().scatter(places.filter(asking), None)
+
+    return pl.struct(found.alias("found"), _prompt).map_batches(unasked, return_dtype=pl.String)
 
 
 def _template_leak() -> pl.Expr:
