@@ -46,7 +46,7 @@ def found(text: str) -> dict[str, int]:
         ("03-1234-5678", "phone"),
         ("8 (495) 123-45-67", "phone"),
         ("服务器是93.184.216.34，", "ip"),
-        ("2001:0db8:85a3:0000:0000:8a2e:0370:7334", "ip"),
+        ("2606:4700:85a3:0000:0000:8a2e:0370:7334", "ip"),
         ("卡号4111111111111111。", "card"),
         ("账号DE89370400440532013000。", "iban"),
         ("密钥AKIAIOSFODNN7EXAMPLE是", "secret"),
@@ -97,6 +97,14 @@ def found(text: str) -> dict[str, int]:
         ("password=mice22", "password"),
         ("202 555 0143", "phone"),
         ("0171 1234567", "phone"),
+        ("(202)-555-0143", "phone"),
+        ("هاتف: 0501234567", "phone"),
+        ("+49\u00a0170\u00a01234567 or", "phone"),
+        ("卡号４１１１ １１１１ １１１１ １１１１。", "card"),
+        ("رقم ٤١١١١١١١١١١١١١١١", "card"),
+        ("ｊａｎｅ＠ｔｅｓｓｍｅｒｅ．ｅｘａｍｐｌｅ", "email"),
+        ("jane.doe@example.com", "email"),
+        ('password = "a9B7$#fG3(Z1"', "password"),
     ],
 )
 def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) -> None:
@@ -121,6 +129,8 @@ def test_each_kind_is_found_once_and_nothing_else_with_it(text: str, kind: str) 
         "no26 letters of words that are in lower case", "is14 0159 2600 7654 5510 7303 38",
         "api_key=sk-xxxxxxxxxxxxxxxxxxxxxxxx", "xoxb-your-token-here", "AKIAXXXXXXXXXXXXXXXX", "client_secret: 'dummy-secret'", "secret_key = 'my-secret-key'",
         "tokenizer=AutoTokenizer123FromPretrained456", "secret = load_secret_from_vault_V123(name)", "app_key=00000000000000000000000000000000",
+        "user@example.com, Your.Name@tessmere.example", "203.0.113.7, 192.0.2.1 and 2001:db8::1", "1976\u20131979",
+        'password = "$DB_PASSWORD"', 'password = "{password}"', 'password = "load_password(3)"',
     ],
 )  # fmt: skip
 def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
@@ -214,9 +224,11 @@ def test_by_default_accounts_and_keys_are_masked_and_addresses_kept() -> None:
 
 def test_private_data_in_system_turns_and_reasoning_counts_and_is_masked() -> None:
     turns = [{"role": "system", "content": "Serve a@b.example"}, {"role": "user", "content": "Hi"},
+             {"role": "tool", "content": '{"card": 4111111111111111}'},
              {"role": "assistant", "content": "Hello", "reasoning_content": "it is a@b.example"}]  # fmt: skip
     rows = table("unique", [conversation("row", messages=turns)])
     scored = score(rows, params=ScoreParams()).scored
     assert scored["email_count"].to_list() == [2]
     made = transform(table("rated", scored.to_dicts()), params=FilterParams(emails="mask"))
     assert "a@b" not in str(made.kept["messages"].to_list())
+    assert made.kept["messages"][0][2]["content"] == '{"card": "[CARD]"}'

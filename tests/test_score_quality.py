@@ -54,6 +54,8 @@ def test_the_schema_has_each_signal_in_the_same_order_and_one_for_each_quality()
         ("5:30 + 2 = 7:30", None),
         ("a 1/2 = 12", None),
         ("0 / 0 = 1", None),
+        ("1) 3 + 4 = 8\n(1/2) 20 + 11 = 150 points, and 1 1/2 * 60 = 90.", "3 + 4 = 8"),
+        ("In all 5 * 3 = $15,000, 100 * 0.75 = $0.75, 500 + 500 = 1 kg and 192 * 100 = $1920", "192 * 100 = $1920"),
         ("1. 5 x 9 =\n2. 9 x 5 =\n3. 1 x 1 =", None),
     ],
 )

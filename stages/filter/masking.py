@@ -57,7 +57,9 @@ def _masked_row(row: dict[str, Any], kinds: list[str]) -> tuple[list[dict[str, A
 
 
 def _masked_turn(kind: str, turn: dict[str, Any]) -> dict[str, Any]:
+    """What a tool is told and what it answers is still JSON afterwards, where it was."""
+    in_json = {"tool_calls", "content"} if turn["role"] == "tool" else {"tool_calls"}
     return {
-        name: text if name == "role" or text is None else (mask_json if name == "tool_calls" else mask)(kind, text)
+        name: text if name == "role" or text is None else (mask_json if name in in_json else mask)(kind, text)
         for name, text in turn.items()
     }

@@ -34,8 +34,11 @@ class FilterParams(Params):
     reject_template_leak: bool = setting(True, "Rejects marks of a chat template that the question lacks")
     # The answer to one instruction, then the next instruction (36 rows, all rightly).
     reject_merged_instructions: bool = setting(True, "Rejects an answer with a second instruction in it")
-    # Another model's limits (33 rows; 27 in Chinese). Turn it off for data that is to teach when to refuse.
-    reject_refusals: bool = setting(True, "Rejects an answer that refuses, or speaks of itself as a language model")
+    # Another model's limits (29 rows; 29 in Chinese). Turn it off for data that is to teach when to refuse. Who the model
+    # is may be answered where it is asked, unless another maker is named.
+    reject_refusals: bool = setting(
+        True, "Rejects an answer that refuses, or speaks of itself as a language model unasked"
+    )
     # Another model's date (none; 1 row of Dolly with HH-RLHF).
     reject_knowledge_cutoff: bool = setting(True, "Rejects an answer that says when its model learned what it knows")
     # Ugly, but the answers are right all the same (630 rows).
@@ -48,7 +51,7 @@ class FilterParams(Params):
     reject_unfinished: bool = setting(False, "Rejects an answer that stops within a sentence or a code block")
     # Every such row is inside `unfinished` already, which is wider.
     reject_unclosed_code_fence: bool = setting(False, "Rejects an answer whose last code block is not closed")
-    # Loops reach 0.9 (1 row above 0.8); truth tables, songs and timetables 0.75.
+    # Loops reach 0.9 (none above 0.8); songs and timetables 0.75, vectors and asked loops do not count.
     max_repeated_trigram_share: float | None = setting(
         0.8, "Rejects an answer with more runs of three words that stood in it before", unit="share", ge=0, le=1
     )
@@ -126,13 +129,13 @@ class FilterParams(Params):
     max_missing_items: int | None = setting(
         None, "Rejects a list that lacks more of the items asked for", unit="items", ge=0
     )
-    # Nearly all are wrong (14 rows), but the same data has more wrong sums that no rule sees: see which first.
+    # Nearly all are wrong (13 rows; 9 of GSM8K), but the same data has more wrong sums that no rule sees: see which first.
     reject_wrong_equations: bool = setting(False, "Rejects an answer with a sum that does not hold")
     # None in Alpaca; too few to know how right they are.
     reject_contradictions: bool = setting(False, "Rejects an answer that takes back its own verdict or result")
-    # A story or a song may say it (2 rows: song titles and a riddle).
+    # A story or a song may say it (none; 2 song titles and a riddle had its words).
     reject_unhelpful: bool = setting(False, "Rejects dismissive or insulting words in the answer")
-    # Rewriting "I am not sure" is right (6 rows).
+    # "Are you busy tonight?" may be answered by it (2 rows).
     reject_hedging: bool = setting(False, "Rejects an answer that begins by not knowing")
     # The ratings of models are null until `rate` is asked for them. Above 1 the question makes the answer less likely,
     # which Cherry_LLM (Li et al. 2023) takes for a mismatch of the two; ifd and judges prefer long answers.

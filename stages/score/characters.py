@@ -51,7 +51,7 @@ HIDDEN = (
 # Letters of ASCII that nobody sees, and variants of a glyph: both can carry a text within a text.
 TAGS, PAST_TAGS = 0xE0000, 0xE01F0
 FLAG = 0x1F3F4  # the tags behind it spell a country
-RULES = [ord(character) for character in "-=_.*#~+|`·…—–─━═"]
+RULES = [ord(character) for character in "-=_.*#~+|`·…—–─━═█▓▒░■□▀▄"]
 WHITE_CONTROLS = (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)
 
 

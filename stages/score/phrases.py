@@ -6,9 +6,13 @@ Each was held against all its matches among the 52,002 answers of Alpaca: precis
 # It knows the boundaries of ASCII words only; \b, which knows all, takes twenty times as long.
 EDGE = r"(?-u:\b)"
 
-# A turn of somebody else's prompt within an answer: the answer to one instruction followed by the next instruction.
+# A turn of somebody else's prompt within an answer: the answer to one instruction followed by the next instruction. Plans
+# and exercises have tasks too, so a task or a prompt counts with its input or output behind it.
+_NUMBER_OF_LABEL = r"(?:\d{1,3}[.)] ?)?(?:\*\*|#{1,4} ?)?"
+_END_OF_LABEL = r"(?: ?#?\d{1,3})?(?:\*\*)?:"
 MERGED = (
-    r"(?i)\n[ \t]*((?:\d{1,3}[.)] ?)?(?:\*\*|#{1,4} ?)?(?:instruction|task|prompt)(?: ?#?\d{1,3})?(?:\*\*)?: ?(?:\*\*)?\S)"
+    rf"(?i)\n[ \t]*({_NUMBER_OF_LABEL}instruction{_END_OF_LABEL} ?(?:\*\*)?\S)"
+    rf"|\n[ \t]*({_NUMBER_OF_LABEL}(?:task|prompt){_END_OF_LABEL} ?(?:\*\*)?\S)(?s:.*?)\n[ \t]*{_NUMBER_OF_LABEL}(?:input|output|response|answer){_END_OF_LABEL}"
     r"|(below is an instruction that describes a task|write a response that appropriately completes the request)"
 )
 MERGED_LABELS = [
@@ -22,7 +26,7 @@ MERGED_LABELS = [
     "below is an",
     "the request",
 ]
-EXPECTS_LABELS = r"(?i)instruction|task|prompt|template|exercise|self-instruct"
+EXPECTS_LABELS = rf"(?i)instruction|task|prompt|template|exercise|self-instruct|{EDGE}(?:exam|quiz|worksheet|homework|assignment)s?{EDGE}"
 # A question that nobody asked, with its answer, behind an answer; or alone at the end; or all in one line.
 _LABEL_END = r"(?: ?#?\d{1,3})?(?:\*\*)?[:.](?:\*\*)?"
 MERGED_QUESTION = (
@@ -100,7 +104,7 @@ ANY_IMAGE = (
 UNHELPFUL = (
     rf"(?i){EDGE}(?:(?:just |go )?google it{EDGE}|look it up yourself|figure it out (?:on your own|yourself)|do your own "
     r"(?:homework|research)|(?:that['’]s|that is|what) an? (?:stupid|dumb|idiotic) question|you(?: are|['’]re) (?:an? )?(?:stupid|idiot|"
-    rf"moron|dumb|pathetic|worthless){EDGE}|shut up{EDGE}|(?:that['’]s )?not my problem|i (?:really )?(?:don['’]t|do not) care (?:about "
+    rf"moron|dumb|pathetic|worthless){EDGE}|shut up(?:[.!,]|\s*\z| and (?:listen|read|go|leave))|(?:that['’]s )?not my problem|i (?:really )?(?:don['’]t|do not) care (?:about "
     r"(?:your|that|this)|what you)|stop (?:wasting my time|asking)|why (?:would|should) i (?:help|care|bother)|i (?:can['’]t|"
     r"cannot) be bothered|(?:i(?:['’]m| am)) not going to (?:help|answer|do (?:that|this))|kill yourself|i hope you die)"
 )
@@ -108,6 +112,8 @@ HEDGE = (
     rf"(?i)^\W*(?:i(?:['’]m| am) not (?:really |entirely |completely |quite )?(?:sure|certain)|i (?:really )?(?:don['’]t|do not) "
     rf"(?:really )?know|no idea|i have no idea|i guess|not sure|it(?:['’]s| is) hard to say|idk|dunno){EDGE}"
 )
+# A sentence that doubts is to be made or mended, or a guess is asked for.
+ASKS_FOR_DOUBT = r"(?i)not (?:really |entirely |completely |quite )?(?:sure|certain|know)|n['’]t (?:really )?know|no idea|guess|doubt|uncertain|hesita|rewrite|rephrase|translat"
 
 # Marks of chat and instruction templates; `<noinput>` and a numbered `Instruction:` are those of Self-Instruct prompts.
 MARKUP = (
@@ -115,6 +121,14 @@ MARKUP = (
     r"|<(?:start|end)_of_turn>|</s>\s*\z|<\s*no ?(?:input|output)\s*>|(?-u:\b)\d+\. instruction:"
 )
 ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)"  # not at the very start: an answer may well begin with a label
+# A line with another label directly before or behind it: a record, a cast, a list of terms; and "User: root".
+_LABEL = r"[ \t]*(?:Human|User|Assistant|HUMAN|USER|ASSISTANT):"
+_OTHER_LABEL = (
+    r"[ \t]*(?:[- *]{1,4})?(?:[C-GI-TV-Za-z]|A[^sSI]|B[^oO]|H[^uU]|U[^sS])[A-Za-z ]{0,24}: ?\S"  # none of a speaker
+)
+FIELD_BESIDE_LABEL = rf"(?m)^{_OTHER_LABEL}[^\n]*\n{_LABEL}|^{_LABEL}[^\n]*\n{_OTHER_LABEL}|^{_LABEL} ?[a-z0-9_.-]+$"
+# Prompts about templates, tokenizers and fine-tuning, whose answers may show such marks.
+ABOUT_TEMPLATES = r"(?i)(?-u:\b)tokens?(?-u:\b)|tokeni[sz]|chat ?ml|fine-?tun|(?-u:\b)bert(?-u:\b)|(?:chat|prompt|instruct\S*|alpaca|llama|mistral)(?: [0-9.]+)? (?:prompt )?(?:template|format)"
 # Prompts whose answers rightly have such labels in them.
 ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
@@ -138,7 +152,7 @@ SIGN_OFF = (
 _SUBJECT = r"(?-i:he|she|we|they|I)"
 _JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
 _OFTEN_OPEN = (
-    rf"{_SUBJECT}|be|been|has|have|had|does|did|would|could|should|might|must|not|no|at|in|on|for|about"
+    rf"{_SUBJECT}|be|been|has|have|had|does|did|would|could|should|might|must|not|no|at|in|on|for|with|about"
     r"|some|any|these|those|this|such|when|where|while|also|very|how|what|more|most|both|each|can|will|his"
 )
 _BEFORE_YOU = (
@@ -147,7 +161,7 @@ _BEFORE_YOU = (
 )
 # Where English does not end: a word that needs another after it; one that mostly does, behind a whole sentence in its line.
 OPEN_WORD = (
-    r"(?i)\s(?:the|an|and|or|but|of|to|with|that|which|from|as|than|because|is|are|was|were|every|by|during|between|among|(?-i:who|whose)|although"
+    r"(?i)\s(?:the|an|and|or|but|of|to|that|which|from|as|than|because|is|are|was|were|every|by|during|between|among|(?-i:who|whose)|although"
     rf"|(?-i:your|my|our|their|its|into))\s*\z|(?-i:(?:[A-Za-z][a-z]|['’][a-z]{{1,2}}|[a-z]{{2}} [a-z]{{2,}}[,;]) a)\s*\z"
     rf"|(?:{EDGE}(?:{_JOINS})|,) (?:{_SUBJECT}|you|it)\s*\z|{EDGE}(?:{_BEFORE_YOU}) (?-i:you)\s*\z"
     rf"|[a-z]{{2}}[.!?][\"”)]?\s(?:[^.!?]|[0-9][.])*\s(?:{_OFTEN_OPEN})\s*\z"

@@ -3,6 +3,8 @@
 Columns they read: `prompt`, `answers`, `ending`, `is_single` (one question, one answer), `word_count` (of `answers`).
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from stages.score.cues import read_by
@@ -29,6 +31,8 @@ ITEMS = (
     rf"(?i)^(?:please )?(?:(?:can|could|would) you (?:please )?)?(?:what are|tell me|list|name|give(?: me)?|provide|suggest|generate|write|create|identify|describe|recommend|propose|come up with|brainstorm) "
     rf"(?:a list of )?(?:the )?(?:top )?({'|'.join(_COUNTS)}|[2-9]|1[0-9]|20) (?:[a-z-]+ ){{0,3}}?[a-z]+s{EDGE}"
 )
+SOME_REPETITION = 0.5  # songs and tables reach it
+ASKS_TO_REPEAT = rf"(?i){EDGE}(?:[0-9]+|{'|'.join(_LIMITS)}|many|several|over and over) (?:times|copies)|{EDGE}repeat(?:ed|ing|edly)?{EDGE}|重复|重複|wiederhol|répét|repit|repet"
 _NUMBERED = r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.):])[ \t]*\S"
 _AGREES = r"yes|true|correct|right|ja|sí|oui|sim|да"
 _DENIES = r"no|false|incorrect|wrong|nein|nee|non|não|нет"
@@ -43,11 +47,22 @@ _OTHER_CASE = r"[,.!] (?:says?|said|some|others?|many|according|argue|if|when|un
 _RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 
 
+def unasked_repetition(shares: Sequence[str]) -> list[pl.Expr]:
+    """The shares of these names, 0 where the question asks to say something again and again, and in an answer of numbers:
+    vectors, boards and tables rightly hold the same few.
+    """
+    repeats = pl.max_horizontal(shares) > SOME_REPETITION
+    asked = read_where(repeats, pl.col("prompt")).str.contains(ASKS_TO_REPEAT)
+    of_numbers = pl.col("digit_share") > 1 - pl.col("nonalphabetic_share")
+    rightly = repeats & (asked | of_numbers)
+    return [pl.when(rightly).then(0.0).otherwise(share).alias(share) for share in shares]
+
+
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
     limit = first_group(WORD_LIMIT, prompt).str.to_lowercase().replace(_LIMITS).cast(pl.Int64)
-    at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]")
+    at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]|[0-9] words (?:each|per){EDGE}")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
 
@@ -67,8 +82,8 @@ def contradiction() -> pl.Expr:
     again = first_group(_CHANGES_MIND, verdict)
     taken_back = pl.when(~again.str.contains(_OTHER_CASE)).then(again.str.extract(r"^(.*[,.!]) ", 1))
     told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
-    results = told.str.extract_all(rf"{_RESULT}(?: (?:for|in|if|when|with|at|on) [a-z]+)?")
-    results = results.list.filter(~pl.element().str.contains("[A-Za-z]$"))  # each of these is of another case
+    results = told.str.extract_all(rf"{_RESULT}(?: (?:for|in|if|when|with|at|on) [a-z]+|(?: ?[a-z]+)? ?[-+*/×÷=])?")
+    results = results.list.filter(~pl.element().str.contains("[-A-Za-z+*/×÷=]$"))  # of another case, or it goes on
     numbers = results.list.eval(pl.element().str.extract(_RESULT, 1).str.replace_all(",", "").cast(pl.Float64))
     differ = numbers.list.n_unique() > 1
     one_question = pl.col("prompt").str.count_matches("?", literal=True) <= 1

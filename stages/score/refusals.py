@@ -1,35 +1,51 @@
 """How an assistant declines, and what it says of itself, as regular expressions (Rust regex syntax).
 
-Each was held against all its matches among the 52,002 answers of Alpaca: precision first, as a match may remove a row.
+Each was held against all its matches among 77,573 rows of ten data sets: precision first, as a match may remove a row.
 """
 
+import polars as pl
+
+from stages.score.cues import read_by
+from stages.score.foreign_refusals import FOREIGN_DECLINES, FOREIGN_REFUSAL
 from stages.score.phrases import EDGE
 
 _AM = r"(?: am|['’]m)"
 _CANNOT = rf"(?:cannot|can['’]t|can not|could not|won['’]t|{_AM} unable to|{_AM} not able to)"
 _TASK = r"(?:task|request|instruction|prompt|action)s?"
-_AI = r"(?:ai|artificial intelligence|(?:large )?language model)"
+_AI = r"(?:(?:text|language)[- ]based |conversational |virtual |helpful )?(?:ai|artificial intelligence|(?:large )?language model|chatbot)"
+_MAKERS = r"(?:openai|anthropic|google|meta|microsoft|mistral)"
+_MADE = r"(?:trained|created|developed|made) by"
 
 # What follows where a model speaks of itself; "I am an AI researcher" says a person.
 _IT = r"(?:model|called|named|assistant|system|program|bot|chatbot|and|so|but|that|which|who|with|without|trained|created|developed|designed|built|made|here)"
+_RULES = r"(?:content |usage |safety )?(?:polic(?:y|ies)|guidelines|programming)"
+_BY_A_MODEL = r"by (?:an? |the |this )?(?:gpt|ai|language|model|assistant)"
+_ONLINE = r"(?:the (?:internet|web|links?|urls?|files?|article|content)|real[- ]|external|live |current |links?|urls?|websites?|files?|images?|videos?|data|information|personal|up[- ]to)"
 
-REFUSALS = (
-    rf"(?:as|being) (?:an?|your) {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,| (?:I|developed|trained|created){EDGE})",
+# Another model's claim to be itself, which is no answer of this one even to "Who are you?".
+MADE_BY_OTHERS = rf"I (?:was|have been) {_MADE} {_MAKERS}|I{_AM} (?:[^.\n]* )?{_MADE} {_MAKERS}|I{_AM} chatgpt{EDGE}"
+SPEAKS_OF_ITSELF = (
+    # With a first person behind it: "as an AI assistant, it is used in shops" is about something else.
+    rf"(?:as|being) (?:an?|your) {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:,? (?:developed|trained|created) [^.\n]*)?"
+    rf"(?: I{EDGE}|,(?:[^.\n]*? (?:I|my|me)(?:{EDGE}|['’])| it(?: is|['’]s) (?:not|in|im|un|beyond|against)))",
     rf"I{_AM} (?:just |only |merely |simply )?an? (?:(?:ai |large )?language model{EDGE}|(?:ai|artificial intelligence|chatbot)(?: {_IT}{EDGE}|[,.;:!—–]|\s*\z))",
-    r"I (?:was|am|have been) (?:trained|created|developed|made) by (?:openai|anthropic|google|meta|microsoft|mistral)",
+    MADE_BY_OTHERS,
     r"my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends))",
-    r"I (?:do not|don['’]t) have (?:personal|access to (?:real|current|the internet|external))",
+    r"I (?:do not|don['’]t) have (?:personal|real[- ]time|access to (?:real|current|the internet|external))",
     r"I (?:do not|don['’]t) have the (?:ability|capability) to",
-    rf"I ?{_CANNOT} (?:in good conscience|fulfill?|assist (?:you )?with|comply with|generate|access|browse|answer (?:this|that|your))",
+    r"I am programmed to",
+)
+DECLINES = (
+    rf"I ?{_CANNOT} (?:in good conscience|fulfill?|assist (?:you )?with|comply with|generate|access (?:to )?{_ONLINE}|browse|answer (?:this|that|your))",
     rf"I ?{_CANNOT} (?:help (?:you )?with (?:this|that)|(?:complete|perform|process) (?:this|that|the|your|such))",
     rf"{_CANNOT} (?:complete|perform|fulfill?|execute|carry out|process) (?:this|the|that|your|such)? ?{_TASK}{EDGE}",
-    rf"(?:the|this)(?: type of)? {_TASK}{EDGE}[^.\n]* (?:cannot|can['’]t) be "
-    r"(?:completed|performed|done|generated|executed|fulfill?ed|carried out)",
+    rf"this(?: type of)? {_TASK}{EDGE}[^.\n]* (?:cannot|can['’]t) be (?:completed|performed|done|generated|executed|fulfill?ed|carried out)",
+    rf"the {_TASK}{EDGE}[^.\n]* (?:cannot|can['’]t) be (?:completed|performed|done|generated|executed|fulfill?ed|carried out) {_BY_A_MODEL}{EDGE}",
     r"(?:the|this|a)(?: gpt)?(?: language)? model (?:cannot|can['’]t|is unable to|is not able to) "
     rf"(?:generate|complete|perform|produce|create|execute|provide|do){EDGE}",
-    r"sorry,? (?:but )?(?:as an ai|(?:the|this) (?:task|request|instruction)|this cannot be done)",
-    r"I am programmed to",
-    r"(?:violates?|against) (?:my|our|openai['’]s) (?:content |usage |safety )?(?:polic(?:y|ies)|guidelines|programming)",
+    r"sorry,? (?:but )?(?:(?:the|this) (?:task|request|instruction)|this cannot be done)",
+    rf"(?:violates?|against) (?:my|openai['’]s) {_RULES}",
+    rf"(?:this|that|your) (?:request|prompt|question|instruction)[^.\n]* (?:violates?|against) our {_RULES}",
     r"(?:not appropriate|inappropriate|not ethical|unethical|irresponsible|illegal) for me to",
 )
 # What an answer may only begin with: in a letter or a story somebody else says it.
@@ -43,39 +59,92 @@ _SORRY_FOR_YOU = r"(?: to hear)?(?: that)? you(?:['’]re| are)[^.\n]{0,40}"
 _COURTESY = r"(?:(?:thank you|thanks)[^.!?\n]{0,60}[.!] |I (?:understand|appreciate)[^.!?\n]{0,80}[,.] )"
 OPENING_REFUSAL = (
     rf"(?:no[,.] )?{_COURTESY}?(?:but |however,? )?(?:{_REGRET}(?:{_SORRY_FOR_YOU})?,?(?: but)?(?: that)?,? )?I ?{_WILL_NOT}(?: in good conscience)? {_SERVE}"
+    rf"|{_REGRET},? but I ?{_WILL_NOT} (?:book|order|perform|make|schedule|send|buy|purchase|place|predict|recommend|open|view|see|draw|play|search|find|tell you|give you|show you)"
+    rf"|{_REGRET}[^.!?\n]* (?:outside|beyond|not within)(?: of)?(?: the scope of)? my (?:capabilit|abilit|scope|programming)"
+    rf"|I{_AM} not comfortable (?:with (?:this|that)|answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) feel comfortable (?:answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) think I (?:should|can) (?:help with|assist with|answer|provide) (?:this|that)"
-    rf"|I(?:['’]d| would) (?:rather|prefer) not (?:to )?{_SERVE}|I must (?:respectfully |politely )?decline[.!,]"
-    rf"|{_COURTESY}?(?:but )?(?:that|this)(?:['’]s| is) not something (?:that )?I (?:can|am able to|will) (?:help|assist|do{EDGE}|provide)"
+    rf"|I(?:['’]d| would) (?:rather|prefer) not (?:to )?{_SERVE}|I must (?:respectfully |politely )?decline(?:[.!,]| (?:this|that|your) )"
+    rf"|I{_AM} going to have to decline"
+    rf"|{_COURTESY}?(?:but )?(?:that|this)(?:['’]s| is) not something (?:that )?I(?: can| am able to|['’]m able to| will) (?:help|assist|do{EDGE}|provide)"
 )
-ANYWHERE_REFUSAL = rf"(?i){EDGE}(?:{'|'.join(REFUSALS)})"
-REFUSAL = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(REFUSALS)})"
+_DECLINES = rf"\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(DECLINES)})"
+_OF_ITSELF = rf"{EDGE}(?:{'|'.join(SPEAKS_OF_ITSELF)})"
+REFUSAL = rf"(?i){_DECLINES}|{_OF_ITSELF}"
+# In the first sentence, before anybody in it speaks.
+_FIRST = r"\A[^.!?:\n\"“”«»„]*?"
+_FIRST_DECLINES = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{_FIRST}{EDGE}(?:{'|'.join(DECLINES)})"
+_FIRST_REFUSAL = rf"{_FIRST_DECLINES}|{_FIRST}{_OF_ITSELF}"
+
 ASKS_TO_DECLINE = (
-    r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|cannot do|can['’]t do|impossible for (?:me|us)"
+    r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|(?:cannot|can['’]t|unable to|not able to) (?:do|perform|complete)|"
+    r"impossible for (?:me|us)|inappropriate|absag|ablehn|rechaz|rifiut|recus|disculp|excus|拒绝|婉拒|谢绝|道歉|断り|お詫び|謝罪|اعتذار|رفض"
+)
+_TO_BE_CHANGED = r"(?i)translat|rewrite|re-?phras|paraphras|grammar|proofread|correct|punctuat|convert|formal|polite|tone|翻译|改写|übersetz|tradu"
+_NEGATED = r"(?i)\b(?:can['’]?t|cannot|can not|won['’]?t|will not|not be able|unable|no pued|ne peu[xt]|kann|não poss|non poss|не могу)|不能|无法|できません"
+# Where somebody else speaks in the answer.
+ASKS_FOR_WORDS = (
+    rf"(?i){EDGE}(?:letters?|e-?mails?|messages?|tickets?|complaints?|dialogues?|dialogs?|conversations?|scripts?|stor(?:y|ies)|tales?|poems?|songs?|"
+    r"lyrics|speech|monologue|scenes?|play|notes?|repl(?:y|ies)|respon[ds]\w*|tweets?|posts?|notices?|announcements?|polic(?:y|ies)|terms|guidelines|"
+    rf"rules|diary|jokes?|quotes?|reviews?|chatbots?|interviews?|brief|briefes|lettre|carta|correo|geschichte|histoire|historia){EDGE}|对话|脚本|故事|信|邮件|手紙|メール|رسالة|قصة"
+)
+_ABOUT_MACHINES = rf"(?i){EDGE}(?:robots?|androids?|ai|chatbots?|machines?|computers?){EDGE}|机器人|人工智能"
+# Who the assistant is may well be what the data are to teach.
+ASKS_WHO = (
+    rf"(?i){EDGE}(?:who|what)(?: exactly)? are you\s*(?:[?!.\n]|\z)|who (?:made|created|built|trained|developed|designed|programmed) you{EDGE}|your (?:name|creators?|developers?|makers?){EDGE}"
+    rf"|{EDGE}(?:call|introduce|describe) you(?:rself)?{EDGE}|(?:tell|something|bit|know|more|talk) (?:[a-z]+ ){{0,3}}about you(?:rself)?{EDGE}|you(?: are|['’]re)? called"
+    rf"|{EDGE}are you (?:an? |based on |trained|made|created|built|developed|called|named|chatgpt|gpt|claude|llama|vicuna|bard|gemini|davinci|curie)"
+    rf"|you call [a-z]+ apis|what(?: (?:kind|type|sort) of)? (?:ai|(?:language )?model) are you|你(?:是谁|叫什么|的名字)|谁(?:创造|开发|训练)了?你|(?:wer bist|wie heißt) du|qui (?:es-tu|êtes-vous)"
+    r"|quién eres|cómo te llamas|chi sei|quem é você|あなたは誰|(?:あなた|君)の名前|(?:तुम|आप) कौन|من أنت|ما اسمك|кто ты|как тебя зовут"
 )
 
-_FOREIGN_OPENING = (
-    r"no puedo (?:ayudar(?:te|le|los)? con es|proporcionar(?:te|le)? es|responder a es|cumplir con es)|je ne peux pas (?:vous aider|répondre à (?:cette|votre))"
-    r"|ich kann (?:ihnen|dir|euch) (?:bei [^.,\n]{3,30} |dabei |damit )(?:leider )?nicht (?:weiter)?helfen|não posso (?:ajudar|responder) (?:com|a) (?:iss|ess)"
-    r"|non posso (?:aiutarti|aiutarla|rispondere a quest)|я не могу (?:помочь (?:с этим|вам с)|ответить на (?:этот|ваш))"
-    r"|(?:sorry,? (?:maar )?)?ik kan je (?:daar|hier) niet (?:mee|bij) helpen|我(?:无法|不能)(?:回答|提供|协助|满足)(?:这|该|此|您|你)"
-)
-# The same in other languages: only the formulas that assistants use about themselves.
-FOREIGN_REFUSAL = (
-    r"(?i)作为一[个個名](?:AI|人工智能|大型?语言|大?語言|语言)[^，,。]{0,8}|我(?:只)?是一[个個](?:AI|人工智能)[^，,。]{0,8}"
-    r"|(?:抱歉|对不起)[，,]?\s*(?:但)?我(?:无法|不能)(?:提供|完成|回答|执行|生成|协助|帮助|帮您|帮你|满足)"
-    r"|lo siento,? (?:pero )?no puedo (?:ayudar|proporcionar|cumplir|responder|generar)|désolée?,? (?:mais )?je ne peux pas (?:vous )?"
-    r"(?:aider|fournir|répondre|générer)|tut mir leid,? (?:aber )?(?:ich kann |dabei |das )[^.\n]{0,30}nicht (?:helfen|weiterhelfen|beantworten)"
-    r"|desculpe,? (?:mas )?não posso (?:ajudar|fornecer|responder)|mi dispiace,? (?:ma )?non posso (?:aiutar|fornire|rispondere)"
-    r"|извините,? (?:но )?я не могу (?:помочь|предоставить|ответить)|申し訳(?:ありません|ございません)[^。\n]{0,12}(?:お答え|お手伝い|提供)[^。\n]{0,6}できません"
-    rf"|como (?:um )?modelo de (?:lenguaje|linguagem)|como (?:una?|um) (?:ia|inteligencia artificial|inteligência artificial){EDGE}"
-    r"|en tant (?:que (?:modèle de langage|modèle linguistique|assistant ia)|qu['’](?:ia|intelligence artificielle))"
-    rf"|als (?:ki|künstliche intelligenz|(?:ki-)?sprachmodell){EDGE}|come (?:modello linguistico|modello di linguaggio)"
-    r"|как (?:языковая модель|(?:модель )?искусственн\w+ интеллект\w*)|(?:人工知能|AI|言語モデル)として[、,]"
-    r"|als (?:een )?(?:ai-)?taalmodel|jako model językowy"
-    r"|(?:przepraszam|przykro mi),? ale nie mogę (?:w tym |ci )?(?:pomóc|odpowiedzieć)|죄송(?:하지만|합니다)[^.\n]{0,30}(?:도와드릴|답변드릴|제공할|답변할) 수 없"
-    rf"|\A\W*(?:{_FOREIGN_OPENING})"
-)
+
+# Of "As an AI, of course, I" only the formula is told.
+_FORMULA = r"(?is)^((?:as|being) (?:an?|your) [^,\n]{2,60},|als (?:eine )?(?:ki\S*|künstliche intelligenz|\S*sprachmodell\S*)).*$"
+
+
+def refused() -> pl.Expr:
+    """The first words of the answers with which an assistant declines or speaks of itself, whatever was asked."""
+    return pl.coalesce(
+        _first(REFUSAL, read_by("refusal", "answers")), _first(FOREIGN_REFUSAL, read_by("foreign_refusal", "answers"))
+    )
+
+
+def refusal_phrase() -> pl.Expr:
+    """The same where nobody asked for them; it reads the columns `refused`, `prompt`, `answers` and `is_single`."""
+    read = pl.struct("refused", "prompt", "answers", "is_single")
+    return read.map_batches(_unasked, return_dtype=pl.String)
+
+
+def _unasked(rows: pl.Series) -> pl.Series:
+    """Of the few rows with a refusal, those whose question does not ask for one."""
+    texts = rows.struct.unnest()
+    places = texts["refused"].is_not_null().arg_true()
+    told = texts[places].select(_phrase()).to_series()
+    return texts["refused"].clone().scatter(places, told)
+
+
+def _phrase() -> pl.Expr:
+    prompt = pl.col("prompt")
+    changed = prompt.str.contains(_TO_BE_CHANGED) & prompt.str.contains(_NEGATED)
+    words = prompt.str.contains(ASKS_FOR_WORDS) & pl.col("is_single")
+    foreign = _said(FOREIGN_DECLINES)
+    return (
+        pl.when(prompt.str.contains(ASKS_TO_DECLINE) | changed).then(_said(f"(?i){_OF_ITSELF}"))
+        .when(words & prompt.str.contains(_ABOUT_MACHINES)).then(_said(_FIRST_DECLINES))
+        .when(words).then(pl.coalesce(_said(_FIRST_REFUSAL), foreign))
+        .when(prompt.str.contains(ASKS_WHO)).then(pl.coalesce(_said(rf"(?i){_DECLINES}|{EDGE}(?:{MADE_BY_OTHERS})"), foreign))
+        .otherwise("refused")
+    )  # fmt: skip
+
+
+def _said(pattern: str) -> pl.Expr:
+    return _first(pattern, pl.col("answers"))
+
+
+def _first(pattern: str, text: pl.Expr) -> pl.Expr:
+    return text.str.extract(f"({pattern})", 1).str.replace(_FORMULA, "$1")
+
 
 # Boilerplate about what a model knows and when it learned it.
 CUTOFF = (

@@ -26,21 +26,27 @@ def _found(pattern: str, text: pl.Expr = _answers) -> pl.Expr:
     return text.str.extract(f"({pattern})", 1)
 
 
-def _refusal() -> pl.Expr:
-    refused = pl.col("refused")
-    # A question for a polite refusal is rightly answered with one.
-    asked = read_where(refused.is_not_null(), _prompt).str.contains(refusals.ASKS_TO_DECLINE)
-    own = pl.when(asked).then(_found(refusals.ANYWHERE_REFUSAL, read_where(asked, _answers))).otherwise(refused)
-    return pl.coalesce(own, _found(refusals.FOREIGN_REFUSAL, read_by("foreign_refusal", "answers")))
+def _unless(asked: str, found: pl.Expr) -> pl.Expr:
+    """What was found, null where the question has the pattern `asked`; only those few questions are read."""
+
+    def unasked(rows: pl.Series) -> pl.Series:
+        texts = rows.struct.unnest()
+        places = texts["found"].is_not_null().arg_true()
+        asking = texts["prompt"].gather(places).str.contains(asked)
+        return texts["found"].clone().scatter(places.filter(asking), None)
+
+    return pl.struct(found.alias("found"), _prompt).map_batches(unasked, return_dtype=pl.String)
 
 
 def _template_leak() -> pl.Expr:
-    """The first mark of a chat template in the answers that its prompt does not have, and so does not ask for."""
-    asked = read_where("may_have_marks", _prompt).str.contains(phrases.MARKUP)
-    markup = pl.when(~asked).then(_found(phrases.MARKUP, read_where("may_have_marks", _answers)))
+    """The first mark of a chat template in the answers that their prompts neither have nor ask about."""
+    markup = _found(phrases.MARKUP, read_where("may_have_marks", _answers))
     label = read_by("role_label", "answers").str.extract(phrases.ROLE_LABEL, 1)
-    expected = read_where(label.is_not_null(), _prompt).str.contains(phrases.ASKS_FOR_DIALOGUE)
-    return pl.coalesce(markup, pl.when(~expected).then(label))
+    is_field = read_where(label.is_not_null(), _answers).str.contains(phrases.FIELD_BESIDE_LABEL)
+    return pl.coalesce(
+        _unless(rf"{phrases.MARKUP}|{phrases.ABOUT_TEMPLATES}", markup),
+        _unless(phrases.ASKS_FOR_DIALOGUE, pl.when(~is_field).then(label)),
+    )
 
 
 def _merged_instruction() -> pl.Expr:
@@ -105,7 +111,7 @@ BEFORE: tuple[dict[str, pl.Expr], ...] = (
         "has_code": formats.has_code(),
         "may_have_marks": _answers.str.contains_any(["#", "<", "["]) | (read_by("markup", "answers") != ""),
         "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
-        "refused": _found(refusals.REFUSAL, read_by("refusal", "answers")),
+        "refused": refusals.refused(),
         "ended": formats.ended(),
         "last_words": _ending.str.tail(LAST_CHARS),
     },
@@ -117,7 +123,7 @@ SIGNALS: dict[str, pl.Expr] = {
     "response_chars": _answers.str.len_chars().cast(pl.Int64),
     "response_words": pl.col("word_count"),
     "ends_unfinished": _in_conversations(_ends_unfinished()),
-    "refusal_phrase": _in_conversations(_refusal()),
+    "refusal_phrase": _in_conversations(refusals.refusal_phrase()),
     "template_leak": _template_leak(),
     "placeholder_input": _in_conversations(_prompt.str.contains(phrases.PLACEHOLDER)),
     "url_count": _links(_prompt) + _links(_answers),
@@ -125,13 +131,15 @@ SIGNALS: dict[str, pl.Expr] = {
     "words_over_limit": promises.words_over_limit(),
     "missing_items": promises.missing_items(),
     "unclosed_code_fence": _in_conversations(_open_fence()),
-    "knowledge_cutoff": _in_conversations(_found(refusals.CUTOFF, read_by("cutoff", "answers"))),
+    "knowledge_cutoff": _in_conversations(
+        _unless("(?i)cut-?off", _found(refusals.CUTOFF, read_by("cutoff", "answers")))
+    ),
     "merged_instruction": _in_conversations(_merged_instruction()),
     "missing_text": _missing_text(),
     "prompt_url_count": _in_conversations(_links(_prompt)),
     "answer_format": formats.answer_format(),
     "asked_format": formats.asked_format(),
-    "hedge_phrase": _in_conversations(_found(phrases.HEDGE)),
+    "hedge_phrase": _in_conversations(_unless(phrases.ASKS_FOR_DOUBT, _found(phrases.HEDGE))),
     "unhelpful_phrase": _in_conversations(_unhelpful()),
     "contradiction": promises.contradiction(),
     "mojibake_count": pl.col("whole").str.count_matches(phrases.MOJIBAKE).cast(pl.Int64),

@@ -9,6 +9,8 @@ from stages.score.counts import counts_in_slices
 from stages.score.formats import format_mismatch
 from stages.score.language import WITHOUT_LATIN
 from stages.score.phrases import LANGUAGE_NAMES
+from stages.score.promises import unasked_repetition
+from stages.score.repetition import RUN_NAMES
 from stages.score.signals import BEFORE, SIGNALS
 from stages.score.stage import ScoreParams
 from stages.score.texts import texts_of
@@ -49,6 +51,7 @@ def transform(unique: pl.DataFrame, *, params: ScoreParams) -> Scored:
         wrong_equation=wrong_equation(texts["prompt"], texts["answers"]),
     )
     both = measured.hstack(texts.select("prompt", "ending", "is_document"))
+    both = both.with_columns(unasked_repetition([f"repeated_{name}_share" for name in RUN_NAMES.values()]))
     return Scored(unique.hstack(both.with_columns(_agreement()).select(COLUMNS)))
 
 

@@ -7,23 +7,20 @@ hold any, so the patterns read only those.
 import json
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from stages.texts.ascii_forms import all_in_ascii, in_ascii
 from stages.texts.check_digits import IBAN_LENGTHS, is_card_number, is_iban
 from stages.texts.conversation_text import read_where
 from stages.texts.secret_formats import KEYS, PASSWORD, is_drawn_key, is_given_secret, may_hold_key, may_hold_password
 
-DOCUMENTATION = tuple(
-    map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
-)  # RFC 5737, 3849
-
 # Patterns are read with re.ASCII, so that a value ends where Chinese or Japanese text goes on without a space.
 _LETTER = r"A-Za-z0-9\u00C0-\u024F"  # what a name of a mailbox or domain has, with the accented letters of Latin
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
-_CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|电话|手机|電話|热线"
+_CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|móvil|celular|handy|电话|手机|電話|热线|전화|телефон|هاتف|جوال|फ़ोन|फोन|मोबाइल"
 
 
 def _iban_of(country: str, length: int) -> str:
@@ -40,7 +37,7 @@ EMAIL = (
 PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
     r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
-    r"|(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
+    r"|(?:1[ .-])?(?:\([0-9]{3}\)[ -]?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
     r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
@@ -63,21 +60,26 @@ IBAN = rf"(?<![A-Za-z0-9])(?i:{'|'.join(_iban_of(*country) for country in IBAN_L
 
 
 def is_public_address(found: str) -> bool:
-    """An address that others can reach. The documentation ranges count: a text shows them as somebody's address."""
+    """An address that others can reach, so none of a private network nor of the ranges for documentation (RFC 5737, 3849)."""
     try:
         address = ip_address(found)
     except ValueError:
         return False
-    hidden = (
-        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-        or address.is_reserved
-    )  # fmt: skip
-    return not hidden and (address.is_global or any(address in network for network in DOCUMENTATION))
+    return address.is_global and not address.is_multicast
+
+
+# Words for somebody at a domain that nobody can own (RFC 2606), and "your…" at any. A name there is still a name.
+NOBODY = re.compile(
+    r"(?i)(?:e?mail|user(?:name)?|name|you|me|someone|somebody|example|test|sample|info|(?:first)?name[._-]?(?:last)?name)[0-9]{0,3}"
+    r"@(?:[a-z0-9-]+\.)*example\.(?:com|net|org)|your[a-z0-9._-]*@.*"
+)
 
 
 def is_email(found: str) -> bool:
-    """No name of a file, such as logo@2x.png, and no address of a service."""
-    return "://" not in found and not found.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"))
+    """No name of a file, such as logo@2x.png, no address of a service, and none that stands for an address."""
+    if "://" in found or found.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")):
+        return False
+    return not NOBODY.fullmatch(found)
 
 
 def is_phone(found: str) -> bool:
@@ -95,7 +97,7 @@ class Kind(NamedTuple):
 
     def findings(self, text: str) -> Iterator[tuple[int, int]]:
         """Where each begins and ends."""
-        for match in self.pattern.finditer(text):
+        for match in self.pattern.finditer(in_ascii(text)):
             group = match.lastgroup or 0  # the value alone, where the pattern also reads its name
             if self.holds(match.group(group)):
                 yield match.span(group)
@@ -140,19 +142,23 @@ def placeholder(kind: str) -> str:
 
 def count_of(kind: str, text: pl.Expr) -> pl.Expr:
     """How many findings of `kind` there are in each text; none in a null."""
-    rule = KINDS[kind]
-    held = pl.when(rule.may_hold(text)).then(text)
-    counted = held.map_elements(lambda found: sum(1 for _ in rule.findings(found)), return_dtype=pl.Int64)
-    return counted.fill_null(0)
+    return _count(kind, text.map_batches(all_in_ascii, return_dtype=pl.String))
 
 
 def counts_of(texts: pl.Series) -> dict[str, pl.Series]:
     """`count_of` each kind; the many texts without a number are looked at once for all kinds of numbers."""
-    both = pl.DataFrame({"text": texts}).with_columns(
+    both = pl.DataFrame({"text": all_in_ascii(texts)}).with_columns(
         number=read_where(pl.col("text").str.contains(DIGITS), pl.col("text"))
     )
     columns = {kind: pl.col("number" if rule.in_digits else "text") for kind, rule in KINDS.items()}
-    return both.select(count_of(kind, text).alias(kind) for kind, text in columns.items()).to_dict()
+    return both.select(_count(kind, text).alias(kind) for kind, text in columns.items()).to_dict()
+
+
+def _count(kind: str, text: pl.Expr) -> pl.Expr:
+    rule = KINDS[kind]
+    held = pl.when(rule.may_hold(text)).then(text)
+    counted = held.map_elements(lambda found: sum(1 for _ in rule.findings(found)), return_dtype=pl.Int64)
+    return counted.fill_null(0)
 
 
 def mask(kind: str, text: str) -> str:
@@ -174,7 +180,7 @@ def mask_all(text: str) -> str:
 def masked(texts: pl.Series) -> pl.Series:
     """`mask_all` of each text; only those that may hold private data are read one by one."""
     may_hold = pl.any_horizontal(rule.may_hold(pl.col("text")) for rule in KINDS.values())
-    places = texts.to_frame("text").select(may_hold.fill_null(value=False)).to_series().arg_true()
+    places = all_in_ascii(texts).to_frame("text").select(may_hold.fill_null(value=False)).to_series().arg_true()
     return texts.clone().scatter(places, texts.gather(places).map_elements(mask_all, return_dtype=pl.String))
 
 

@@ -146,8 +146,8 @@ def may_hold_password(text: pl.Expr) -> pl.Expr:
 
 # What stands for a password without being one.
 STANDS_FOR_ONE = re.compile(
-    r"(?i)your|example|change|placeholder|dummy|sample|fake|x{3}|\*{2}|\.{2}|<|\$|\{|%s|%\(|environ|getenv|config|null|none|true|false"
-    r"|input|request|self\.|\(|\[|^(?:my|the|a|new|old|user)?[_-]?(?:pass(?:word|wd)?|pwd|secret|token|api[_-]?key)(?:[_-]?key)?$"
+    r"(?i)your|example|change|placeholder|dummy|sample|fake|x{3}|\*{2}|\.{2}|^<|>$|^\$|\$[({]|^[\[{]|\{\{|%s|%\(|environ|getenv|config|null|none|true|false"
+    r"|input|request|self\.|[a-z_]\(.*\)$|[a-z_]\[.*\]$|\(\)|^(?:my|the|a|new|old|user)?[_-]?(?:pass(?:word|wd)?|pwd|secret|token|api[_-]?key)(?:[_-]?key)?$"
 )
 
 
