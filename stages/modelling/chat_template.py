@@ -26,7 +26,10 @@ from stages.modelling.template_messages import (
 from stages.modelling.template_sandbox import Span, compile_template, generation_blocks
 
 # What a template can raise by itself, or because a message lacks what it counts on.
-RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+RENDER_ERRORS = (
+    *(jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError),
+    *(RecursionError, MemoryError),  # a macro without end, a text without end
+)
 Settings = Mapping[str, bool]
 DEFAULT: Settings = {}  # of the template's own making
 # Text that no one writes by chance: `<|im_start|>`, with DeepSeek's full-width bars, or Gemma 4's `<|turn>` and `<turn|>`.
