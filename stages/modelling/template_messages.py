@@ -41,7 +41,7 @@ def _parse_arguments(call: Any, position: int) -> Message:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         with suppress(ValueError):  # text that is no JSON stays as the source has it
-            arguments = json.loads(arguments)
+            arguments = _read_json(arguments, f"a call in message {position}")
     return {**call, "function": {**function, "arguments": arguments}}
 
 
@@ -52,11 +52,26 @@ def template_tools(tools: str | None) -> Tools | None:
 
 def _parse_array(text: str, what: str) -> list[Any]:
     try:
-        parsed = json.loads(text)
+        parsed = _read_json(text, what)
     except ValueError as error:
         raise RenderError(f"{what} is not JSON: {error}") from error
     if not isinstance(parsed, list):
         raise RenderError(f"{what} is a JSON {type(parsed).__name__} and no array")
+    return parsed
+
+
+def _read_json(text: str, what: str) -> Any:
+    """Raises ValueError for what is no JSON, and RenderError for JSON that no text could be made of."""
+    try:
+        parsed = json.loads(text)
+        if "\\u" in text:
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RenderError(
+            f"{what} holds {error.object[error.start]!a}, half a character, which no token stands for"
+        ) from error
+    except RecursionError as error:
+        raise RenderError(f"{what} has more JSON within JSON than can be read") from error
     return parsed
 
 
