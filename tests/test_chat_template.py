@@ -149,7 +149,11 @@ def test_arguments_that_are_no_json_stay_as_they_are() -> None:
         ("[{", "tool_calls of message 0 is not JSON"),
         ('{"name": "add"}', "tool_calls of message 0 is a JSON dict and no array"),
         ('[{"name": "add"}]', "tool_calls of message 0 holds a call without function.name"),
-        ("[" * 2_000 + "]" * 2_000, "tool_calls of message 0 has more JSON within JSON than can be read"),
+        ("[" * 2_000 + "]" * 2_000, "tool_calls of message 0 has lists and objects within"),
+        (
+            '[{"function": {"name": "add", "arguments": "' + "[" * 150 + "1" + "]" * 150 + '"}}]',
+            "a call in message 0 has lists",
+        ),
         (
             r'[{"function": {"name": "add", "arguments": {"a": "\ud83d"}}}]',
             r"tool_calls of message 0 holds '\\ud83d', half a",

@@ -1,7 +1,7 @@
 """Puts messages of the `conversations` dataset into the forms that chat templates read."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +9,7 @@ from stages.errors import DataError
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]]
+DEEPEST = 100  # lists and objects in JSON; what Python and Jinja can still follow hangs on who calls them
 
 
 class RenderError(DataError):
@@ -64,6 +65,8 @@ def _read_json(text: str, what: str) -> Any:
     """Raises ValueError for what is no JSON, and RenderError for JSON that no text could be made of."""
     try:
         parsed = json.loads(text)
+        if text.count("{") + text.count("[") > DEEPEST and _depth(parsed) > DEEPEST:
+            raise RecursionError
         if "\\u" in text:
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -71,8 +74,19 @@ def _read_json(text: str, what: str) -> Any:
             f"{what} holds {error.object[error.start]!a}, half a character, which no token stands for"
         ) from error
     except RecursionError as error:
-        raise RenderError(f"{what} has more JSON within JSON than can be read") from error
+        raise RenderError(f"{what} has lists and objects within one another, more than {DEEPEST} deep") from error
     return parsed
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [inner for outer in level if isinstance(outer, (dict, list)) for inner in _members(outer)]:
+        depth += 1
+    return depth
+
+
+def _members(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def as_parts(messages: Sequence[Message]) -> list[Message]:
