@@ -94,7 +94,14 @@ def test_a_template_that_raises_gives_its_own_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ missing_token + 'x' }}", "{{ messages[0].content + 1 }}", "{{ messages[3]['role'] + '' }}"]
+    "text",
+    [
+        "{{ missing_token + 'x' }}",
+        "{{ messages[0].content + 1 }}",
+        "{{ messages[3]['role'] + '' }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ cycler() }}",
+    ],
 )
 def test_a_template_that_stumbles_over_a_conversation_is_a_render_error(text: str) -> None:
     with pytest.raises(RenderError):
@@ -104,6 +111,19 @@ def test_a_template_that_stumbles_over_a_conversation_is_a_render_error(text: st
 def test_a_template_that_is_no_jinja_is_named_with_its_line() -> None:
     with pytest.raises(ConfigError, match=r"chat template, line 2: .*endfor"):
         ChatTemplate("{% for message in messages %}\n{{ message.content }}{% endif %}", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{% break %}", "'break' outside loop"),
+        ("{{ " + "(" * 300 + "1" + ")" * 300 + " }}", "recursion"),
+        (r"{{ '\ud83d\ude00' }}", "surrogates not allowed"),
+    ],
+)
+def test_a_template_of_which_no_code_or_text_can_be_made_is_told(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ChatTemplate(text, {})
 
 
 def test_a_template_cannot_reach_python() -> None:
@@ -129,6 +149,19 @@ def test_arguments_that_are_no_json_stay_as_they_are() -> None:
         ("[{", "tool_calls of message 0 is not JSON"),
         ('{"name": "add"}', "tool_calls of message 0 is a JSON dict and no array"),
         ('[{"name": "add"}]', "tool_calls of message 0 holds a call without function.name"),
+        ("[" * 2_000 + "]" * 2_000, "tool_calls of message 0 has lists and objects within"),
+        (
+            '[{"function": {"name": "add", "arguments": "' + "[" * 150 + "1" + "]" * 150 + '"}}]',
+            "a call in message 0 has lists",
+        ),
+        (
+            r'[{"function": {"name": "add", "arguments": {"a": "\ud83d"}}}]',
+            r"tool_calls of message 0 holds '\\ud83d', half a",
+        ),
+        (
+            r'[{"function": {"name": "add", "arguments": "[\"\\ud83d\"]"}}]',
+            r"a call in message 0 holds '\\ud83d', half a",
+        ),
     ],
 )
 def test_calls_that_cannot_be_read_are_told_with_their_position(calls: str, told: str) -> None:

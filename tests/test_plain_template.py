@@ -37,6 +37,12 @@ LOOKS = "{% for m in messages %}{% if '<think>' in m.content %}{{ '!' }}{% endif
         ("{% for m in messages %}{% filter upper %}{{ m.content }}{% endfilter %}{% endfor %}", False),
         ("{% for m in messages %}{% set c %}{{ m.content }}{% endset %}{{ c }}{% endfor %}", False),
         ("{% for m in messages %}{{ (m.content ~ 'x').startswith('a') }}{% endfor %}", False),
+        ("{% macro last() %}{{ messages[-1].content }}{% endmacro %}{{ last()[:9] }}", False),
+        ("{% macro last(text=messages[-1].content) %}{{ text[:9] }}{% endmacro %}{{ last() }}", False),
+        ("{% set ns = namespace(s='') %}{% set ns.s = messages[0].content %}{% set k = 's' %}{{ ns[k][:9] }}", False),
+        ("{% set ns = namespace(s='') %}{% set also = ns %}{% set ns.s = messages[0].content %}{{ also.s[:9] }}", False),
+        ("{% for m in messages %}{% set here = loop %}{{ m.content }}{{ here['previ' ~ 'tem'].content[:9] }}{% endfor %}", False),
+        ("{% macro head(role) %}{{ '<|' + role + '|>' }}{% endmacro %}{% for m in messages %}{{ head(m.role) + m.content }}{% endfor %}", True),
     ],
 )  # fmt: skip
 def test_only_templates_that_insert_texts_are_taken_for_plain(template: str, plain: bool) -> None:

@@ -26,7 +26,10 @@ from stages.modelling.template_messages import (
 from stages.modelling.template_sandbox import Span, compile_template, generation_blocks
 
 # What a template can raise by itself, or because a message lacks what it counts on.
-RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+RENDER_ERRORS = (
+    *(jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError),
+    *(RuntimeError, MemoryError),  # a macro without end, a text without end
+)
 Settings = Mapping[str, bool]
 DEFAULT: Settings = {}  # of the template's own making
 # Text that no one writes by chance: `<|im_start|>`, with DeepSeek's full-width bars, or Gemma 4's `<|turn>` and `<turn|>`.
@@ -49,10 +52,13 @@ class ChatTemplate:
         self.special_tokens = dict(special_tokens)
         try:
             self._compiled = compile_template(text)
+            "".join(self.literals).encode()
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
                 f"chat template, line {error.lineno}: {error.message}; mend it or choose another"
             ) from error
+        except (SyntaxError, RecursionError, UnicodeEncodeError) as error:  # Jinja makes Python code of it
+            raise ConfigError(f"chat template: {error}; mend it or choose another") from error
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, dict[str, str]]]:
         return type(self), (self.text, self.special_tokens)

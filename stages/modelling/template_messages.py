@@ -1,7 +1,7 @@
 """Puts messages of the `conversations` dataset into the forms that chat templates read."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +9,7 @@ from stages.errors import DataError
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]]
+DEEPEST = 100  # lists and objects in JSON; what Python and Jinja can still follow hangs on who calls them
 
 
 class RenderError(DataError):
@@ -41,7 +42,7 @@ def _parse_arguments(call: Any, position: int) -> Message:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         with suppress(ValueError):  # text that is no JSON stays as the source has it
-            arguments = json.loads(arguments)
+            arguments = _read_json(arguments, f"a call in message {position}")
     return {**call, "function": {**function, "arguments": arguments}}
 
 
@@ -52,12 +53,40 @@ def template_tools(tools: str | None) -> Tools | None:
 
 def _parse_array(text: str, what: str) -> list[Any]:
     try:
-        parsed = json.loads(text)
+        parsed = _read_json(text, what)
     except ValueError as error:
         raise RenderError(f"{what} is not JSON: {error}") from error
     if not isinstance(parsed, list):
         raise RenderError(f"{what} is a JSON {type(parsed).__name__} and no array")
     return parsed
+
+
+def _read_json(text: str, what: str) -> Any:
+    """Raises ValueError for what is no JSON, and RenderError for JSON that no text could be made of."""
+    try:
+        parsed = json.loads(text)
+        if text.count("{") + text.count("[") > DEEPEST and _depth(parsed) > DEEPEST:
+            raise RecursionError
+        if "\\u" in text:
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RenderError(
+            f"{what} holds {error.object[error.start]!a}, half a character, which no token stands for"
+        ) from error
+    except RecursionError as error:
+        raise RenderError(f"{what} has lists and objects within one another, more than {DEEPEST} deep") from error
+    return parsed
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [inner for outer in level if isinstance(outer, (dict, list)) for inner in _members(outer)]:
+        depth += 1
+    return depth
+
+
+def _members(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def as_parts(messages: Sequence[Message]) -> list[Message]:

@@ -54,7 +54,7 @@ class _Flow:
         elif isinstance(node, nodes.Assign):
             self._assign(node.target, self._kind(node.node))
         elif isinstance(node, nodes.Macro):
-            self.run(node.body)
+            self._macro(node)
         elif isinstance(node, nodes.CallBlock) and isinstance(node.call.node, nodes.ExtensionAttribute):
             self.run(node.body)  # {% generation %}
         elif not isinstance(node, NO_TEXT):
@@ -68,6 +68,13 @@ class _Flow:
         if node.test is not None:
             self._kind(node.test)
         self.run([*node.body, *node.else_])
+
+    def _macro(self, node: nodes.Macro) -> None:
+        """One that writes no text, as whoever calls it may look into what it writes."""
+        written = [part for output in node.find_all(nodes.Output) for part in output.nodes]
+        for part in [*node.defaults, *written]:
+            self._only(part, None)
+        self.run(node.body)
 
     def _assign(self, target: nodes.Node, kind: Kind) -> None:
         if isinstance(target, nodes.Name):
@@ -95,7 +102,7 @@ class _Flow:
     def _kind(self, node: nodes.Node) -> Kind:
         """What an expression gives. Raises LooksIntoTexts where that hangs on what a text says."""
         if isinstance(node, nodes.Name):
-            return self.kinds.get(node.name)
+            return self._named(node.name)
         if isinstance(node, (nodes.Getattr, nodes.Getitem)):
             return self._member(node)
         if isinstance(node, (nodes.And, nodes.Or, nodes.CondExpr, nodes.Not)):
@@ -116,15 +123,26 @@ class _Flow:
                 return "content"
         return None
 
+    def _named(self, name: str) -> Kind:
+        """What a variable holds. A loop, or a namespace with a text in it, may not go by another name."""
+        if name == "loop" or any(kind and held.startswith(f"{name}.") for held, kind in self.kinds.items()):
+            raise LooksIntoTexts
+        return self.kinds.get(name)
+
     def _member(self, node: nodes.Getattr | nodes.Getitem) -> Kind:
-        kind = self._kind(node.node)
         key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+        if key in ("previtem", "nextitem", "changed"):
+            raise LooksIntoTexts
+        if isinstance(node.node, nodes.Name) and isinstance(key, str):
+            if held := self.kinds.get(f"{node.node.name}.{key}"):
+                return held
+            if node.node.name == "loop":
+                return None
+        kind = self._kind(node.node)
         if kind is None:
             if isinstance(node, nodes.Getitem):
                 self._only(node.arg, None)
-            if key in ("previtem", "nextitem", "changed"):
-                raise LooksIntoTexts
-            return self.kinds.get(f"{node.node.name}.{key}") if isinstance(node.node, nodes.Name) else None
+            return None
         if kind == "messages" and isinstance(node, nodes.Getitem):
             self._only(node.arg, None)
             return "messages" if isinstance(node.arg, nodes.Slice) else "message"
