@@ -97,14 +97,22 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def place(docker_host: str, airflow_home: Path, tmp_path: Path) -> Place:
-    """The run is started and ingested in processes; then the store is given to the user of the container."""
-    write_source(tmp_path / "raw")
-    store = tmp_path / "store"
-    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={tmp_path / 'raw'}",
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the run is started and ingested in processes."""
+    folder = tmp_path_factory.mktemp("ingested")
+    write_source(folder / "raw")
+    store = folder / "store"
+    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={folder / 'raw'}",
                "--set", "tokenize.tokenizer=gpt2")  # fmt: skip
     run_stages("run", "ingest", "--run", store / "runs" / RUN_NAME)
+    return store
+
+
+@pytest.fixture
+def place(docker_host: str, airflow_home: Path, ingested: Path, tmp_path: Path) -> Place:
+    """A copy of the store that is given to the user of the container."""
+    store = shutil.copytree(ingested, tmp_path / "store")
     if os.geteuid() == 0:
         for path in (store, *store.rglob("*")):
             shutil.chown(path, CONTAINER_USER, CONTAINER_USER)
