@@ -63,6 +63,7 @@ def test_a_failing_stage_fails_the_dag_at_once_and_says_why(line: FinishedLine, 
         "TEMPER_STORE": str(tmp_path / "store"),
         "TEMPER_PROFILE": str(profile),
         "TEMPER_PYTHON": str(noting_python(tmp_path)),
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",  # were it tried again, that would come at once
     }
     done = subprocess.run([AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate"], cwd=ROOT, env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
