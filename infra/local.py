@@ -18,7 +18,7 @@ STORE = ROOT / setting("STORE", "work/store")
 STATE = ROOT / setting("AIRFLOW_STATE", "work/airflow")
 AIRFLOW_PORT = int(setting("AIRFLOW_PORT", "8080"))
 MLFLOW_PORT = int(setting("MLFLOW_PORT", "5000"))
-START_SECONDS, STOP_SECONDS = 240, 25
+START_SECONDS, STOP_SECONDS = 600, 25
 MARK = "TEMPER_STARTED_BY"  # in the environment of everything that `up` starts, so that `down` finds all of it
 SESSIONS = STATE / "sessions"  # ids of the sessions started: a server that renames itself wipes its environment out
 
@@ -30,13 +30,17 @@ def up() -> int:
         return 0
     STORE.mkdir(parents=True, exist_ok=True)
     environment = airflow_environment(STATE, port=AIRFLOW_PORT) | {MARK: str(STATE), "TEMPER_STORE": str(STORE)}
-    _start([str(AIRFLOW), "standalone"], environment, "airflow")
-    _start(_mlflow_command(), environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, "mlflow")
-    for name, url in (("Airflow", f"{_airflow_url()}/api/v2/monitor/health"), ("MLflow", f"{_mlflow_url()}/health")):
-        if not _answers(url):
-            print(
-                f"{name} did not answer at {url} within {START_SECONDS} s; its log is {STATE / 'logs'}", file=sys.stderr
+    airflow = _start([str(AIRFLOW), "standalone"], environment, "airflow")
+    mlflow = _start(_mlflow_command(), environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, "mlflow")
+    for name, server, url in (
+        ("Airflow", airflow, f"{_airflow_url()}/api/v2/monitor/health"),
+        ("MLflow", mlflow, f"{_mlflow_url()}/health"),
+    ):
+        if not _answers(url, server):
+            found = (
+                "ended before it answered" if server.poll() is not None else f"did not answer within {START_SECONDS} s"
             )
+            print(f"{name} at {url} {found}; its log is {STATE / 'logs'}", file=sys.stderr)
             down()
             return 69
     _tell()
@@ -60,7 +64,7 @@ def _mlflow_command() -> list[str]:
     ]
 
 
-def _start(command: list[str], environment: dict[str, str], name: str) -> None:
+def _start(command: list[str], environment: dict[str, str], name: str) -> subprocess.Popen[bytes]:
     logs = STATE / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     print(f"starting {name} …", flush=True)
@@ -69,11 +73,12 @@ def _start(command: list[str], environment: dict[str, str], name: str) -> None:
                                   start_new_session=True)  # fmt: skip
     with SESSIONS.open("a") as file:
         file.write(f"{leader.pid}\n")
+    return leader
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
     end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
+    while time.monotonic() < end and server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
                 return response.status == 200

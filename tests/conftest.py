@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, then slow ones, then those with real servers, containers and browsers, the longest first.
 
     One worker runs all tests of a file and tier: what a module's fixtures make is made once. Those with servers and
-    containers go to whoever is free.
+    containers go to whoever is free, but for those that share what takes long to make.
     """
     items.sort(key=lambda item: (_minutes(item), item.get_closest_marker("slow") is not None))
     for item in items:

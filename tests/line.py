@@ -7,9 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiny_model import make_model
-from tiny_tokenizer import make_tokenizer
-
 ROOT = Path(__file__).resolve().parent.parent
 ANIMALS = ["otter", "heron", "badger", "lynx", "crane", "stork", "marten", "vole", "finch", "newt"]
 PLACES = [
@@ -83,6 +80,10 @@ def write_source(folder: Path) -> None:
 
 def make_line(folder: Path) -> FinishedLine:
     """Makes the source and the base, and runs the pipeline `all` under the name `line`."""
+    # Here, as they load torch: conftest.py names this module, and so does every run of a few light tests.
+    from tiny_model import make_model
+    from tiny_tokenizer import make_tokenizer
+
     made = FinishedLine(folder)
     write_source(made.raw)
     (folder / "evals").mkdir()

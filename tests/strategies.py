@@ -1,5 +1,6 @@
 """Hypothesis strategies made from schemas/*.yaml: any table that a dataset's schema allows."""
 
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -46,11 +47,17 @@ def values_of(column: Column) -> st.SearchStrategy[Any]:
     return st.none() | chosen if column.nullable else chosen
 
 
+@cache
+def row_of(dataset: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Made once: to make a strategy takes longer than to draw from it."""
+    return st.fixed_dictionaries({column.name: values_of(column) for column in load_schema(dataset).columns})
+
+
 @st.composite
 def tables(draw: st.DrawFn, dataset: str, max_rows: int = 8) -> pl.DataFrame:
     """A table that its schema allows, with row ids that look like ingest's."""
     schema = load_schema(dataset)
-    rows = [{c.name: draw(values_of(c)) for c in schema.columns} for _ in range(draw(st.integers(0, max_rows)))]
+    rows = [dict(draw(row_of(dataset))) for _ in range(draw(st.integers(0, max_rows)))]
     for number, row in enumerate(rows):
         row["row_id"] = row_id(str(number))
     return valid_rows(table(dataset, rows), schema)

@@ -11,7 +11,7 @@ import pytest
 from line import ROOT
 from rows import conversation, write_jsonl
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+pytestmark = [pytest.mark.slow, pytest.mark.e2e(minutes=1), pytest.mark.xdist_group("add_stage")]
 
 STAGE = """
 from stages.contract import Params, Stage, setting

@@ -1,14 +1,15 @@
-"""Real Airflow: both DAGs from start to end on SQLite, what parsing them costs, and that parsing twice gives the same."""
+"""Real Airflow: what parsing the DAGs costs, that parsing twice gives the same, and a stage that fails."""
 
 import json
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pytest
 
 from infra.airflow_environment import AIRFLOW_PYTHON, airflow_environment
 from line import ROOT, FinishedLine
+from rows import write_jsonl
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 if not AIRFLOW_PYTHON.exists():
@@ -53,43 +54,29 @@ told["equal"] = json.dumps(one, sort_keys=True, default=str) == json.dumps(other
     assert (told["curate"], told["tune"], told["equal"]) == (True, True, True)
 
 
-def test_airflow_runs_both_dags_to_the_same_digests_as_the_pipeline_alone(line: FinishedLine, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    environment = airflow_environment(tmp_path / "airflow") | {
-        "TEMPER_STORE": str(store),
-        "TEMPER_PROFILE": str(line.profile),
-    }
-    command = [AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate", "tune"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert [entry for entry in done.stdout.splitlines() if entry.startswith("dag ")] == [
-        "dag curate: success",
-        "dag tune: success",
-    ]
-    assert digests(store) == digests(line.store)
-
-
-def digests(store: Path) -> dict[str, str]:
-    """Stage/dataset -> digest of everything in a store."""
-    found = {}
-    for receipt in store.glob("results/*/*/receipt.json"):
-        stated = json.loads(receipt.read_text())
-        found |= {f"{stated['stage']}/{name}": facts["digest"] for name, facts in stated["outputs"].items()}
-    return found
-
-
 def test_a_failing_stage_fails_the_dag_at_once_and_says_why(line: FinishedLine, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.yaml"
-    broken.write_text(line.profile.read_text().replace("max_tokens: 256", "max_tokens: 256, template: nonsense", 1)
-                      .replace("template: chatml, ", ""))  # fmt: skip
+    (tmp_path / "raw").mkdir()
+    write_jsonl(tmp_path / "raw" / "bad.jsonl", [{"instruction": "Say something", "input": "", "output": ""}])
+    profile = tmp_path / "broken.yaml"
+    profile.write_text(line.profile.read_text().replace(str(line.raw), str(tmp_path / "raw")))
     environment = airflow_environment(tmp_path / "airflow") | {
         "TEMPER_STORE": str(tmp_path / "store"),
-        "TEMPER_PROFILE": str(broken),
+        "TEMPER_PROFILE": str(profile),
+        "TEMPER_PYTHON": str(noting_python(tmp_path)),
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",  # were it tried again, that would come at once
     }
-    started = time.monotonic()
     done = subprocess.run([AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate"], cwd=ROOT, env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 1
-    assert "dag curate: failed (failed: tokenize" in done.stdout
+    assert "dag curate: failed (failed: ingest)" in done.stdout
     assert "a retry cannot help" in done.stdout + done.stderr
-    assert time.monotonic() - started < 240, "a configuration error is not retried"
+    commands = [" ".join(command.split()[2:4]) for command in (tmp_path / "commands").read_text().splitlines()]
+    assert commands == ["start curate", "run ingest"], "it is not tried again, and nothing follows it"
+
+
+def noting_python(folder: Path) -> Path:
+    """The stages' interpreter, which adds its arguments to the file `commands` each time that it is started."""
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/commands"\nexec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    return script

@@ -3,20 +3,26 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from infra.container_compare import compare, contained
 from infra.container_engine import Engine
-from infra.image_build import build_image
 from infra.images import main
-from real_engine import CONTAINER_SECONDS, engine_or_skip
+from real_engine import CONTAINER_SECONDS
 from stages.contract import Stage
 from stages.pipeline import STAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(CONTAINER_SECONDS)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.e2e(minutes=2),
+    pytest.mark.xdist_group("containers"),
+    pytest.mark.timeout(CONTAINER_SECONDS),
+]
 IMAGE_USER = 10001
+ImageOf = Callable[[Stage], str]
 
 TRY_EVERYTHING = """
 import json, os, pathlib, socket, sys
@@ -37,14 +43,11 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return engine_or_skip()
-
-
 @pytest.mark.parametrize("stage", [STAGES["dedup"], STAGES["train"]], ids=lambda stage: stage.name)
-def test_a_stage_gives_the_same_key_and_bytes_in_a_process_and_in_its_container(engine: Engine, stage: Stage) -> None:
-    build_image(engine, stage, quiet=True)
+def test_a_stage_gives_the_same_key_and_bytes_in_a_process_and_in_its_container(
+    engine: Engine, image_of: ImageOf, stage: Stage
+) -> None:
+    image_of(stage)
     compared = compare(engine, stage)
     assert {name for name, _, _ in compared} >= {"(key)", *stage.outputs_made(stage.params())}
     assert [name for name, process, container in compared if process != container] == []
@@ -64,8 +67,10 @@ def _change_an_example(folder: Path) -> None:
     path.write_text(path.read_text().replace("Blue.", "Green."))
 
 
-def test_a_container_may_write_to_its_folder_and_do_nothing_else(engine: Engine, tmp_path: Path) -> None:
-    build_image(engine, STAGES["dedup"], quiet=True)
+def test_a_container_may_write_to_its_folder_and_do_nothing_else(
+    engine: Engine, image_of: ImageOf, tmp_path: Path
+) -> None:
+    image_of(STAGES["dedup"])
     command = contained(engine, STAGES["dedup"], tmp_path, ["-c", TRY_EVERYTHING, str(tmp_path)])
     command[2:2] = ["--entrypoint", "/opt/venv/bin/python"]
     done = subprocess.run(command, env=engine.environment, capture_output=True, text=True, check=False)
@@ -80,14 +85,16 @@ def test_a_container_may_write_to_its_folder_and_do_nothing_else(engine: Engine,
 
 @pytest.mark.parametrize(("arguments", "code"), [(["list"], 0), (["run", "dedup"], 64), (["nonsense"], 64)])
 def test_the_image_leaves_with_the_exit_codes_of_the_command_line(
-    engine: Engine, arguments: list[str], code: int
+    engine: Engine, image_of: ImageOf, arguments: list[str], code: int
 ) -> None:
-    image = build_image(engine, STAGES["dedup"], quiet=True)
+    image = image_of(STAGES["dedup"])
     assert engine.call("run", "--rm", "--network", "none", image, *arguments, capture_output=True).returncode == code
 
 
-def test_an_image_runs_as_a_user_without_rights_and_holds_no_installer_and_no_secret(engine: Engine) -> None:
-    image = build_image(engine, STAGES["dedup"], quiet=True)
+def test_an_image_runs_as_a_user_without_rights_and_holds_no_installer_and_no_secret(
+    engine: Engine, image_of: ImageOf
+) -> None:
+    image = image_of(STAGES["dedup"])
     told = json.loads(engine.call("image", "inspect", image, capture_output=True).stdout)[0]["Config"]
     assert told["User"] == f"{IMAGE_USER}:{IMAGE_USER}"
     search = "find / -xdev -type f \\( -path '/run/secrets/*' -o -path '/wheels/*' -o -path '/tmp/*' -o -path '/opt/*/bin/pip*' -o -name gcc \\)"

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,18 @@ from typing import Any
 import pytest
 
 from infra.airflow_environment import AIRFLOW, AIRFLOW_PYTHON, airflow_environment
-from infra.image_build import build_image
+from infra.container_engine import Engine
 from line import ROOT, write_source
-from real_engine import CONTAINER_SECONDS, engine_or_skip
+from real_engine import CONTAINER_SECONDS
+from stages.contract import Stage
 from stages.pipeline import STAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(CONTAINER_SECONDS)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.e2e(minutes=2),
+    pytest.mark.xdist_group("containers"),
+    pytest.mark.timeout(CONTAINER_SECONDS),
+]
 if not AIRFLOW_PYTHON.exists():
     pytestmark.append(pytest.mark.skip(reason="needs the orchestrator's environment: make setup"))
 
@@ -65,10 +71,11 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def docker_host(
+    engine: Engine, image_of: Callable[[Stage], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Where Docker's API is spoken, with the image of dedup built: Docker's own, or podman's."""
-    engine = engine_or_skip()
-    build_image(engine, STAGES["dedup"], quiet=True)
+    image_of(STAGES["dedup"])
     if engine.program == "docker":
         yield os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         return
@@ -90,14 +97,22 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def place(docker_host: str, airflow_home: Path, tmp_path: Path) -> Place:
-    """The run is started and ingested in processes; then the store is given to the user of the container."""
-    write_source(tmp_path / "raw")
-    store = tmp_path / "store"
-    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={tmp_path / 'raw'}",
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the run is started and ingested in processes."""
+    folder = tmp_path_factory.mktemp("ingested")
+    write_source(folder / "raw")
+    store = folder / "store"
+    run_stages("start", "curate", "--store", store, "--run-name", RUN_NAME, "--source", f"raw={folder / 'raw'}",
                "--set", "tokenize.tokenizer=gpt2")  # fmt: skip
     run_stages("run", "ingest", "--run", store / "runs" / RUN_NAME)
+    return store
+
+
+@pytest.fixture
+def place(docker_host: str, airflow_home: Path, ingested: Path, tmp_path: Path) -> Place:
+    """A copy of the store that is given to the user of the container."""
+    store = shutil.copytree(ingested, tmp_path / "store")
     if os.geteuid() == 0:
         for path in (store, *store.rglob("*")):
             shutil.chown(path, CONTAINER_USER, CONTAINER_USER)

@@ -27,6 +27,7 @@ KILLS = {
     "train": 6,
     "merge": 3,
 }
+LONGEST = ("merge", "train")
 SOURCES = {"raw": "raw", "evals": "evals", "base": "base"}
 
 
@@ -42,7 +43,10 @@ def command_of(stage: str, line: FinishedLine) -> list[str]:
     return command
 
 
-@pytest.mark.parametrize("stage", sorted(KILLS))
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(stage, marks=pytest.mark.e2e(minutes=1)) if stage in LONGEST else stage for stage in sorted(KILLS)],
+)
 def test_a_killed_stage_runs_again_to_the_same_bytes(stage: str, line: FinishedLine, tmp_path: Path) -> None:
     random, undisturbed, killed = Random(stage), tmp_path / "undisturbed", tmp_path / "killed"
     shares = [random.uniform(0.0, 1.0) for _ in range(KILLS[stage])]

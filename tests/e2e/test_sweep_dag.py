@@ -10,7 +10,7 @@ from infra.airflow_environment import AIRFLOW_PYTHON, airflow_environment
 from line import ROOT, FinishedLine
 from stages.tracking import open_client
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+pytestmark = [pytest.mark.slow, pytest.mark.e2e(minutes=1)]
 if not AIRFLOW_PYTHON.exists():
     pytestmark.append(pytest.mark.skip(reason="needs the orchestrator's environment: make setup"))
 
