@@ -8,7 +8,6 @@ UV := .uv/bin/uv
 STAGES := .venv/bin/python -m stages
 LOCKS := containers/requirements
 USED := accelerate, boto3, hypothesis, jsonschema, mlflow, peft, polars, pyarrow.dataset, pytest, transformers.models.llama.modeling_llama
-MAKEFLAGS += --jobs=2 # the two environments are made side by side
 # uv does not read pip's configuration, which may name a folder with a CPU build of torch.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 # Empty lets Python keep what it compiled: every process would else compile what it imports, for seconds.
@@ -18,17 +17,20 @@ export TEMPER_STORE ?= $(STORE)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: .venv/ready .venv-airflow/ready ## make both environments from the locked requirements
+setup: $(UV) ## make both environments from the locked requirements, side by side
+	@$(MAKE) --silent --no-print-directory --jobs=2 .venv/ready .venv-airflow/ready
 
 $(UV):
 	$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
 
 # The import compiles what is used of 21,000 modules, once: a container or a scheduler may not be able to write it later.
 .venv/ready: $(UV) $(LOCKS)/dev.txt
+	@echo "making .venv: the stages, their tests and tools"
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv && $(UV) pip install --quiet --python .venv -r $(LOCKS)/dev.txt
 	.venv/bin/python -c "import $(USED)" && touch $@
 
 .venv-airflow/ready: $(UV) $(LOCKS)/airflow.txt
+	@echo "making .venv-airflow: the orchestrator"
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv-airflow && $(UV) pip install --quiet --compile-bytecode --python .venv-airflow -r $(LOCKS)/airflow.txt && touch $@
 
 demo: setup ## five dialects of generated raw data to a registered model, through Airflow
