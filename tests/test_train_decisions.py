@@ -95,7 +95,7 @@ def test_examples_come_in_the_order_of_their_rows_and_only_those_that_teach(
     ("losses", "grad_norm", "told"),
     [
         ([1.0, 2.0], 3.0, None),
-        ([1.0, math.nan], math.nan, "the loss of step 5 of 9 is no number, in a batch with the rows r2, r3 (2 rows)"),
+        ([1.0, math.nan], 3.0, "the loss of step 5 of 9 is no number, in a batch with the rows r2, r3 (2 rows)"),
         ([1.0, 2.0], math.inf, "the gradient of step 5 of 9 is no number, in a batch with the rows r0, r1, r2, r3 (4 rows)"),
     ],
 )  # fmt: skip
