@@ -153,6 +153,8 @@ def test_a_long_document_is_split_so_that_each_token_but_the_first_is_learned_on
         if counts
     ]
     assert counted == whole[1:]
+    one = tokenize(tokenizer, document("tale", text), template="chatml", max_tokens=len(whole)).examples
+    assert one["input_ids"].to_list() == [whole]  # and no second chunk without a token to learn
 
 
 def tokens_of(tokenizer: Path, *turns: str) -> int:
