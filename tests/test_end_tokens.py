@@ -186,6 +186,16 @@ def test_an_answer_that_a_template_leaves_open_ends_where_the_base_model_stops(
         assert chat.decode(made.examples["input_ids"][0].to_list()) == asked + "<|user|>"
         call = '{"name": "get_weather", "arguments": {"city": "Paris"}}<|result|>'
         assert learned(made, chat) == [("weather", 0, [call, "It is sunny.<|user|>"])]
+        # Where the template writes that token behind a call itself, it is not there twice.
+        ends_calls = OPEN_ENDS.replace(
+            "{% endfor %}{% endfor %}", "{% endfor %}{% if m.tool_calls %}<|result|>{% endif %}{% endfor %}"
+        )
+        path = jinja(
+            ends_calls.replace(
+                "'<|' + m.role.replace('tool', 'result') + '|>'", "('<|' + m.role + '|>' if m.role != 'tool' else '')"
+            )
+        )
+        assert learned(tokenize(folder, WEATHER, template=path), chat) == learned(made, chat)
 
 
 def test_a_token_that_the_tokenizer_does_not_call_special_may_end_an_answer(jinja: Jinja, tmp_path: Path) -> None:

@@ -170,12 +170,20 @@ def test_weights_are_not_rounded_where_the_arithmetic_is_bfloat16(model: PreTrai
 
 
 @pytest.mark.parametrize("packing", [True, False])
-@pytest.mark.parametrize("lengths", [[2, 40], [40, 2], [2, 3, 40], [10, 10]])
-def test_half_a_batch_is_never_empty(lengths: list[int], packing: bool) -> None:
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [([2, 40], [1, 1]), ([40, 2], [1, 1]), ([2, 3, 40], None), ([10, 10], [1, 1]), ([10] * 8, [4, 4])],
+)
+def test_half_a_batch_is_half_of_its_tokens_and_never_empty(
+    lengths: list[int], sizes: list[int] | None, packing: bool
+) -> None:
     examples = arrays([example(f"r{number}", range(3, 3 + length)) for number, length in enumerate(lengths)])
     (batch,) = lay_out(examples, [np.arange(len(lengths))], packing=packing, pack_tokens=999)
-    halves = [half.members.tolist() for half in halved(examples, batch)]
+    made = halved(examples, batch)
+    halves = [half.members.tolist() for half in made]
     assert all(halves)
+    assert [half.is_packed for half in made] == [packing] * 2
+    assert sizes in (None, [len(half) for half in halves])
     assert sorted(member for half in halves for member in half) == list(range(len(lengths)))
     assert len(halves) == 2
 
@@ -207,7 +215,7 @@ def test_out_of_memory_halves_the_batches_and_the_step_is_the_same(
     model: Trainable, packing: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     examples = arrays(random_examples(12))
-    packs = [np.arange(6), np.arange(6, 12)]
+    packs = [np.arange(1), np.arange(1, 12)]  # one that cannot be halved needs not be
     batches = [batch for pack in packs for batch in lay_out(examples, [pack], packing=packing, pack_tokens=999)]
     right = by_step(model, batches, examples)
     largest = max(batch.tokens for batch in batches) * 2 // 3

@@ -112,8 +112,11 @@ def test_answers_with_an_example_of_their_own_are_told_apart(base: Path, tmp_pat
     path = tmp_path / "forgetful.jinja"
     path.write_text(FORGETFUL)
     params = TokenizeParams(tokenizer=str(base), template=str(path))
-    _, certificate, _ = certify(transform(mixture(REASONED, *ROWS), params=params), params, tmp_path)
+    rows = [REASONED, *ROWS, talk("empty too", "Hi", "")]
+    _, certificate, _ = certify(transform(mixture(*rows), params=params), params, tmp_path)
     assert certificate["answers"] == {"proven": 3, "unrolled": 2, "dropped": 0}
+    assert certificate["rows"] == {"tokenized": 4, "refused": 3}
+    assert certificate["refused"]["empty_answer"] == {"rows": 2, "answers": 2}  # in two parts
     assert certificate["template"]["name"] == "forgetful.jinja"
 
 

@@ -1,14 +1,17 @@
-"""Given the logits of two models -> how far they lie apart, over all positions of all prompts."""
+"""Given examples -> the prompts to compare on; given the logits of two models -> how far they lie apart on them."""
 
 import math
+from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from stages.errors import DataError
-from stages.merge.certificate import ROWS_AT_ONCE, compare
+from stages.merge.certificate import ROWS_AT_ONCE, compare, held_out
+from tiny_training import example
 
 
 def logits_of(*lengths: int, seed: int = 0) -> list[Tensor]:
@@ -42,3 +45,15 @@ def test_a_logit_that_is_no_number_is_as_far_as_can_be(value: float, place: int)
 def test_models_with_other_tokens_are_not_compared() -> None:
     with pytest.raises(DataError, match="say one of 5 tokens and the merged model one of 6"):
         compare([torch.zeros(2, 5)], [torch.zeros(2, 6)])
+
+
+def test_what_was_not_trained_on_comes_first_and_long_prompts_are_cut(tmp_path: Path) -> None:
+    splits = {"a": "train", "b": "test", "c": "validation", "d": "validation"}
+    rows = [example(name, [n, 7, 8, 9], [1, 0, 1, 1], turn=0, split=s) for n, (name, s) in enumerate(splits.items())]
+    pl.DataFrame(rows[::-1]).write_parquet(tmp_path / "part.parquet")
+    found = held_out(tmp_path, 10, 4, 3)
+    assert [prompt.tolist() for prompt in found.prompts] == [[2, 7, 8], [3, 7, 8], [1, 7, 8], [0, 7, 8]]
+    assert found.counted == [1] * 4
+    assert len(held_out(tmp_path, 10, 2, 4).prompts) == 2
+    with pytest.raises(DataError, match="token ids beyond the 9 tokens of the model"):
+        held_out(tmp_path, 9, 4, 4)

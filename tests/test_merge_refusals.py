@@ -12,8 +12,11 @@ from transformers import PreTrainedModel
 
 from rows import sealed
 from stages.errors import ConfigError, DataError
-from stages.merge.changes import LowRank
+from stages.merge.changes import Change, LowRank, Scaled, TrainedRows
+from stages.merge.deltas import read_adapter
+from stages.merge.shards import _shape_after
 from stages.modelling.models import add_token_rows, load_model, quiet_peft
+from stages.modelling.tensor_files import Place
 from tiny_merge import TOKENS, make_adapter, merge
 from tiny_model import make_config, save_model
 from tiny_training import random_examples
@@ -139,6 +142,51 @@ def test_refuses_an_adapter_that_does_not_merge(
     make(tmp_path / "adapter", load_model(base))
     with pytest.raises(error, match=text):
         merge(tmp_path, base, tmp_path / "adapter", unmergeable="refuse")
+
+
+HALVES = {"q.lora_A.weight": torch.ones(2, 4), "q.lora_B.weight": torch.ones(3, 2)}
+
+
+@pytest.mark.parametrize(
+    ("stated", "tensors", "error", "text"),
+    [
+        ({}, {}, ConfigError, "holds no update that is known"),
+        ({}, HALVES | {"q.weight": torch.ones(3, 4)}, ConfigError, r"changes q\.weight in two ways"),
+        ({}, HALVES | {"q.lora_C.weight": torch.ones(2, 2)}, ConfigError, r"tensors of another kind \(q\.lora_C"),
+        ({"layer_replication": [[0, 1]]}, HALVES, ConfigError, r"layer_replication=\[\[0, 1\]\] is not known to merge"),
+        ({}, HALVES | {"q.lora_B.weight": torch.full((3, 2), torch.inf)}, DataError, "1 of 2 tensors hold NaN or infinity"),
+        ({}, {"q.token_adapter.trainable_tokens_delta": torch.ones(1, 4)}, DataError, "which tokens of q were trained"),
+        ({"trainable_token_indices": {"other": [1]}}, {"q.token_adapter.trainable_tokens_delta": torch.ones(1, 4)}, DataError, "which tokens of q"),
+    ],
+)  # fmt: skip
+def test_refuses_an_adapter_whose_parts_are_not_all_known(
+    tmp_path: Path, stated: dict[str, Any], tensors: dict[str, Tensor], error: type[Exception], text: str
+) -> None:
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4} | stated
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    save_file({f"base_model.model.{name}": t for name, t in tensors.items()}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(error, match=text):
+        read_adapter(tmp_path, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "dtype", "text"),
+    [
+        (
+            TrainedRows(torch.tensor([0, 3]), torch.ones(2, 4)),
+            "F32",
+            r"changes w by a row 3, and the base has \[3, 4\]",
+        ),
+        (TrainedRows(torch.tensor([0, 2]), torch.ones(2, 5)), "F32", r"changes w by a matrix of \[3, 4\]"),
+        (Scaled(torch.ones(1, 5)), "F32", r"changes w by scales of \[1, 5\], and the base has \[3, 4\]"),
+        (Scaled(torch.ones(3)), "F32", r"changes w by scales of \[3\]"),
+        (Scaled(torch.ones(3, 1)), "I8", "which the base stores as I8; give the 16 or 32 bit base"),
+    ],
+)
+def test_a_change_that_does_not_fit_its_tensor_is_refused(change: Change, dtype: str, text: str) -> None:
+    assert _shape_after("w", Place("F32", (3, 4), 0, 48), Scaled(torch.ones(3, 1))) == (3, 4)
+    with pytest.raises(DataError, match=text):
+        _shape_after("w", Place(dtype, (3, 4), 0, 48), change)
 
 
 def test_refuses_a_low_rank_update_of_one_of_two_tied_matrices(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The choice of the optimizer, and its state through a checkpoint."""
+"""The choice of the optimizer, what it does in a run, and its state through a checkpoint."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from exact_gradients import by_hand, norm
 from stages.errors import ConfigError
+from stages.modelling.models import load_model
 from stages.train import optimizer as optimizer_module
 from stages.train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from stages.train.optimizer import choose_optimizer, make_optimizer, optimizer_tensors, restore_optimizer
 from stages.train.stage import TrainParams
+from tiny_model import make_model
+from tiny_tokenizer import make_tokenizer
+from tiny_training import arrays, random_examples, train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 STEPS = 3
@@ -94,3 +99,39 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_as_one_without(tmp_path: Path
     learn(second, optimizer, STEPS, 2 * STEPS)
     assert torch.equal(second.weight, whole.weight)
     assert torch.equal(second.bias, whole.bias)
+
+
+@torch.no_grad()
+def adamw_by_hand(
+    weights: dict[str, Tensor], gradients: list[dict[str, Tensor]], rate: float, decay: float
+) -> dict[str, Tensor]:
+    """What the last of the gradients makes of the weights. Source: Loshchilov and Hutter, "Decoupled Weight Decay", 2019."""
+    made, steps = {}, len(gradients)
+    for name, weight in weights.items():
+        first, second = torch.zeros_like(weight), torch.zeros_like(weight)
+        for gradient in gradients:
+            first, second = 0.9 * first + 0.1 * gradient[name], 0.999 * second + 0.001 * gradient[name] ** 2
+        change = first / (1 - 0.9**steps) / ((second / (1 - 0.999**steps)).sqrt() + 1e-8)
+        made[name] = weight - rate * (change + (decay * weight if weight.ndim > 1 else 0))
+    return made
+
+
+def test_the_weights_of_a_run_are_those_of_adamw_by_hand(tmp_path: Path) -> None:
+    """In float64: the gradient of all tokens, shortened where it is too long; the rate of the step; decay of matrices."""
+    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"))
+    rows, rates, longest, decay = random_examples(6), [0.02, 0.02, 0.01], 2.0, 0.5
+    made = train(
+        tmp_path, base, rows, packs_per_step=100, epochs=3, learning_rate=0.02, warmup_share=0.3, schedule="linear",
+        weight_decay=decay, max_grad_norm=longest,
+    )  # fmt: skip
+    exact = load_model(base, torch.float64)
+    weights, before = dict(exact.named_parameters()), load_model(base, torch.float64).state_dict()
+    gradients: list[dict[str, Tensor]] = []
+    for rate, told in zip(rates, made.log["grad_norm"].to_list(), strict=True):
+        found = by_hand(exact, arrays(rows))
+        assert told == pytest.approx(norm(found), rel=1e-4)  # before it is shortened
+        gradients.append({name: g * min(1, longest / norm(found)) for name, g in found.gradient.items()})
+        exact.load_state_dict(adamw_by_hand(weights, gradients, rate, decay))
+    assert [told > longest for told in made.log["grad_norm"]] == [True, False, True]
+    for name, weight in load_model(made.model).state_dict().items():
+        assert (weight - weights[name]).norm() < 1e-3 * (weight - before[name]).norm(), name

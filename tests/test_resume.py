@@ -143,11 +143,12 @@ def test_keeps_the_newest_and_the_one_before(tmp_path: Path) -> None:
     [
         lambda newest: (newest / "weights.safetensors").write_bytes(b"cut"),
         lambda newest: (newest / "weights.safetensors").unlink(),
+        lambda newest: (newest / "progress.json").write_text('{"step": 9}'),
         lambda newest: (newest / "whole.json").unlink(),
         lambda newest: (newest / "whole.json").write_text("[]"),
         lambda newest: newest.rename(newest.with_suffix(".tmp")),
     ],
-    ids=["cut file", "missing file", "no seal", "wrong seal", "not renamed"],
+    ids=["cut file", "missing file", "other progress", "no seal", "wrong seal", "not renamed"],
 )
 def test_passes_over_a_checkpoint_that_is_not_whole(tmp_path: Path, break_it: object) -> None:
     save_checkpoint(tmp_path, checkpoint(2))
@@ -161,6 +162,31 @@ def test_passes_over_a_checkpoint_that_is_not_whole(tmp_path: Path, break_it: ob
     again = newest_checkpoint(tmp_path)
     assert again is not None
     assert again.step == 4
+
+
+@pytest.mark.parametrize("moment", range(SYNCS_PER_SAVE + 1))
+def test_a_save_that_ends_at_any_moment_leaves_a_whole_checkpoint(
+    tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (2, 4):
+        save_checkpoint(tmp_path, checkpoint(step))
+    moments = iter(range(SYNCS_PER_SAVE + 1))
+
+    def end(*_: object) -> None:
+        if next(moments) == moment:
+            raise KeyboardInterrupt
+
+    # Two groups of tensors and the progress are brought to disk, then the folder is renamed and brought there as well.
+    monkeypatch.setattr("stages.train.checkpoint.fsync", end)
+    monkeypatch.setattr(Path, "rename", lambda self, to, right=Path.rename: (end(), right(self, to)))
+    if moment < SYNCS_PER_SAVE:
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, checkpoint(6))
+    else:
+        save_checkpoint(tmp_path, checkpoint(6))
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == (4 if moment <= 3 else 6)
 
 
 def test_no_checkpoint_is_a_fresh_start(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What FSDP2 divides and puts together again, and how a team shares batches; several real processes: test_processes.py."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,6 +127,22 @@ def test_numbers_come_together_in_the_order_of_the_batches(
     count = 2 * len(others) - 1 if len(others) == 2 else 2
     found = Team(0, 2, CPU).gather([torch.tensor(value) for value in mine], count)
     assert found.tolist() == {2: [1.0, 2.0, 3.0], 1: [1.0, 2.0], 0: [0.0, 2.0]}[len(mine)]
+
+
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_gradients_add_up_and_one_that_a_process_lacks_is_zero(
+    is_sharded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_the_other_process(own: Tensor, *, async_op: bool) -> SimpleNamespace:
+        own += 2
+        return SimpleNamespace(wait=lambda: None)
+
+    monkeypatch.setattr("stages.train.team.distributed.all_reduce", add_the_other_process)
+    weights = [nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))]
+    weights[0].grad = torch.ones(1)
+    Team(0, 2, CPU, is_sharded).sum_gradients(weights)
+    found = [None if weight.grad is None else weight.grad.tolist() for weight in weights]
+    assert found == ([[1.0], None] if is_sharded else [[3.0], [2.0]])
 
 
 def test_a_team_of_one_asks_nobody() -> None:

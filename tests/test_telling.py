@@ -14,16 +14,17 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from exact_gradients import by_hand, make_gradients
+from exact_gradients import ALONE, by_hand, make_gradients
 from stages.modelling.models import load_model, repeatable
 from stages.processes.progress import ProgressLine
 from stages.tracking import open_client
-from stages.train import telling
+from stages.train import samples, telling
 from stages.train.batches import Batch, lay_out
+from stages.train.position import Position, StepFacts
 from stages.train.spikes import ENOUGH, ROWS_TOLD, SPIKES_TOLD, SpikeWatch
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import make_tokenizer
-from tiny_training import arrays, digests, random_examples, train
+from tiny_training import arrays, digests, example, random_examples, train
 from workbench import lend
 
 pytest_plugins = ["mlflow_database"]
@@ -40,7 +41,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
-    return load_model(save_model(make_config(400), tmp_path_factory.mktemp("model")), torch.float32)
+    """With dropout, which shows whoever looks at it in the mode in which it trains."""
+    config = make_config(400, attention_dropout=0.5)
+    return load_model(save_model(config, tmp_path_factory.mktemp("model")), torch.float32)
 
 
 def batches() -> list[Batch]:
@@ -71,8 +74,10 @@ def test_a_spike_names_the_rows_that_the_model_finds_hardest(
         watching = watch(model, NORMAL_LOSSES)
         assert caplog.text == ""
         before = torch.get_rng_state()
+        watching.forward.train()
         look(watching, 77, [2.0, 9.0], batches())
         assert torch.equal(torch.get_rng_state(), before)
+        assert watching.forward.training
         alone = {EXAMPLES.row_ids[i]: by_hand(model, arrays([ROWS[i]])).loss for i in range(5, 10)}
     (said,) = caplog.messages
     assert said.startswith("step 77: the loss of a batch is 9, and 2")
@@ -118,6 +123,7 @@ class Listener:
 def test_answers_are_given_so_often_and_change_nothing(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stages.train.machine.SECONDS_BETWEEN_LOOKS", 3600.0)
     settings = {"max_steps": 5, "method": "lora", "lora_dropout": 0.2}
     silent = train(tmp_path / "silent", base, ROWS, **settings)
     heard = Listener()
@@ -133,9 +139,55 @@ def test_answers_are_given_so_often_and_change_nothing(
         f"step 5, row row-0{number}9" for number in range(3)
     ]
     assert silent.facts["told"] == []
+    assert all(isinstance(value, int | float) for row in heard.numbers for value in row.values())
     looked = [row for row in heard.numbers if "system/cpu_utilization_percentage" in row]
     assert len(looked) == 1
     assert looked[0]["system/system_memory_usage_megabytes"] > 0
+
+
+class Numbers:
+    """Words that are the token ids."""
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
+        return "" if skip_special_tokens else " ".join(map(str, ids))
+
+
+def test_an_answer_is_the_likeliest_to_what_stands_before_the_answer_up_to_its_end(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "ANSWER_TOKENS", 6)
+    monkeypatch.setattr(samples, "PROMPT_TOKENS", 4)
+    prompts = [[5, 6, 7, 8, 9], [10, 11]]
+    with repeatable(1), torch.no_grad():
+        said = [prompt[-4:] for prompt in prompts]
+        for words in said:
+            for _ in range(6):
+                words.append(int(model.eval()(input_ids=torch.tensor([words])).logits[0, -1].argmax()))
+        end = said[0][4 + 2]  # the third word that the model says to the first
+        rows = [example(f"r{n}", [*ids, end], [0] * len(ids) + [1]) for n, ids in enumerate(prompts)]
+        forward = make_gradients(model, arrays(rows)).forward
+        sampler = samples.Sampler(forward.train(), arrays(rows), Numbers())  # type: ignore[arg-type]
+        before = torch.get_rng_state()
+        found = sampler.answer(7)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert forward.training
+    for number, (sample, words) in enumerate(zip(found, said, strict=True)):
+        length = len(prompts[number][-4:])
+        answer = words[length:]
+        answer = answer[: answer.index(end) + 1] if end in answer else answer
+        assert (sample.step, sample.row_id) == (7, f"r{number}")
+        assert [sample.prompt, sample.answer] == [" ".join(map(str, ids)) for ids in (words[:length], answer)]
+
+
+def test_the_speed_is_that_of_this_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = iter([100.0, 110.0, 110.0]), list[dict[str, Any]]()
+    monkeypatch.setattr(telling.time, "monotonic", lambda: next(clock))
+    model = make_gradients(torch.nn.Linear(1, 1), EXAMPLES).forward  # type: ignore[arg-type]
+    teller = telling.Teller(ALONE, model, EXAMPLES, lambda *_, **facts: said.append(facts), Listener())
+    teller.begin(Position(step=3, supervised_tokens=1000, total_tokens=5000), 9)
+    now = Position(step=4, supervised_tokens=1500, total_tokens=7000)
+    teller.step(now, 9, StepFacts(1.0, 1.0, 500, 2000, 0.1, 1.0), 1.0)
+    assert [said[1][f"{kind}_tokens_per_second"] for kind in ("supervised", "total")] == [50, 200]
 
 
 def test_answers_that_fail_do_not_stop_training(
@@ -150,8 +202,9 @@ def test_answers_that_fail_do_not_stop_training(
     assert "answering prompts failed, and training goes on: CUDA out of memory" in caplog.text
 
 
-def test_one_dense_line_says_it_all(base: Path, tmp_path: Path) -> None:
-    bench, said = lend(tmp_path / "scratch"), []
+def test_one_dense_line_says_it_all(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, said, looked = lend(tmp_path / "scratch"), [], []
+    monkeypatch.setattr(SpikeWatch, "look", lambda _, step, *given: looked.append(step))
     object.__setattr__(bench, "progress", lambda done, total, unit, **facts: said.append((done, total, unit, facts)))
     train(tmp_path, base, ROWS, bench, max_steps=3)
     steps = [(step, 3, "steps") for step in (0, 1, 2, 3)]
@@ -161,6 +214,7 @@ def test_one_dense_line_says_it_all(base: Path, tmp_path: Path) -> None:
         "loss", "lr", "grad_norm", "supervised_tokens_per_second", "total_tokens_per_second", "memory_mib",
     ]  # fmt: skip
     assert all(value > 0 for value in said[-1][3].values())
+    assert looked == [1, 2, 3]  # the steps, as training_log counts them
 
 
 def test_the_time_left_follows_from_this_attempt_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -111,6 +111,12 @@ def test_where_prompt_and_answer_would_share_a_token_the_answer_is_encoded_apart
         prompt = chat.prompt_ids(GREETING["messages"][:asked])
         assert example[: len(prompt)] == prompt
         assert chat.backend.decode(prompt[-1:]) == "\n\n"
+    turns = ("Hi", "Hello there", "More?", "No.", "Sure?", "Yes.")
+    lengths = tokenize(tokenizer, talk("long", *turns), template="llama-3").examples["input_ids"].list.len()
+    last = {"template": "llama-3", "supervise": "last", "max_tokens": lengths[1]}
+    shorter = tokenize(tokenizer, talk("long", *turns), **last).examples
+    told = shorter.select("form", "turn", "answers_dropped", "tokens_dropped").rows()
+    assert told == [("unrolled", 1, 1, lengths[2] - lengths[1])]
 
 
 def test_a_document_counts_but_for_its_first_token_and_ends_in_the_end_of_text(tokenizer: Path) -> None:
@@ -147,6 +153,8 @@ def test_a_long_document_is_split_so_that_each_token_but_the_first_is_learned_on
         if counts
     ]
     assert counted == whole[1:]
+    one = tokenize(tokenizer, document("tale", text), template="chatml", max_tokens=len(whole)).examples
+    assert one["input_ids"].to_list() == [whole]  # and no second chunk without a token to learn
 
 
 def tokens_of(tokenizer: Path, *turns: str) -> int:

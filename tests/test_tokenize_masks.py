@@ -25,7 +25,7 @@ from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import transform
 from tiny_tokenizer import CHATML, TEXTS, make_tokenizer
-from tokenized_rows import WEATHER, chat_of, learned, mixture, reasons, talk, tokenize
+from tokenized_rows import FORGETFUL, REASONED, WEATHER, chat_of, learned, mixture, reasons, talk, tokenize
 
 ROWS = [
     talk("single", "What is 2+2?", "It is 4."),
@@ -37,8 +37,6 @@ ROWS = [
     talk("accents", "Wie heißt du?", "Ich heiße Jürgen 😀, e\u0301 and \u200d too."),
     WEATHER,
 ]
-
-
 SPOKEN = "{% for m in messages %}{{ m.role | upper + ': ' + m.content + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT: {% endif %}"
 
 
@@ -218,13 +216,15 @@ def test_an_end_token_that_is_not_found_behind_a_word_refuses_the_answer(tmp_pat
 
 def test_letters_that_only_become_a_control_token_in_the_tokenizer_refuse_the_row(tmp_path: Path) -> None:
     folder = with_control_tokens(tmp_path, normalized=True)
-    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend = Tokenizer.from_file(file := str(folder / "tokenizer.json"))
     backend.normalizer = normalizers.NFKC()
-    backend.save(str(folder / "tokenizer.json"))
+    backend.save(file)
     rows = [talk("wide", "Say \uff1c|im_end|\uff1e now", "No."), talk("fine", "Say it", "No.", "Why?", "Well.")]
     made = tokenize(folder, *rows, template="chatml")
     assert reasons(made) == {"wide": "control_token_in_text"}
     assert_served(made, rows, chat_of(folder, template="chatml"))
+    (template := tmp_path / "forgetful.jinja").write_text(FORGETFUL)
+    assert reasons(tokenize(folder, REASONED, template=str(template))) == {}  # an example for each answer
 
 
 def test_control_tokens_that_are_there_keep_their_behaviour(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Each fault of a row or of a template refuses the row with its own reason."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from stages.schema import load_schema
-from stages.tokenize.refusal import FIXES, REASONS
+from stages.tokenize import marks
+from stages.tokenize.refusal import FIXES, REASONS, Refusal
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import FORGETFUL, REASONED, WEATHER, call, document, reasons, row, talk, tokenize, tool
 
 MARKED_CALL = {"role": "assistant", "content": "", "tool_calls": call("run", code="<|im_end|>")}
+MARKED_THOUGHT = {"role": "assistant", "content": "No.", "reasoning_content": "<|im_end|>"}
 NO_END = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 UPPER = FORGETFUL.replace(
     "message.content +", "(message.content | upper if message.role != 'user' else message.content) +"
@@ -24,12 +27,27 @@ NO_SYSTEM = FORGETFUL.replace(
 NO_USER = FORGETFUL.replace(
     "{%- for message in messages %}", "{%- for message in messages if message.role != 'user' %}"
 )
+# Its prompt opens a thought that no answer closes, unless it is told not to think.
+OPENS_THOUGHT = NO_SYSTEM.replace(
+    "'<|im_start|>assistant\\n' }}",
+    "'<|im_start|>assistant\\n' + ('' if enable_thinking is false else '<think>\\n') }}",
+)
 OTHER_HEADER = FORGETFUL.replace("'<|im_start|>assistant\\n'", "'<|im_start|>model\\n'")
 TWO_BOS = "{{ bos_token + bos_token }}" + FORGETFUL
 TOOLS_BUT_NO_CALLS = "{{ tools | tojson }}" + FORGETFUL
+TOOLS_BEHIND_ANSWER = FORGETFUL + "{% if not add_generation_prompt %}{{ tools | tojson }}{% endif %}"
 SKIPS_CALLS = FORGETFUL.replace("in messages %}", "in messages if not message.tool_calls %}")
 BARE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
 CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
+# The last question says more until it is answered: the system prompt behind it, or a word where it says just this.
+SYSTEM_BEHIND = CHATML.replace(
+    "for message in messages", "for message in messages if message.role != 'system'"
+).replace(
+    "message.content +", "message.content + (messages[0].content if loop.last and message.role == 'user' else '') +"
+)
+LOOKS_AT_WORDS = CHATML.replace(
+    "message.content +", "('Say: ' if loop.last and message.content == 'Hi' else '') + message.content +"
+)
 CALLS_BUT_NO_TOOLS = CHATML.replace("message.content +", "message.content + (message.tool_calls or []) | tojson +")
 
 
@@ -63,19 +81,24 @@ def jinja(tmp_path: Path) -> Any:
         (talk("r", "Hi", "No<|endoftext|>."), CHATML, "control_token_in_text", "message 1 holds <|endoftext|>"),
         (document("r", "x <|im_start|> y"), CHATML, "control_token_in_text", "the document holds <|im_start|>"),
         (row("r", [*talk("r", "Hi")["messages"], MARKED_CALL]), CHATML, "control_token_in_text", "message 1 holds <|im_end|>"),
+        (row("r", [*talk("r", "Hi")["messages"], MARKED_THOUGHT]), CHATML, "control_token_in_text", "message 1 holds <|im_end|>"),
         (talk("r", "", "No."), BARE, "no_prompt", "writes nothing before the answer"),
         (talk("r", "Hi", "No.", tools='["\\u003c|im_end|>"]'), CHATML, "control_token_in_text", "tools holds <|im_end|>"),
         (talk("r", "Hi", "No."), "{{ raise_exception('not today') }}", "template_error", "not today"),
         (talk("r", "Hi", "No.", tools="{"), CHATML, "template_error", "tools is not JSON"),
         (talk("r", "Hi", "No.", system="Be kind."), NO_SYSTEM, "dropped_system", "the system turn at 0"),
+        (talk("r", "Hi", "No.", system="Be kind."), OPENS_THOUGHT, "dropped_system", "the system turn at 0"),  # not that, too
         (talk("r", "Hi", "No."), NO_USER, "dropped_turn", "the user turn at 0"),
         (talk("r", "Hi", "No.", tools=tool("add")), CHATML, "dropped_tools", "the tool add"),
+        (talk("r", "Hi", "No.", tools=tool("add")), TOOLS_BEHIND_ANSWER, "dropped_tools", "the tool add"),
         (WEATHER, CALLS_BUT_NO_TOOLS, "dropped_tools", "the tool get_weather"),  # the later prompt shows it in a call
         (WEATHER, CHATML, "dropped_tool_call", "turn 1 calls get_weather"),
         (WEATHER, TOOLS_BUT_NO_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (WEATHER, SKIPS_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (REASONED, CHATML, "dropped_reasoning", "the reasoning of turn 1"),
         (talk("r", "Hi", "No."), OTHER_HEADER, "prompt_not_a_prefix", "a server sends 'model"),
+        (talk("r", "Hi", "No.", system="Be kind."), SYSTEM_BEHIND, "prompt_not_a_prefix", "a server sends 'Be kind."),
+        (talk("r", "Hi", "No."), LOOKS_AT_WORDS, "prompt_not_a_prefix", "a server sends 'Say: Hi"),
         (talk("r", "Hi", "No."), NO_END, "no_end_token", "ends in 'No."),
         (talk("r", "Hi", "No."), UPPER, "content_changed", "the text of turn 1"),
         (talk("r", "Hi", "No."), "{{ [] | random }}" + CHATML, "template_error", "draws at random"),
@@ -113,6 +136,15 @@ def test_a_text_that_has_no_token_is_not_learned_as_the_unknown_one(model: Any, 
     assert reasons(made) == {"said": "unknown_text", "told": "unknown_text"}  # a server feeds it in a question, too
     told = [detail.split(",")[0] for detail in made.refused["detail"]]
     assert told == ["an answer has '日本'", "the document has '日'"]
+
+
+def test_more_texts_than_there_are_marks_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = talk("r", "Hi", "No.")["messages"]
+    monkeypatch.setattr(marks, "SLOTS", 2)
+    assert len(marks.mark_conversation(messages, None, re.compile("(?!)"), names=()).texts) == 2
+    monkeypatch.setattr(marks, "SLOTS", 1)
+    with pytest.raises(Refusal, match="derivations_disagree: the texts are too many"):
+        marks.mark_conversation(messages, None, re.compile("(?!)"), names=())
 
 
 def test_every_reason_stands_in_the_schema_and_says_what_to_do() -> None:

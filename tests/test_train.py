@@ -130,16 +130,18 @@ def test_a_log_row_is_the_mean_over_the_steps_since_the_row_before(base: Path, t
 
 def test_validation_loss_is_the_mean_over_tokens_not_over_rows(base: Path, tmp_path: Path) -> None:
     rows = [row for row in ROWS if row["split"] == "train"]
-    held_out = [
-        example("v1", range(10, 40), [0] + [1] * 29, split="validation"),
+    held_out = [  # in two packs
+        example("v1", range(10, 70), [0] + [1] * 59, split="validation"),
         example("v2", [7, 8], [0, 1], split="validation"),
+        example("v3", range(30, 60), [0] * 29 + [1], split="validation"),
     ]
     trained = train(tmp_path, base, [*rows, *held_out], max_steps=2)
     model, losses = load_model(trained.model), []
     for row in held_out:
         ids = torch.tensor(row["input_ids"])
         logits = model(input_ids=ids[None]).logits[0]
-        losses.append(torch.nn.functional.cross_entropy(logits[:-1], ids[1:], reduction="none"))
+        each = torch.nn.functional.cross_entropy(logits[:-1], ids[1:], reduction="none")
+        losses.append(each[torch.tensor(row["loss_mask"][1:]) == 1])
     assert trained.facts["validation_loss"] == pytest.approx(float(torch.cat(losses).mean().detach()), rel=1e-5)
 
 
@@ -228,7 +230,10 @@ def test_weights_are_saved_in_the_precision_of_the_base(base: Path, tmp_path: Pa
 def test_bfloat16_arithmetic_trains_too(base: Path, tmp_path: Path, full: Trained) -> None:
     rounded = train(tmp_path, base, ROWS, precision="bfloat16", max_steps=2)
     assert rounded.log["loss"].to_list() == pytest.approx(full.log["loss"].head(2).to_list(), rel=0.02)
-    assert load_model(rounded.model).dtype == torch.float32
+    assert abs(rounded.log["loss"][0] / full.log["loss"][0] - 1) > 1e-6
+    made = weights(rounded.model)
+    assert all(weight.dtype == torch.float32 for weight in made.values())
+    assert any(not torch.equal(weight, weight.bfloat16().float()) for weight in made.values())
 
 
 @pytest.mark.parametrize(
@@ -258,10 +263,14 @@ REFUSALS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], type[Exception],
     "too long": ([*ROWS, example("long", [5] * 600)], {}, DataError, r"longest has 600 tokens and the model 512.* long \(1 rows\)"),
     "negative weight": ([*ROWS, example("odd", [5, 6, 7], weight=-1.0)], {}, DataError, r"weight of 1 rows is negative or no number \(odd\)"),
     "weight is no number": ([*ROWS, example("odd", [5, 6, 7], weight=float("nan"))], {}, DataError, r"no number \(odd\)"),
+    "weight without end": ([*ROWS, example("odd", [5, 6, 7], weight=float("inf"))], {}, DataError, r"no number \(odd\)"),
     "no validation rows": (
         [example("a", [5, 6, 7])], {"early_stopping_patience": 1, "validate_every_steps": 1}, ConfigError, "no example is of split validation",
     ),
     "no number": (ROWS, {"learning_rate": 1e30, "max_grad_norm": None}, DataError, r"of step 2 of .* is no number.* rows row-0.*lower learning_rate"),
+    "no number then": (
+        ROWS, {"learning_rate": 1e30, "max_grad_norm": None, "max_steps": 1}, DataError, "validation loss after step 1 is no number",
+    ),
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Given examples and a share -> which are learned from, and whose answers they end with; and how a range test ends."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def parts(examples: Examples) -> list[tuple[str, list[int], list[int]]]:
 
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 5))
 def test_a_larger_share_holds_the_smaller_one(one: float, other: float, seed: int) -> None:
-    rows = arrays(random_examples(50))
+    rows = arrays([row | {"weight": n + 0.5, "repeats": n + 1} for n, row in enumerate(random_examples(50))])
     few, many = sorted(
         (as_experiment(rows, TrainParams(examples_share=share, seed=seed)) for share in (one, other)), key=len
     )
@@ -37,6 +38,15 @@ def test_a_larger_share_holds_the_smaller_one(one: float, other: float, seed: in
     assert len(many) == max(1, round(max(one, other) * 50))
     whole = {name: (prompt, answer) for name, prompt, answer in parts(rows)}
     assert all(whole[name] == (prompt, answer) for name, prompt, answer in parts(few))
+    assert few.row_ids == [f"row-{repeats - 1:03d}" for repeats in few.repeats]
+    assert few.weights.tolist() == (few.repeats - 0.5).tolist()
+
+
+def test_a_share_is_of_whole_rows_and_the_seed_draws_them() -> None:
+    rows = arrays([example(f"r{n % 20}", [5, 6, 7]) for n in range(40)])
+    drawn = [as_experiment(rows, TrainParams(examples_share=0.5, seed=seed)).row_ids for seed in range(3)]
+    assert [set(Counter(names).values()) for names in drawn] == [{2}] * 3
+    assert len({tuple(names) for names in drawn}) == 3
 
 
 def test_a_share_of_answers_belongs_to_other_questions_and_no_answer_is_lost() -> None:

@@ -145,7 +145,8 @@ def _holder(model: PreTrainedModel) -> torch.nn.Module:
 
 @pytest.mark.parametrize("method", ADAPTERS)
 def test_a_method_learns_and_what_it_saves_is_what_it_trained(base: Path, tmp_path: Path, method: str) -> None:
-    params = {"method": method, "epochs": 6, "learning_rate": None} | SMALL.get(method, {})
+    # With dropout, to see that validation is without.
+    params = {"method": method, "epochs": 6, "learning_rate": None, "lora_dropout": 0.1} | SMALL.get(method, {})
     trained = train(tmp_path, base, ROWS, **params)
     losses = trained.log["loss"].to_list()
     assert losses[-1] < losses[0] - (1e-4 if method in ("ia3", "p_tuning") else 1e-3)

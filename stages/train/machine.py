@@ -1,5 +1,6 @@
 """What the machine does meanwhile, under the names that MLflow gives to system metrics, so that it draws them."""
 
+import math
 import time
 
 import psutil
@@ -12,7 +13,7 @@ class Machine:
     """Looks now and then; the job's own log sends the numbers, so that no thread can disturb or outlive it."""
 
     def __init__(self) -> None:
-        self.last = float("-inf")
+        self.last = -math.inf
         psutil.cpu_percent()  # the first answer is always 0
 
     def look(self) -> dict[str, float]:
