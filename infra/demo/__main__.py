@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     elif code := _run_airflow():
         logger.error("the DAGs did not finish; what went wrong stands above. `make demo` goes on from there")
         return code
+    logger.info("asking the base for its capitals, for the summary")
     logger.info(summary(FOLDER, STORE, seconds=time.monotonic() - started))
     return 0
 
@@ -59,9 +60,10 @@ def _stages(*arguments: str) -> None:
 
 def _everything_is_done() -> bool:
     """Whether no stage of either pipeline would run; asks in a process of its own, as a user would."""
+    logger.info("looking at what is done already")
     for pipeline in ("curate", "tune"):
         asked = [sys.executable, "-m", "stages", "pipeline", pipeline, "--profile", PROFILE, "--dry-run",
-                 "--run-name", f"{PROFILE}-{pipeline}", "--store", str(STORE)]  # fmt: skip
+                 "--store", str(STORE)]  # fmt: skip
         told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
         if not told.stdout.rstrip().endswith("everything is done"):
             return False
