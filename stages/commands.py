@@ -70,6 +70,10 @@ def _run_in_run(options: argparse.Namespace) -> str:
     if inputs is None:
         note_finished(run_, stage, None, {}, hit=False)
         return f"{stage.name}: nothing to do in this run"
+    if not inputs:
+        first = run_.pipeline.stages[0].name
+        raise UsageError(f"run {run_.name} has finished no stage, so {stage.name} has nothing to read; run {first} first: "
+                         f"python -m stages run {first} --run {run_.folder}")  # fmt: skip
     request = _request(options, stage, run_.params[stage.name], inputs, tracking_uri(run_.store.root), store=run_.store)
     outcome = run_stage(request)
     note_finished(run_, stage, outcome.folder, outcome.receipt, hit=outcome.hit)
