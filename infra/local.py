@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.airflow_environment import AIRFLOW, ROOT, airflow_environment
+from stages.errors import Interrupted
 from stages.store.storage import setting, tracking_uri
 
 STORE = ROOT / setting("STORE", "work/store")
@@ -145,4 +146,8 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit({"up": up, "down": down}[sys.argv[1]]())
+    try:
+        sys.exit({"up": up, "down": down}[sys.argv[1]]())
+    except KeyboardInterrupt:
+        print("interrupted; what was started goes on, and `make down` stops it", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)

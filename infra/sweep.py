@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from infra.airflow_environment import AIRFLOW_PYTHON, ROOT, airflow_environment
+from stages.errors import Interrupted
 from stages.store.storage import setting
 
 STORE = ROOT / setting("STORE", "work/store")
@@ -28,4 +29,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted before the end; `make sweep` goes on from there: what was finished is kept", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)

@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.airflow_environment import AIRFLOW_PYTHON, ROOT, airflow_environment
 from infra.demo.make_world import make_demo
 from infra.demo.summary import summary
+from stages.errors import Interrupted
 from stages.store.storage import setting
 
 FOLDER = ROOT / "work" / "demo"
@@ -79,4 +80,11 @@ def _run_airflow() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except subprocess.CalledProcessError as failure:
+        logger.error("the base model was not made; what went wrong stands above. `make demo` goes on from there")
+        sys.exit(failure.returncode)
+    except KeyboardInterrupt:
+        logger.error("interrupted before the end; `make demo` goes on from there: what was finished is kept")
+        sys.exit(Interrupted.exit_code)
