@@ -36,7 +36,8 @@ def up() -> int:
     for name, url in (("Airflow", f"{_airflow_url()}/api/v2/monitor/health"), ("MLflow", f"{_mlflow_url()}/health")):
         if not _answers(url):
             print(
-                f"{name} did not answer at {url} within {START_SECONDS} s; its log is {STATE / 'logs'}", file=sys.stderr
+                f"{name} did not answer at {url} within {START_SECONDS} s; look into {STATE / 'logs'}, and start again: make up",
+                file=sys.stderr,
             )
             down()
             return 69

@@ -5,6 +5,7 @@ Called with the orchestrator's interpreter (`.venv-airflow`) and its environment
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from airflow.listeners import hookimpl
 from airflow.sdk.listener import get_listener_manager
 
 ROOT = Path(__file__).resolve().parent.parent
+INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 
 class Console:
@@ -22,10 +24,17 @@ class Console:
 
     def __init__(self) -> None:
         self._started = 0.0  # one task runs at a time
+        self._running: Any = None
+
+    def interrupt(self, *_: object) -> None:
+        """Ctrl-C: Airflow would count the task as failed and try it again, and its stage, in a group of its own, go on."""
+        if self._running:
+            self._running.on_kill()
+        os._exit(INTERRUPTED)
 
     @hookimpl
     def on_task_instance_running(self, task_instance: Any) -> None:
-        self._started = time.monotonic()
+        self._started, self._running = time.monotonic(), task_instance.task
         print(f"-- {_named(task_instance)} starts", flush=True)
 
     @hookimpl
@@ -41,6 +50,7 @@ class Console:
         self._tell_end(task_instance, f"FAILED ({error})")
 
     def _tell_end(self, task_instance: Any, how: str) -> None:
+        self._running = None
         print(f"-- {_named(task_instance)} {how}, {time.monotonic() - self._started:.1f} s", flush=True)
 
 
@@ -58,7 +68,9 @@ def main(dag_ids: list[str]) -> int:
         )
     sys.path[:0] = [str(ROOT / "dags"), str(ROOT)]
     importlib.import_module("operators").StagesCommand.console = sys.stdout
-    get_listener_manager().add_listener(Console())
+    console = Console()
+    get_listener_manager().add_listener(console)
+    signal.signal(signal.SIGINT, console.interrupt)
     for dag_id in dag_ids:
         print(f"-- Airflow reads the DAG {dag_id}", flush=True)
         run = importlib.import_module(dag_id).dag.test()
