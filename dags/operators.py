@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TextIO
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -38,6 +38,8 @@ def run_folder(context: Mapping[str, Any]) -> Path:
 class StagesCommand(BaseOperator):
     """Runs `python -m stages …` in the stages' own environment and fails by its exit code."""
 
+    console: ClassVar[TextIO | None] = None  # where somebody watches who has no task log before them
+
     def __init__(self, *, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.arguments = list(arguments)
@@ -66,6 +68,8 @@ class StagesCommand(BaseOperator):
         with self._process as process:
             for line in process.stdout or ():
                 self.log.info("%s", line.rstrip())
+                if self.console:
+                    print(line.rstrip(), file=self.console, flush=True)
         return process.returncode
 
     def on_kill(self) -> None:

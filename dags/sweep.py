@@ -72,5 +72,7 @@ with DAG(
 ) as dag:
     names = trials()
     StartSweep(task_id="start", doc="Check every trial and write its plan") >> names
-    tried = TrialOfSweep.partial(task_id="trial", retries=1, max_active_tis_per_dagrun=2).expand(trial=names)
+    tried = TrialOfSweep.partial(
+        task_id="trial", retries=1, max_active_tis_per_dagrun=2, map_index_template="{{ task.trial }}"
+    ).expand(trial=names)
     tried >> CompareTrials(task_id="compare", trigger_rule="all_done", doc="One page, and runs in MLflow")

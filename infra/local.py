@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.airflow_environment import AIRFLOW, ROOT, airflow_environment
+from stages.errors import Interrupted
 from stages.store.storage import setting, tracking_uri
 
 STORE = ROOT / setting("STORE", "work/store")
@@ -37,10 +38,9 @@ def up() -> int:
         ("MLflow", mlflow, f"{_mlflow_url()}/health"),
     ):
         if not _answers(url, server):
-            found = (
-                "ended before it answered" if server.poll() is not None else f"did not answer within {START_SECONDS} s"
-            )
-            print(f"{name} at {url} {found}; its log is {STATE / 'logs'}", file=sys.stderr)
+            ended = server.poll() is not None
+            found = "ended before it answered" if ended else f"did not answer within {START_SECONDS} s"
+            print(f"{name} at {url} {found}; look into {STATE / 'logs'}, and start again: make up", file=sys.stderr)
             down()
             return 69
     _tell()
@@ -150,4 +150,8 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit({"up": up, "down": down}[sys.argv[1]]())
+    try:
+        sys.exit({"up": up, "down": down}[sys.argv[1]]())
+    except KeyboardInterrupt:
+        print("interrupted; what was started goes on, and `make down` stops it", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)

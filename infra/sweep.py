@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from infra.airflow_environment import AIRFLOW_PYTHON, ROOT, airflow_environment
+from stages.errors import Interrupted
 from stages.store.storage import setting
 
 STORE = ROOT / setting("STORE", "work/store")
@@ -13,10 +14,7 @@ STORE = ROOT / setting("STORE", "work/store")
 def main() -> int:
     """Runs the DAG `sweep` from start to end and tells what its comparison says."""
     environment = airflow_environment(ROOT / setting("AIRFLOW_STATE", "work/airflow")) | {"TEMPER_STORE": str(STORE)}
-    print(
-        f"Airflow runs one trial after another and is silent meanwhile; what is done appears in {STORE / 'runs'}",
-        flush=True,
-    )
+    print(f"Airflow runs one trial after another; what is done appears in {STORE / 'runs'}", flush=True)
     command = [str(AIRFLOW_PYTHON), str(ROOT / "infra" / "run_dags.py"), "sweep"]
     code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     folders = sorted(STORE.glob("sweeps/*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -31,4 +29,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted before the end; `make sweep` goes on from there: what was finished is kept", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)

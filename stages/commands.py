@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import shutil
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -47,11 +48,11 @@ def _run_alone(options: argparse.Namespace) -> str:
     stage: Stage = options.stage
     if options.output is None:
         raise UsageError(f"stage {stage.name}: give --output <folder>, or --run <folder> for a stage of a run")
-    settings = {stage.name: dict(_pair(text, "PARAM=VALUE", parse=True) for text in options.set)}
+    settings = {stage.name: dict(_pair("--set", text, "PARAM=VALUE", parse=True) for text in options.set)}
     params = resolve_params([stage], load_profile(options.profile), settings, list(STAGES))[stage.name]
     inputs: dict[str, list[Path]] = defaultdict(list)
     for text in options.input:
-        name, path = _pair(text, "DATASET=PATH")
+        name, path = _pair("--input", text, "DATASET=PATH")
         inputs[name].append(Path(path))
     output = Path(options.output)
     uri = tracking_uri(output.parent if stage.outside else None)
@@ -69,6 +70,10 @@ def _run_in_run(options: argparse.Namespace) -> str:
     if inputs is None:
         note_finished(run_, stage, None, {}, hit=False)
         return f"{stage.name}: nothing to do in this run"
+    if not inputs:
+        first = run_.pipeline.stages[0].name
+        raise UsageError(f"run {run_.name} has finished no stage, so {stage.name} has nothing to read; run {first} first: "
+                         f"python -m stages run {first} --run {run_.folder}")  # fmt: skip
     request = _request(options, stage, run_.params[stage.name], inputs, tracking_uri(run_.store.root), store=run_.store)
     outcome = run_stage(request)
     note_finished(run_, stage, outcome.folder, outcome.receipt, hit=outcome.hit)
@@ -85,37 +90,43 @@ def _request(options: argparse.Namespace, stage: Stage, params: Any, inputs: Any
 
 def start(options: argparse.Namespace) -> str:
     """Writes the plan of a run; the last line of the output is its folder."""
-    return str(_start(options).folder)
+    return str(_start(options, options.run_name).folder)
 
 
-def _start(options: argparse.Namespace) -> "Run":
+def _start(options: argparse.Namespace, run_name: str | None) -> "Run":
     from stages.execution.runs import default_store, start_run
 
     overrides: dict[str, dict[str, Any]] = defaultdict(dict)
     for text in options.set:
-        name, value = _pair(text, "STAGE.PARAM=VALUE", parse=True)
+        name, value = _pair("--set", text, "STAGE.PARAM=VALUE", parse=True)
         stage, dot, param = name.partition(".")
         if not dot:
             raise UsageError(f"--set {text}: say which stage's parameter, as in --set dedup.min_similarity=0.9")
         overrides[stage][param] = value
     sources: dict[str, list[str]] = defaultdict(list)
     for text in options.source:
-        name, path = _pair(text, "DATASET=PATH")
+        name, path = _pair("--source", text, "DATASET=PATH")
         sources[name].append(path)
     store = LocalStore(options.store) if options.store else default_store()
     return start_run(PIPELINES[options.name], store, profile=options.profile, overrides=overrides, sources=sources,
-                     name=options.run_name)  # fmt: skip
+                     name=run_name)  # fmt: skip
 
 
 def pipeline(options: argparse.Namespace) -> str:
     """Every stage of a pipeline in order; with --dry-run, only what would be done."""
     from stages.execution.local_run import run_pipeline, what_would_run
+    from stages.execution.runs import load_run
 
-    run_ = _start(options)
-    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
+    _engine(options)  # a wrong one is told before a run of that name is planned anew
+    run_ = _start(options, None if options.dry_run else options.run_name)
+    name = options.run_name or run_.name
+    print(f"run {name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
     make_request = partial(_request, options)
     if options.dry_run:
-        return what_would_run(run_, make_request)
+        try:
+            return what_would_run(load_run(run_.folder, name), make_request)
+        finally:  # what a run of that name has noted stays as it is
+            shutil.rmtree(run_.folder)
     for told in run_pipeline(run_, make_request, _execution_options(options)):
         print(told, flush=True)  # noqa: T201
     version = _publish(run_)
@@ -235,8 +246,8 @@ def _store(options: argparse.Namespace) -> LocalStore:
     return LocalStore(options.store) if options.store else default_store()
 
 
-def _pair(text: str, form: str, *, parse: bool = False) -> tuple[str, Any]:
+def _pair(option: str, text: str, form: str, *, parse: bool = False) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"{text!r} is not of the form {form}")
+        raise UsageError(f"{option} {text!r} is not of the form {form}; write both sides of an equals sign")
     return name.strip(), parse_value(value) if parse else value

@@ -36,6 +36,10 @@ class Params(Declaration):
         """Settings that no default can fill and that these values leave open: a run is refused before its first stage."""
         return ()
 
+    def misplaced(self) -> tuple[str, ...]:
+        """In words, settings that name a place on this disk where something else lies than they need."""
+        return ()
+
     def lacking_in(self, planned: Mapping[str, "Params"]) -> tuple[str, ...]:
         """In words, what these values need of other stages and `planned` (stage -> values) does not have them do."""
         return ()

@@ -62,7 +62,8 @@ def told_to_user(fault: BaseException) -> TemperError | None:
     """What a failed command says: its own error, or that of the disk in words; None for a fault of the program."""
     if isinstance(fault, TemperError):
         return fault
-    if not isinstance(fault, OSError) and (found := OS_ERROR.search(str(fault))):
+    number = fault.errno if isinstance(fault, OSError) else None  # Polars raises one without a number
+    if number is None and (found := OS_ERROR.search(str(fault))):
         fault = OSError(int(found[1]), os.strerror(int(found[1])))
     if isinstance(fault, KeyboardInterrupt):
         return Interrupted("interrupted before the end; run the same command again: what was finished is kept")
@@ -72,6 +73,7 @@ def told_to_user(fault: BaseException) -> TemperError | None:
         )
     if isinstance(fault, OSError) and fault.errno in NO_ROOM:
         # Of a copy, the second name is the one that was written.
-        return TryAgain(f"{fault.filename2 or fault.filename or 'the disk'}: {fault.strerror}; make room there or choose another "
+        mend = "let it be written to" if fault.errno == errno.EROFS else "make room there"
+        return TryAgain(f"{fault.filename2 or fault.filename or 'the disk'}: {fault.strerror}; {mend} or choose another "
                         f"folder, and run the same command again: what was finished is kept")  # fmt: skip
     return None

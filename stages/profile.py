@@ -45,7 +45,10 @@ def load_profile(name_or_path: str | None) -> Profile:
     if path.suffix not in (".yaml", ".yml"):
         path = FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
-        raise ConfigError(f"no profile {name_or_path!r}; give a .yaml file or one of {', '.join(profile_names())}")
+        known = profile_names()
+        raise ConfigError(
+            f"no profile {name_or_path!r}; give a .yaml file or one of {', '.join(known)}{_meant(name_or_path, known, '; ')}"
+        )
     return _read(path)
 
 
@@ -55,8 +58,7 @@ def _read(path: Path) -> Profile:
         if not isinstance(stated, dict):
             raise ConfigError(f"profile {path} is not a mapping; a profile has description, sources and stages")
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigError(f"profile {path} is not YAML: {told}; correct the file") from error
+        raise ConfigError(f"profile {path} is not YAML: {_yaml_fault(error)}; correct the file") from error
     shape = {"description": str, "sources": dict, "stages": dict}
     called = {str: "text", dict: "a mapping"}
     wrong = [f"{name!r} is no part of a profile" for name in stated if name not in shape]
@@ -82,6 +84,14 @@ def _read(path: Path) -> Profile:
     return Profile(path.stem, stated.get("description", ""), sources, stated.get("stages", {}))
 
 
+def _yaml_fault(error: Exception) -> str:
+    """What is wrong, and where in the file."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"
+
+
 def _are_paths(stated: Any) -> bool:
     return isinstance(stated, str) or (isinstance(stated, list) and all(isinstance(path, str) for path in stated))
 
@@ -101,7 +111,7 @@ def resolve_params(
 
     `known_stages` are the stages that a profile may speak of, also those that this run does not have.
     """
-    problems = [f"no stage {name!r} (stages: {', '.join(known_stages)})"
+    problems = [f"no stage {name!r} (stages: {', '.join(known_stages)}{_meant(str(name), known_stages, '; ')})"
                 for name in {**profile.stages, **overrides} if name not in known_stages]  # fmt: skip
     resolved = {}
     for stage in stages:
@@ -113,8 +123,17 @@ def resolve_params(
         except TypeError:
             problems.append(f"{stage.name}: parameter names must be text")
     if problems:
-        raise ConfigError("; ".join(problems))
+        where = [f"profile {profile.name}"] * bool(profile.stages) + ["--set"] * bool(any(overrides.values()))
+        raise ConfigError(
+            f"{'; '.join(problems)}; correct {' or '.join(where)} (python -m stages describe <stage> tells what it may be)"
+        )
     return resolved
+
+
+def _meant(name: str, known: Collection[str], before: str = "") -> str:
+    """`did you mean …?` behind `before`, where a known name is like this one."""
+    near = get_close_matches(name, known, n=1)
+    return f"{before}did you mean {near[0]}?" if near else ""
 
 
 def _with(stated: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,9 +159,8 @@ def _problem(stage: Stage, fault: Mapping[str, Any]) -> str:
         return f"{name.removesuffix('.[key]')}: {fault['msg'].replace('Input', 'the name')}"
     if fault["type"] == "extra_forbidden":
         known = list(stage.params.model_fields)
-        near = get_close_matches(str(fault["loc"][-1]), known, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        return f"{name} is no parameter ({meant}parameters: {', '.join(known) or 'none'})"
+        meant = _meant(str(fault["loc"][-1]), known)
+        return f"{name} is no parameter ({meant}{' ' * bool(meant)}parameters: {', '.join(known) or 'none'})"
     told = BELONGS_HERE.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return f"{name} = {fault['input']!r}: {told}" if fault["loc"] else f"{name}: {told}"
 
@@ -155,15 +173,13 @@ def resolve_sources(
     `known_sources` are those that a profile may speak of, also where this pipeline reads none such.
     """
     if unknown := sorted(set(profile.sources) - set(known_sources)):
-        near = get_close_matches(unknown[0], known_sources, n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
-        raise ConfigError(f"profile {profile.name} names {', '.join(unknown)}{meant}, which no pipeline reads; the sources are "
+        meant = _meant(unknown[0], known_sources)
+        raise ConfigError(f"profile {profile.name} names {', '.join(unknown)}{f' ({meant})' * bool(meant)}, which no pipeline reads; the sources are "
                           f"{', '.join(sorted(known_sources))}")  # fmt: skip
     optional = {name for stage in pipeline.stages for name in stage.optional_inputs}
     known = {*pipeline.sources, *optional}
     if unknown := sorted(set(overrides) - known):
-        raise ConfigError(
-            f"pipeline {pipeline.name} has no source {', '.join(unknown)}; its sources are {', '.join(pipeline.sources)}"
-        )
+        raise ConfigError(f"pipeline {pipeline.name} has no source {', '.join(unknown)}; its sources are "
+                          f"{', '.join(pipeline.sources)}{_meant(unknown[0], pipeline.sources, '; ')}")  # fmt: skip
     named = {**profile.sources, **overrides}
     return {name: tuple(Path(path) for path in paths) for name, paths in named.items() if name in known}

@@ -64,7 +64,8 @@ def test_a_store_that_is_a_file_is_told_in_words(tmp_path: Path, capsys: pytest.
     (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), TryAgain.exit_code,
      "the disk: No space left on device; make room"),
     (OSError(errno.EFBIG, "File too large", "/read", None, "/written"), TryAgain.exit_code, "/written: File too large; make room"),
-    (OSError(errno.EROFS, "Read-only file system"), TryAgain.exit_code, "the disk: Read-only file system; make room"),
+    (OSError(errno.EROFS, "Read-only file system"), TryAgain.exit_code, "the disk: Read-only file system; let it be written to"),
+    (OSError("No space left on device (os error 28)"), TryAgain.exit_code, "the disk: No space left on device; make room"),
     (KeyboardInterrupt(), Interrupted.exit_code, "interrupted before the end; run the same command again"),
 ])  # fmt: skip
 def test_what_the_machine_refuses_is_told_in_words(

@@ -96,7 +96,7 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_input_that_is_missing_is_named(tmp_path: Path) -> None:
-    from stages.__main__ import build_parser
+    from stages.command_line import build_parser
 
     options = build_parser().parse_args(["plan", "train", "--input", f"base={tmp_path}"])
     with pytest.raises(UsageError, match="lacks --input examples"):

@@ -80,7 +80,7 @@ def test_there_are_profiles() -> None:
     ("sources: {raw: [3]}", r"sources\.raw must be a path or a list of paths"),
     ("sources: {raw: }", r"sources\.raw must be a path or a list of paths"),
     ("description: 3", "'description' must be text"),
-    ("stages:\n  dedup: {seed: 1}\n  dedup: {min_similarity: 0.9}", "'dedup' stands twice in one mapping .*; correct the file"),
+    ("stages:\n  dedup: {seed: 1}\n  dedup: {min_similarity: 0.9}", "line 2, column 3: 'dedup' stands twice in one mapping; correct the file"),
 ])  # fmt: skip
 def test_a_profile_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "p.yaml"
@@ -95,5 +95,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 
 def test_an_unknown_source_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"pipeline all has no source rwa; its sources are raw, evals"):
+    with pytest.raises(
+        ConfigError, match=r"pipeline all has no source rwa; its sources are raw, evals.*; did you mean raw\?"
+    ):
         resolve_sources(ALL, load_profile(None), {"rwa": ["x"]}, SOURCES)

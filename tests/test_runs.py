@@ -1,6 +1,7 @@
 """A run's folder: what its plan may be, and that its notes tell of one execution only."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,9 @@ def test_a_tune_starts_though_the_folder_of_the_curation_was_tidied_away(tmp_pat
     facts = {"run": "gone", "datasets": {name: str(made) for name in TUNE.sources}}
     store.move_ref("dataset", expected=None, version="1", facts=facts)
     sources = {"base": [str(made)], "plain_text": [str(made)]}
+    with pytest.raises(ConfigError, match=f"source base: {made} holds no config.json, so it is no model; give"):
+        start_run(TUNE, store, sources=sources)
+    (made / "config.json").write_text("{}")
     assert start_run(TUNE, store, sources=sources).pipeline == TUNE
 
 
@@ -122,6 +126,9 @@ def test_what_another_stage_is_told_to_measure_may_be_gone_by(tmp_path: Path) ->
 def test_a_path_in_a_setting_that_is_not_there_is_refused_before_the_first_stage(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigError, match=rf"tokenize\.tokenizer: {path} does not exist; correct the path"):
         started(tmp_path, tokenize={"tokenizer": path})
+    with pytest.raises(ConfigError, match=rf"tokenize\.tokenizer: folder {tmp_path} holds no tokenizer; it needs"):
+        started(tmp_path, tokenize={"tokenizer": str(tmp_path)})
+    (tmp_path / "tokenizer.json").write_text("{}")
     there = started(tmp_path, tokenize={"tokenizer": str(tmp_path)})
     assert there.params["tokenize"].model_dump()["tokenizer"] == str(tmp_path)
 
@@ -183,7 +190,12 @@ def test_a_run_says_which_stage_does_without_a_source(tmp_path: Path, capsys: py
         f"raw={source}",
         "--dry-run",
     ]
+    plan = tmp_path / "store" / "runs" / "bare" / "run.json"
+    assert main(["start", "curate", *given[:-1], "--set", "dedup.seed=1", "--run-name", "bare"]) == 0
+    planned, _ = plan.read_text(), capsys.readouterr()
     assert main(["pipeline", "curate", *given, "--run-name", "bare"]) == 0
+    assert plan.read_text() == planned, "what would run is asked; the run of that name stays as it is"
+    assert os.listdir(plan.parent.parent) == ["bare"]
     told = "decontaminate works without evals (--source evals=<path>)"
     assert capsys.readouterr().out.splitlines()[0] == f"run bare: pipeline curate, profile default; {told}"
     assert main(["pipeline", "curate", *given, "--source", f"evals={source}", "--run-name", "full"]) == 0

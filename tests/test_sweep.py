@@ -27,6 +27,7 @@ VARY = {"train.learning_rate": [0.1, 0.2]}
 def profile(tmp_path: Path) -> Path:
     """A profile whose sources exist."""
     (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "config.json").write_text("{}")
     sources = dict.fromkeys(("raw", "evals", "base", "plain_text"), str(tmp_path / "source"))
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({"sources": sources, "stages": {"tokenize": {"tokenizer": "gpt2"}}}))

@@ -127,6 +127,7 @@ def test_answers_are_given_so_often_and_change_nothing(
     settings = {"max_steps": 5, "method": "lora", "lora_dropout": 0.2}
     silent = train(tmp_path / "silent", base, ROWS, **settings)
     heard = Listener()
+    monkeypatch.setattr("stages.train.machine.SECONDS_BETWEEN_LOOKS", 3600.0)
     monkeypatch.setattr(telling.Teller, "log", property(lambda self: heard, lambda self, value: None), raising=False)
     monkeypatch.setattr("stages.train.machine.SECONDS_BETWEEN_LOOKS", 1e9)
     asked = train(tmp_path / "asked", base, ROWS, sample_every_steps=2, **settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.airflow_environment import AIRFLOW_PYTHON, ROOT, airflow_environment
 from infra.demo.make_world import make_demo
 from infra.demo.summary import summary
+from stages.errors import Interrupted
 from stages.store.storage import setting
 
 FOLDER = ROOT / "work" / "demo"
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> int:
     elif code := _run_airflow():
         logger.error("the DAGs did not finish; what went wrong stands above. `make demo` goes on from there")
         return code
+    logger.info("asking the base for its capitals, for the summary")
     logger.info(summary(FOLDER, STORE, seconds=time.monotonic() - started))
     return 0
 
@@ -59,9 +61,10 @@ def _stages(*arguments: str) -> None:
 
 def _everything_is_done() -> bool:
     """Whether no stage of either pipeline would run; asks in a process of its own, as a user would."""
+    logger.info("looking at what is done already")
     for pipeline in ("curate", "tune"):
         asked = [sys.executable, "-m", "stages", "pipeline", pipeline, "--profile", PROFILE, "--dry-run",
-                 "--run-name", f"{PROFILE}-{pipeline}", "--store", str(STORE)]  # fmt: skip
+                 "--store", str(STORE)]  # fmt: skip
         told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
         if not told.stdout.rstrip().endswith("everything is done"):
             return False
@@ -77,4 +80,11 @@ def _run_airflow() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except subprocess.CalledProcessError as failure:
+        logger.error("the base model was not made; what went wrong stands above. `make demo` goes on from there")
+        sys.exit(failure.returncode)
+    except KeyboardInterrupt:
+        logger.error("interrupted before the end; `make demo` goes on from there: what was finished is kept")
+        sys.exit(Interrupted.exit_code)

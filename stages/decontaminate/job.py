@@ -45,9 +45,9 @@ def run(  # noqa: PLR0913 - the datasets of the stage
             leave(pl.scan_parquet(part, glob=False), clean, number)
         return {}
     check_pins(evals, params.pins)
-    rows, items = read_table(kept), read_eval_set(evals)
+    rows = read_table(kept)
     clean_rows = _known_clean(rows, params.known_clean)
-    known = know(items, rows, params)
+    known = _known(evals, rows, params, workbench)
     decided = decide(list(_compared(kept, known, workbench)), rows, known, clean_rows)
     for number, part in enumerate(parts):
         table, found = pl.scan_parquet(part, glob=False), decided.found.lazy()
@@ -55,6 +55,16 @@ def run(  # noqa: PLR0913 - the datasets of the stage
         leave(table.join(found, on="row_id", how="inner", maintain_order="left"), contaminated, number)
     leave(decided.decontamination, decontamination, 0)
     return {"told": told_of(decided.decontamination, params.max_false_positive_rate)}
+
+
+def _known(evals: list[SourceFile], rows: pl.LazyFrame, params: DecontaminateParams, workbench: Workbench) -> Known:
+    """The items, ready to be looked for; seconds of large files, so it is told what is done meanwhile."""
+    workbench.progress(
+        0, 2, "preparations", now=f"reads {len(evals):,} evaluation file{'s' if len(evals) != 1 else ''}"
+    )
+    items = read_eval_set(evals)
+    workbench.progress(1, 2, "preparations", now=f"indexes {len(items.texts):,} texts of their items")
+    return know(items, rows, params)
 
 
 def _compared(kept: Path, known: Known, workbench: Workbench) -> Iterator[Compared]:

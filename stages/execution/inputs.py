@@ -53,7 +53,7 @@ def open_input(schema: Schema, paths: tuple[Path, ...], imports: Path) -> Input:
         )
     path = paths[0]
     if not path.exists():
-        raise UsageError(f"{schema.name}: {path} does not exist")
+        raise UsageError(f"{schema.name}: {path} does not exist; correct the path behind --input {schema.name}=")
     return _open_table(schema, path, imports) if schema.kind == "table" else _open_model(schema, path)
 
 

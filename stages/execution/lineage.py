@@ -109,7 +109,8 @@ def trace_row(store: LocalStore, row_id: str, stages: Sequence[Stage]) -> str:
     seen = list(sightings(store, row_id, stages))
     if not seen:
         raise UsageError(
-            f"no table in {store.root} holds row {row_id!r}; row ids stand in the column row_id of any dataset"
+            f"no table in {store.root} holds row {row_id!r}; row ids stand in the column row_id of any dataset and on every "
+            f"page; name another store by --store or TEMPER_STORE"
         )
     origin = next((s.row for s in seen if "file" in s.row), {})
     lines = [
@@ -122,7 +123,7 @@ def trace_row(store: LocalStore, row_id: str, stages: Sequence[Stage]) -> str:
         line = f"  {s.stage:<13} {s.dataset}{_verdict(s.row)}"
         told.setdefault(line, []).extend(used_by.get(s.result.relative_to(store.root).as_posix(), ()))
     lines += [f"{line}{_named(sorted(set(runs)))}" for line, runs in told.items()]
-    trained = {str(s.result) for s in seen if s.dataset == "examples" and s.row["split"] == "train"}
+    trained = {str(s.result.absolute()) for s in seen if s.dataset == "examples" and s.row["split"] == "train"}
     models = [model for model in model_versions(store) if model["examples"] in trained]
     lines += [f"  trained   {m['name']} version {m['version']}" for m in models] or ["  trained   no registered model"]
     return "\n".join(lines)
@@ -169,8 +170,7 @@ def model_versions(store: LocalStore) -> list[dict[str, Any]]:
         if "model_version" in receipt["outputs"]:
             row = read_table(path.parent / "model_version").collect().to_dicts()[0]
             examples = Path(receipt["inputs"]["examples"]["paths"][0]).parent
-            found.append({"name": row["name"], "version": row["version"], "examples": str(store.root / examples.relative_to(
-                store.root.absolute()) if examples.is_relative_to(store.root.absolute()) else examples)})  # fmt: skip
+            found.append({"name": row["name"], "version": row["version"], "examples": str(examples.absolute())})
     return found
 
 
@@ -179,7 +179,10 @@ def trace_model(store: LocalStore, name: str, version: int) -> str:
     model = next((m for m in model_versions(store) if (m["name"], m["version"]) == (name, version)), None)
     if model is None:
         known = ", ".join(f"{m['name']}/{m['version']}" for m in model_versions(store)) or "none"
-        raise UsageError(f"{store.root} registered no model {name}/{version}; it knows: {known}")
+        raise UsageError(
+            f"{store.root} registered no model {name}/{version}; it knows: {known}; give one of these, or another store by "
+            f"--store or TEMPER_STORE"
+        )
     examples = read_table(Path(model["examples"]) / "examples")
     rows = (
         examples.filter(pl.col("split") == "train")

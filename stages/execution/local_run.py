@@ -12,6 +12,7 @@ from stages.errors import TemperError
 from stages.execution.request import Request
 from stages.execution.runner import probe, tell
 from stages.execution.runs import Run, finished, note_finished, stage_inputs
+from stages.processes.progress import ProgressLine
 from stages.store.storage import tracking_uri
 
 
@@ -27,11 +28,13 @@ def run_pipeline(run: Run, make_request: Callable[..., Request], options: Sequen
     """Finishes the run stage by stage and tells of each. Raises StageFailed; what was finished stays finished."""
     for stage in run.pipeline.stages:
         inputs = stage_inputs(run, stage)
-        found = probe(_request(run, stage, inputs, make_request)) if inputs is not None else None
+        request = _request(run, stage, inputs, make_request)
+        found = probe(request) if inputs is not None else None
         if found:
             note_finished(run, stage, found.folder, found.receipt, hit=True)
             yield tell(found)
         else:
+            ProgressLine(stage.name, request.progress_form).begin()
             yield _run_in_its_own_process(run, stage, options)
 
 

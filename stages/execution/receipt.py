@@ -13,6 +13,7 @@ import polars as pl
 
 from stages.execution.inputs import Input
 from stages.processes.memory import lifetime_peak_bytes
+from stages.raw_files.source_files import stated_root
 from stages.store.identity import ROOT
 from stages.store.storage import Manifest, setting
 from stages.store.tables import read_table
@@ -64,7 +65,7 @@ def write_down(
         "key": key,
         "key_parts": dict(parts),
         "inputs": {
-            name: {"digest": i.digest, "rows": i.rows, "paths": [str(path.absolute()) for path in i.paths]}
+            name: {"digest": i.digest, "rows": i.rows, "paths": [stated_root(path) for path in i.paths]}
             for name, i in inputs.items()
         },
         "outputs": {

@@ -28,6 +28,7 @@ def refuse_what_is_missing(
         for name in params[stage.name].settings_needed()
     ]
     problems += [f"{stage.name}.{told}" for stage in pipeline.stages for told in params[stage.name].lacking_in(params)]
+    problems += [f"{stage.name}.{told}" for stage in pipeline.stages for told in params[stage.name].misplaced()]
     problems += [
         f"{stage.name}.{name}: {value} does not exist; correct the path"
         for stage in pipeline.stages
@@ -39,6 +40,12 @@ def refuse_what_is_missing(
         for name, paths in found.items()
         for path in paths
         if not is_source(path)
+    ]
+    problems += [
+        f"source base: {path} holds no config.json, so it is no model; give the folder of a model (config.json, "
+        f"*.safetensors, tokenizer)"
+        for path in found.get("base", ())
+        if is_source(path) and not (path.expanduser() / "config.json").is_file()
     ]
     if problems:
         raise ConfigError(f"pipeline {pipeline.name}: {'; '.join(problems)}")

@@ -7,6 +7,7 @@ needs to hand over nothing but the folder.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,14 @@ def _forget_another_plan(folder: Path, plan: RunPlan) -> None:
         (folder / f"{stage}.json").unlink(missing_ok=True)
 
 
-def load_run(folder: Path) -> Run:
-    """The run whose plan stands in `folder`."""
+def load_run(folder: Path, name: str | None = None) -> Run:
+    """The run whose plan stands in `folder`; its stages know it under `name`, or as its folder is called."""
     plan = read_plan(folder)
     planned = planned_params(folder)
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
     params = {**{name: stage.params() for name, stage in STAGES.items()}, **planned}
-    params = {name: values.in_run(planned, folder.name) for name, values in params.items()}
+    known_as = name or folder.name
+    params = {stage: values.in_run(planned, known_as) for stage, values in params.items()}
     sources = {name: tuple(map(Path, paths)) for name, paths in plan.sources.items()}
     return Run(folder, PIPELINES[plan.pipeline], plan.profile, params, sources)
 
@@ -117,8 +119,18 @@ def find_run_folder(store: LocalStore, name: str) -> Path:
         return plans[-1].parent
     if (store.root / "runs" / name / PLAN).is_file():
         return store.run_folder(name)
-    known = ", ".join(path.parent.name for path in plans[-10:]) or "none yet"
-    raise UsageError(f"no run {name!r} in {store.root}; the newest are: {known}")
+    raise UsageError(f"no run {name!r} in {store.root}; {_instead(store, name, [path.parent.name for path in plans])}")
+
+
+def _instead(store: LocalStore, name: str, known: Sequence[str]) -> str:
+    """What to do about a run that is not there; `known` are the names of those that are, the newest last."""
+    if not known:
+        lacking = "has none yet" if store.root.is_dir() else "does not exist"
+        return f"that store {lacking}: start one (python -m stages pipeline curate --source raw=<path>), or name another store " \
+               f"by --store or TEMPER_STORE"  # fmt: skip
+    near = get_close_matches(name, known, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}give latest, the folder of a run, or one of the newest: {', '.join(known[-10:])}"
 
 
 def look_back(folder: Path) -> Run:
@@ -152,7 +164,10 @@ def _curated_with(pipeline: Pipeline, store: LocalStore) -> Mapping[str, Params]
 
 def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:
     runs = store.root / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise UsageError(f"store {store.root}: no folder can be made there; choose another place for it") from error
     if name:
         folder = store.run_folder(name)
         folder.mkdir(exist_ok=True)

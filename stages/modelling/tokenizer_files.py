@@ -13,12 +13,10 @@ from transformers import PreTrainedTokenizerFast
 
 from stages.errors import ConfigError, ServiceUnavailable
 from stages.modelling.chat_template import ChatTemplate, ChatTokenizer
+from stages.modelling.tokenizer_forms import FORMS, GPT2_FILES, TOKENIZER_JSON
 
-TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 GENERATION_CONFIG = "generation_config.json"
-# Vocabulary and merges of byte-level BPE as OpenAI published GPT-2, and under the names transformers gave them.
-GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 GPT2_TOKEN = "<|endoftext|>"  # begins, ends and stands for the unknown in GPT-2's own encoder.py
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -32,7 +30,6 @@ HUB_FILES = [
     "vocab.json",
     "merges.txt",
 ]
-FORMS = f"{TOKENIZER_JSON}, or {' and '.join(GPT2_FILES[0])}, or {' and '.join(GPT2_FILES[1])}"
 
 
 def open_tokenizer(name: str | Path) -> PreTrainedTokenizerFast:

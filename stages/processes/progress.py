@@ -13,8 +13,8 @@ LONGEST_SILENCE_SECONDS = 60.0
 class ProgressLine:
     """Prints how far a stage is; `form` is `text`, `json` or `off`.
 
-    Speed and time left count from the first word, which says where a loop begins. At most once a second; less often in a
-    log that nobody watches the longer it takes, at least once a minute.
+    Speed and time left count from the first word, which says where a loop begins, and is told at once. Then at most once
+    a second; less often in a log that nobody watches the longer it takes, at least once a minute.
     """
 
     def __init__(self, stage: str, form: str = "text", stream: TextIO | None = None) -> None:
@@ -23,12 +23,18 @@ class ProgressLine:
         self.started = self.last = time.monotonic()
         self.first: tuple[float, int, str] | None = None  # when it was first told how far it is, how far, of what
 
+    def begin(self) -> None:
+        """Says, to people, that the stage starts: it may load libraries for seconds before it has a word of its own."""
+        if self.form == "text":
+            print(f"[{self.stage}] starts", file=self.stream, flush=True)
+
     def __call__(self, done: int, total: int | None, unit: str, **facts: Any) -> None:
-        now = time.monotonic()
+        now, is_first_word = time.monotonic(), self.first is None
         if self.first is None or self.first[2] != unit or self.first[1] > done:
             self.first = (now, done, unit)
         finished = total is not None and done >= total
-        if self.form == "off" or (now - self.last < self._seconds_between_lines(now) and not finished):
+        is_due = is_first_word or finished or now - self.last >= self._seconds_between_lines(now)
+        if self.form == "off" or not is_due:
             return
         self.last = now
         rate = self._rate(now, done)

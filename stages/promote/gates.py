@@ -72,5 +72,5 @@ def _stops_reliably(challenger: Mapping[str, float], rival: Rival | None, params
         passed, detail = False, "the stop rate was not measured; let evaluate answer prompts (max_prompts above 0)"
     else:
         passed = measured >= bound
-        detail = f"{measured:.4f} of the answers end by themselves, at least {bound:.4f} must"
+        detail = f"{measured:.2%} of the answers end by themselves, at least {bound:.2%} must"
     return Gate("stops_reliably", metric, measured, against, bound, passed, detail)

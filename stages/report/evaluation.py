@@ -55,6 +55,12 @@ def comparisons_of(tables: Tables) -> list[Comparison]:
     if "evaluation" not in tables:
         return []
     rows = fetch(tables["evaluation"]).sort("metric", pl.col("slice") != "all", "slice", "model")
+    is_whole = pl.col("slice") == "all"
+    # The one slice that there is is the whole once more.
+    is_again = pl.all_horizontal(
+        pl.col(name) == pl.col(name).first().over("metric", "model") for name in ("value", "n")
+    )
+    rows = rows.filter(is_whole | ~is_again)
     found = []
     for (metric, part), group in rows.group_by("metric", "slice", maintain_order=True):
         measured = {row["model"]: row for row in group.to_dicts()}

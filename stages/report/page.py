@@ -38,6 +38,22 @@ SECTIONS = {
     "gates": "Gates",
 }
 SOURCES_SHOWN = 40
+# Of each section the table without which it cannot be there, or the first of several that can stand for it.
+MADE_FROM = {
+    **dict.fromkeys(("funnel", "sources", "spreads", "makeups"), "conversations"),
+    "duplicates": "duplicates",
+    "contaminated": "contaminated",
+    "reasons": "quarantined",
+    "thresholds": "scored",
+    "signals": "scored",
+    "mix": "mix_summary",
+    "tokens": "examples",
+    "training": "training_log",
+    "evaluation": "evaluation",
+    "answers": "generations",
+    "version": "model_version",
+    "gates": "verdict",
+}
 
 
 class Page(NamedTuple):
@@ -53,9 +69,25 @@ def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> 
     shown = [name for name in SECTIONS if found[name] or (name == "contaminated" and found["evals"])]
     data = [(name, count_rows(table), digests.get(name, "")[:12]) for name, table in sorted(tables.items())]
     template = environment(Path(__file__).parent).get_template("page.html.jinja")
-    facts = {"shown": shown, "titles": SECTIONS, "data": data, "tiles": _tiles(found), "sources_shown": SOURCES_SHOWN}
+    absent = _absent(shown, tables)
+    facts = {
+        "shown": shown,
+        "absent": absent,
+        "titles": SECTIONS,
+        "data": data,
+        "tiles": _tiles(found),
+        "sources_shown": SOURCES_SHOWN,
+    }
     html = template.render(found | facts, params=params)
     return Page(html, shown)
+
+
+def _absent(shown: list[str], tables: Tables) -> dict[str, list[str]]:
+    """Why sections are not on the page -> their titles."""
+    lacking = [name for name in SECTIONS if name not in shown]
+    not_made = [f"{SECTIONS[name]} ({MADE_FROM[name]})" for name in lacking if MADE_FROM[name] not in tables]
+    empty = [SECTIONS[name] for name in lacking if MADE_FROM[name] in tables]
+    return {"the tables in brackets were not given": not_made, "there is no row to show": empty}
 
 
 def _sections(tables: Tables, params: ReportParams) -> dict[str, Any]:

@@ -109,8 +109,10 @@ def _chart(points: pl.DataFrame, thresholds: Sequence[float], rule: Rule, *, is_
     curve = svg.Line("train", _steps(places[: points.height], shares, is_lower_bound=rule.is_lower_bound))
     foot = min(shares) if min(shares) < 1 else 0.0  # a curve along the top needs a line to be seen against
     marks = [svg.Line("threshold", [(place, foot), (place, 1.0)]) for place in places[points.height :]]
-    ends = [low + (high - low) * n / (TICKS - 1) for n in range(TICKS)]
-    across = [svg.Tick(n / (TICKS - 1), short(end if is_share else 10**end - 1)) for n, end in enumerate(ends)]
+    across = [
+        svg.Tick((_along(value, is_share=is_share) - low) / (high - low or 1), short(value))
+        for value in _round_values(min(values), max(values), is_share=is_share)
+    ]
     return svg.line_chart(
         [curve, *marks],
         f"{rule.setting}: share kept",
@@ -118,6 +120,18 @@ def _chart(points: pl.DataFrame, thresholds: Sequence[float], rule: Rule, *, is_
         across=across,
         up_text=lambda share: f"{100 * share:.6g} %",
     )
+
+
+def _round_values(low: float, high: float, *, is_share: bool) -> list[float]:
+    """Round numbers from `low` to `high` to mark an axis with, the fewer of them the longer a logarithmic one is."""
+    if is_share:
+        return [value for value in svg.round_ticks(low, high, TICKS) if low <= value <= high] or [low, high]
+    powers = range(len(f"{max(high, 1):.0f}"))
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [digit * 10.0**power for power in powers for digit in digits if low <= digit * 10.0**power <= high]
+        if len(found) <= TICKS + 1:
+            break
+    return found if len(found) > 1 else sorted({low, high})
 
 
 def _steps(places: Sequence[float], shares: Sequence[float], *, is_lower_bound: bool) -> list[tuple[float, float]]:

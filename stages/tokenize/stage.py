@@ -1,8 +1,10 @@
 """What the tokenize stage reads, makes and may be told."""
 
+from pathlib import Path
 from typing import Literal
 
 from stages.contract import Params, Stage, setting
+from stages.modelling.tokenizer_forms import FORMS, holds_tokenizer
 
 
 class TokenizeParams(Params):
@@ -33,6 +35,12 @@ class TokenizeParams(Params):
 
     def settings_needed(self) -> tuple[str, ...]:
         return () if self.tokenizer else ("tokenizer",)
+
+    def misplaced(self) -> tuple[str, ...]:
+        folder = Path(self.tokenizer or "").expanduser()
+        if not self.tokenizer or not folder.is_dir() or holds_tokenizer(folder):
+            return ()  # what is no folder may be a hub id
+        return (f"tokenizer: folder {folder} holds no tokenizer; it needs {FORMS}",)
 
 
 STAGE = Stage(

@@ -93,6 +93,7 @@ def run(  # noqa: PLR0913 - inputs, outputs and what every job gets
 def set_up(team: Team, work: "Work", progress: Progress, log: MetricsLog) -> Run:
     """A training that is ready to start, the same in every process of the team."""
     params = work.params
+    progress(0, 2, "preparations", now="reads examples and base")
     splits = read_splits(work.examples, params)
     words = open_tokenizer(work.tokenizer or work.base)
     arithmetic = choose_arithmetic(team.device, params)

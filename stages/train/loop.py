@@ -92,6 +92,7 @@ class Run:
     def _check_model(self) -> None:
         self.model.eval()
         plan = self.plan
+        plan.progress(1, 2, "preparations", now="proves on some examples that the loss is exact, before the first step")
         self.kernels, self.checked = prove(self.gradients, plan.train, plan.params, plan.arithmetic.dtype)
 
     def _take_step(self) -> StepFacts:
