@@ -75,7 +75,8 @@ class Stage(Declaration):
     """One program of the pipeline: `stages/<name>/stage.py` declares it, `transform.py` or `job.py` does it.
 
     rows:  `transform(batch, *, params)`, each row on its own; the runner splits the input anywhere. Where it `prepares`,
-           a worker gets, as `prepared`, what `preparation.prepare(params)` of that folder made in another process.
+           a worker gets, as `prepared`, what `preparation.prepare(params)` of that folder made in another process; that
+           says, as `leaves_lock`, whether most of the work lets go of Python's lock, so that workers may be threads.
     table: `transform(datasets…, *, params, progress)`, sees whole datasets; may give `told` beside them, lines for people.
     job:   `run(inputs…, *, outputs…, params, workbench)`, folders in and folders out, with effects.
     """

@@ -2,10 +2,12 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
+from stages.processes import garbage
 from stages.processes.garbage import no_search_for_cycles
 
 
@@ -42,3 +44,23 @@ def test_what_holds_itself_is_freed_behind_the_block() -> None:
         assert error() is not None
     others += [[] for _ in range(2000)]
     assert error() is None, f"{len(others)} new objects set the search off"
+
+
+def test_one_thread_leaves_the_search_off_for_another_and_frees_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that come and go in turn would else never let a search happen, nor another's end leave one alone."""
+    monkeypatch.setattr(garbage, "WAITING_OBJECTS", 100)
+
+    def leave_one_behind() -> weakref.ref[Refused]:
+        with no_search_for_cycles():
+            others: list[list[int]] = [[] for _ in range(200)]
+            error = kept_with_its_frame()
+            assert len(others) == 200
+            assert error() is not None
+        return error
+
+    with ThreadPoolExecutor(1) as pool, no_search_for_cycles():
+        waiting: list[list[int]] = [[] for _ in range(200)]
+        error = pool.submit(leave_one_behind).result()
+        assert error() is None, f"{len(waiting)} new objects set the search off"
+        assert not gc.isenabled()
+    assert gc.isenabled()

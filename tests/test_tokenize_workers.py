@@ -1,4 +1,4 @@
-"""Workers are handed what the parent prepared: they make the same examples, and need no transformers for it."""
+"""Workers are threads, or processes that are handed what the parent prepared: they make the same examples."""
 
 import pickle
 import subprocess
@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 from stages.pipeline import STAGES
 from stages.processes import engine
 from stages.processes.engine import Batch, Work, prepared_for_others, run_batch, run_rows, split_into_batches
+from stages.tokenize.preparation import prepare
 from stages.tokenize.stage import TokenizeParams
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import FORGETFUL, REASONED, WEATHER, document, mixture, talk
@@ -59,13 +60,28 @@ def test_a_worker_needs_no_transformers_for_the_same_examples(work: Work, tmp_pa
         assert_frame_equal(here, there)
 
 
-def test_several_workers_make_what_one_makes(work: Work, tmp_path: Path) -> None:
-    for workers in (1, 2):
+def test_several_workers_make_what_one_makes(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, workers, threads in (("alone", 1, 2), ("threads", 2, 2), ("processes", 2, 1)):
+        monkeypatch.setattr(engine, "THREADS", threads)
         batches = split_into_batches(tmp_path, 9, workers)
-        run_rows(work, batches, tmp_path / str(workers), workers=workers, progress=say_nothing)
-    for alone, shared in zip(made(tmp_path / "1"), made(tmp_path / "2"), strict=True):
-        assert_frame_equal(alone, shared)
-    assert alone.height > 1
+        run_rows(work, batches, tmp_path / name, workers=workers, progress=say_nothing)
+        assert (tmp_path / name / engine.PREPARED).exists() == (name == "processes")
+        for expected, found in zip(made(tmp_path / "alone"), made(tmp_path / name), strict=True):
+            assert_frame_equal(found, expected)
+    assert expected.height > 1
+
+
+def test_workers_are_processes_where_python_renders_each_row(tmp_path: Path) -> None:
+    (tmp_path / "split.jinja").write_text(
+        FORGETFUL.replace("message.content +", "message.content.split('</think>')[-1] +")
+    )
+    tokenizer = str(make_tokenizer(tmp_path / "tokenizer"))
+    plain, rendered = (
+        prepare(TokenizeParams(tokenizer=tokenizer, template=template)).leaves_lock
+        for template in ("chatml", str(tmp_path / "split.jinja"))
+    )
+    assert plain
+    assert not rendered
 
 
 class Elsewhere:

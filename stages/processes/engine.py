@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +29,7 @@ from stages.schema import load_schema
 BATCH_BYTES = 1 << 24  # unpacked; bounds the memory of a worker where rows are long
 SHARES_PER_WORKER = 4  # of the rows that are left: batches get smaller, so that at the end none works on alone for long
 WORTHWHILE_ROWS = 1024  # to start a process for
+THREADS = 2  # workers in one process at most: a quarter of what each does is Python, and more would wait for each other
 AHEAD = 2  # batches each other process holds: one in work, one for when that is done
 PREPARED = "prepared.pickle"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -147,6 +148,10 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
             yield from _run_on_cluster(cluster, partial(_run_listed, there), numbered)
     elif workers <= 1:
         yield from (here(number, batch) for number, batch in numbered)
+    elif _share_process(work, workers):
+        os.environ.update(WORKER_ENVIRONMENT)
+        with _ended(ThreadPoolExecutor(workers - 1)) as pool:
+            yield from here_and_there(Workers(pool, workers - 1), numbered, here)
     else:
         with worker_pool(workers - 1, if_one_dies) as pool:
             for _ in range(workers - 1):
@@ -155,8 +160,13 @@ def _finished_batches(work: Work, batches: Sequence[Batch], spool: Path, workers
             yield from here_and_there(Workers(pool, workers - 1), numbered, here, there)
 
 
+def _share_process(work: Work, workers: int) -> bool:
+    """Whether the workers are threads, which need no second copy of what is prepared, and start at once."""
+    return workers <= THREADS and work.stage.prepares and bool(_prepare(work).leaves_lock)
+
+
 class Workers(NamedTuple):
-    """Processes beside this one, started when they first get some work."""
+    """Processes beside this one, or threads of it, started when they first get some work."""
 
     pool: Executor
     others: int
@@ -168,8 +178,8 @@ def here_and_there(
     here: Callable[..., Made],
     there: Callable[..., Made] | None = None,
 ) -> Iterator[Made]:
-    """What `here` makes of tasks in this process and `there`, the same if not given, in others, as they get done: this
-    one works as well, as a new one imports for a while before it begins.
+    """What `here` makes of tasks in this thread and `there`, the same if not given, in others, as they get done: this
+    one works as well, as a new process imports for a while before it begins.
     """
     waiting, given = iter(tasks), set[Future[Made]]()
     while True:
@@ -202,12 +212,16 @@ def worker_pool(workers: int, if_one_dies: str) -> Iterator[Executor]:
 
     When the block ends early, calls that wait are dropped. Raises TryAgain with `if_one_dies` when a worker was killed.
     """
-    pool = _new_pool(workers)
-    with _told(if_one_dies):
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with _told(if_one_dies), _ended(_new_pool(workers)) as pool:
+        yield pool
+
+
+@contextmanager
+def _ended(pool: Executor) -> Iterator[Executor]:
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
@@ -246,8 +260,12 @@ def prepared_for_others(work: Work, folder: Path) -> Work:
     """The work for other processes: what this one prepared for the stage, they find in a file."""
     if not work.stage.prepares:
         return work
-    prepare = importlib.import_module(f"stages.{work.stage.name}.preparation").prepare
-    return work._replace(prepared=hand_over(prepare(work.params), folder / PREPARED))
+    return work._replace(prepared=hand_over(_prepare(work), folder / PREPARED))
+
+
+def _prepare(work: Work) -> Any:
+    """What the stage prepares, which it keeps for this process."""
+    return importlib.import_module(f"stages.{work.stage.name}.preparation").prepare(work.params)
 
 
 def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:

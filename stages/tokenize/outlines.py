@@ -34,17 +34,20 @@ class Outline(NamedTuple):
 
 
 class Outlines:
-    """The outlines of one tokenizer and template, by the roles of the turns; nothing where each row is to be read."""
+    """The outlines of one tokenizer and template, by the roles of the turns.
+
+    `are_plain`: whether there can be some; if not, each row is to be read.
+    """
 
     def __init__(self, chat: ChatTokenizer) -> None:
         self._chat = chat
-        self._plain = is_plain(chat.template.tree) and not chat.template.takes_parts
+        self.are_plain = is_plain(chat.template.tree) and not chat.template.takes_parts
         self._known: dict[tuple[str, ...], Outline | None] = {}
 
     def turn(self, conversation: Conversation, position: int) -> Turn | None:
         """The turn of the answer at `position`; None where the template has to render this very conversation."""
         messages = conversation.messages[: position + 1]
-        if not self._plain or conversation.tools or not all(map(_is_simple, messages)):
+        if not self.are_plain or conversation.tools or not all(map(_is_simple, messages)):
             return None
         roles = tuple(message["role"] for message in messages)
         if roles not in self._known:

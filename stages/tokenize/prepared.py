@@ -25,5 +25,10 @@ class Preparation:
     outlines: Outlines
 
     @property
+    def leaves_lock(self) -> bool:
+        """Whether the tokenizer, which lets go of Python's lock, does most of the work: no row has to be rendered."""
+        return self.outlines.are_plain
+
+    @property
     def template_sha256(self) -> str:
         return hashlib.sha256(self.chat.template.text.encode()).hexdigest()
