@@ -73,6 +73,8 @@ class Watch:
         self.told, self.last = told, last
 
     def __call__(self, done: int, total: int | None, unit: str, **facts: Any) -> None:
+        if unit != "steps":
+            return
         with self.told.open("a") as file:
             file.write(f"{done}\n")
         if done == self.last:

@@ -169,7 +169,7 @@ def test_an_old_pipeline_that_runs_again_does_not_replace_a_better_newer_champio
 
 @pytest.mark.slow
 def test_a_failed_gate_can_stop_the_pipeline_after_the_alias_is_set(registry: Registry) -> None:
-    with pytest.raises(GateNotPassed, match=r"stops_reliably: 0\.5000 of the answers"):
+    with pytest.raises(GateNotPassed, match=r"stops_reliably: 50\.00% of the answers"):
         registry.promote(registry.register(2.0, stop_rate=0.5), stop_on_failed_gate=True)
 
     assert registry.aliases == {"challenger": 1}
