@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from tokenize_timing import Made, asked, messages_of, report
+from tokenize_timing import Made, asked, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -22,17 +22,16 @@ MEASURED = {"response_chars": 0, "response_words": 0, "repeated_trigram_share": 
 MEASURED |= {"digit_share": 0.0, "url_count": 0}
 
 
-def read_rows(corpus: Path) -> pl.DataFrame:
-    records = [{"row_id": f"{n:032x}", "messages": messages} for n, messages in enumerate(messages_of(corpus))]
-    rows = pl.DataFrame(records).with_columns(pl.lit(value).alias(name) for name, value in MEASURED.items())
-    return conform(rows.lazy(), load_schema("mixture"), "bench").collect()
+def read_rows(corpus: Path) -> pl.LazyFrame:
+    rows = pl.scan_ndjson(corpus).with_columns(pl.lit(value).alias(name) for name, value in MEASURED.items())
+    return conform(rows, load_schema("mixture"), "bench")
 
 
 def prepare() -> list[pl.LazyFrame]:
     corpus, folder, cores = asked()
     rows, params = read_rows(corpus), TokenizeParams(tokenizer=str(folder), template="chatml")
     place = Path(tempfile.mkdtemp())
-    rows.write_parquet(place / "part-00000.parquet")
+    rows.sink_parquet(place / "part-00000.parquet")
     batches = split_into_batches(place, DEFAULT_BATCH_ROWS, cores)
     run_rows(Work(STAGES["tokenize"], params), batches, place / "spool", workers=cores, progress=lambda *_, **__: None)
     return [pl.scan_ipc(file) for file in sorted((place / "spool" / "examples").glob("*.arrow"))]
