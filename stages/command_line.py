@@ -180,7 +180,9 @@ def _add_settings(parser: argparse.ArgumentParser, form: str) -> None:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it runs (never changes the result)")
-    group.add_argument("--workers", type=positive, metavar="N", help="rows are worked on by so many at once (default: one per core)")
+    group.add_argument(
+        "--workers", type=positive, metavar="N", help="rows are worked on by so many at once (default: one per core)"
+    )
     group.add_argument(
         "--batch-rows",
         type=positive,

@@ -47,11 +47,10 @@ def know(items: EvalSet, kept: pl.LazyFrame, params: DecontaminateParams) -> Kno
 def compare(rows: pl.LazyFrame, known: Known) -> Compared:
     """What each row has in common with items; it depends on no other row."""
     texts = rows.select(
-        "row_id",
-        conversation=normalised(with_escapes_read(every_text())),
-        questions=questions(),
-        answers=normalised(answers_text()),
+        "row_id", conversation=every_text(), questions=questions(), answers=normalised(answers_text())
     ).collect()
+    read = with_escapes_read(texts["conversation"])
+    texts = texts.with_columns(read).with_columns(normalised(pl.col("conversation")))
     overlaps = overlaps_in(texts, known.runs, known.params.min_overlap)
     return Compared(texts.height, overlaps, likest_items(rows, known.wanted))
 
