@@ -20,6 +20,7 @@ STATE = ROOT / setting("AIRFLOW_STATE", "work/airflow")
 AIRFLOW_PORT = int(setting("AIRFLOW_PORT", "8080"))
 MLFLOW_PORT = int(setting("MLFLOW_PORT", "5000"))
 START_SECONDS, STOP_SECONDS = 600, 25
+STAGES_ARE_LOGGED = "airflow.task.operators=INFO"  # what a stage says stands in the log of its task
 MARK = "TEMPER_STARTED_BY"  # in the environment of everything that `up` starts, so that `down` finds all of it
 SESSIONS = STATE / "sessions"  # ids of the sessions started: a server that renames itself wipes its environment out
 
@@ -31,6 +32,7 @@ def up() -> int:
         return 0
     STORE.mkdir(parents=True, exist_ok=True)
     environment = airflow_environment(STATE, port=AIRFLOW_PORT) | {MARK: str(STATE), "TEMPER_STORE": str(STORE)}
+    environment["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = STAGES_ARE_LOGGED
     airflow = _start([str(AIRFLOW), "standalone"], environment, "airflow")
     mlflow = _start(_mlflow_command(), environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, "mlflow")
     for name, server, url in (
