@@ -135,6 +135,8 @@ def test_curate_runs_on_schedule_and_wakes_tune_and_new_files_are_picked_up(
     wait_for(lambda: is_told(servers, curate_is_paused=True), "curate's rest")
     wait_for(lambda: list(store.glob("runs/tune-*/report.json")), "the run of tune that the data set's asset triggers")
     assert digests(store) == digests(line.store), "Airflow makes what the pipeline alone makes"
+    logs = Path(servers["TEMPER_AIRFLOW_STATE"], "logs").glob("dag_id=curate/*/task_id=ingest/*.log")
+    assert any("ingest: conversations" in log.read_text() for log in logs), "a task's log holds what its stage says"
     before, new = published_version(store), tmp_path / "raw" / "late" / "more.jsonl"
     new.parent.mkdir()
     row = {"instruction": "What came late?", "input": "", "output": "This file came late."}
