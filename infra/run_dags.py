@@ -15,8 +15,9 @@ from typing import Any
 from airflow.listeners import hookimpl
 from airflow.sdk.listener import get_listener_manager
 
+from stages.errors import Interrupted
+
 ROOT = Path(__file__).resolve().parent.parent
-INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 
 class Console:
@@ -30,7 +31,7 @@ class Console:
         """Ctrl-C: Airflow would count the task as failed and try it again, and its stage, in a group of its own, go on."""
         if self._running:
             self._running.on_kill()
-        os._exit(INTERRUPTED)
+        os._exit(Interrupted.exit_code)
 
     @hookimpl
     def on_task_instance_running(self, task_instance: Any) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from stages import commands, describe, plan_command
 from stages.comparisons import what_if_command
@@ -17,7 +17,7 @@ from stages.sweeps import sweep_command
 class Parser(argparse.ArgumentParser):
     """Leaves with EX_USAGE instead of argparse's 2, which here means nothing."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(UsageError.exit_code, f"error: {message}; see {self.prog} --help\n")
 

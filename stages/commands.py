@@ -3,7 +3,6 @@
 import argparse
 import os
 import shlex
-import shutil
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,8 @@ from stages.contract import Stage
 from stages.errors import ConfigError, UsageError
 from stages.pipeline import ALL, PIPELINES, STAGES
 from stages.profile import load_profile, parse_value, resolve_params
-from stages.store.storage import LocalStore, setting, tracking_uri
+from stages.store.locks import private_folder
+from stages.store.storage import LocalStore, check_name, setting, tracking_uri
 
 if TYPE_CHECKING:
     from stages.execution.request import Request
@@ -90,11 +90,11 @@ def _request(options: argparse.Namespace, stage: Stage, params: Any, inputs: Any
 
 def start(options: argparse.Namespace) -> str:
     """Writes the plan of a run; the last line of the output is its folder."""
-    return str(_start(options, options.run_name).folder)
+    return str(_start(options).folder)
 
 
-def _start(options: argparse.Namespace, run_name: str | None) -> "Run":
-    from stages.execution.runs import default_store, start_run
+def _start(options: argparse.Namespace, folder: Path | None = None) -> "Run":
+    from stages.execution.runs import start_run
 
     overrides: dict[str, dict[str, Any]] = defaultdict(dict)
     for text in options.set:
@@ -107,27 +107,20 @@ def _start(options: argparse.Namespace, run_name: str | None) -> "Run":
     for text in options.source:
         name, path = _pair("--source", text, "DATASET=PATH")
         sources[name].append(path)
-    store = LocalStore(options.store) if options.store else default_store()
-    return start_run(PIPELINES[options.name], store, profile=options.profile, overrides=overrides, sources=sources,
-                     name=run_name)  # fmt: skip
+    return start_run(PIPELINES[options.name], _store(options), profile=options.profile, overrides=overrides,
+                     sources=sources, name=options.run_name, folder=folder)  # fmt: skip
 
 
 def pipeline(options: argparse.Namespace) -> str:
     """Every stage of a pipeline in order; with --dry-run, only what would be done."""
-    from stages.execution.local_run import run_pipeline, what_would_run
-    from stages.execution.runs import load_run
+    from stages.execution.local_run import run_pipeline
 
     _engine(options)  # a wrong one is told before a run of that name is planned anew
-    run_ = _start(options, None if options.dry_run else options.run_name)
-    name = options.run_name or run_.name
-    print(f"run {name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
-    make_request = partial(_request, options)
     if options.dry_run:
-        try:
-            return what_would_run(load_run(run_.folder, name), make_request)
-        finally:  # what a run of that name has noted stays as it is
-            shutil.rmtree(run_.folder)
-    for told in run_pipeline(run_, make_request, _execution_options(options)):
+        return _dry_run(options)
+    run_ = _start(options)
+    _tell_plan(run_)
+    for told in run_pipeline(run_, partial(_request, options), _execution_options(options)):
         print(told, flush=True)  # noqa: T201
     version = _publish(run_)
     published = [f"published data set {version[:12]}"] if version else []
@@ -135,6 +128,23 @@ def pipeline(options: argparse.Namespace) -> str:
     folder = shlex.quote(str(run_.folder))  # also where the store is not the default one
     report = [f"next: python -m stages run report --run {folder}"] if beside else []
     return "\n".join([*published, f"done: {run_.folder}", f"next: python -m stages ledger {folder}", *report])
+
+
+def _dry_run(options: argparse.Namespace) -> str:
+    """What would be done, of a plan that nobody else sees: a run of that name, and what it noted, stay as they are."""
+    from stages.execution.local_run import what_would_run
+    from stages.execution.runs import make_runs, new_name
+
+    store = _store(options)
+    name = options.run_name or new_name(store, options.name)
+    with private_folder(make_runs(store).parent) as place:
+        run_ = _start(options, place / check_name(name))
+        _tell_plan(run_)
+        return what_would_run(run_, partial(_request, options))
+
+
+def _tell_plan(run_: "Run") -> None:
+    print(f"run {run_.name}: pipeline {run_.pipeline.name}, profile {run_.profile}{_done_without(run_)}", flush=True)  # noqa: T201
 
 
 def _done_without(run_: "Run") -> str:

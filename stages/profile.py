@@ -1,7 +1,6 @@
 """What a run changes: defaults -> profile -> overrides, all of it checked before anything runs. Light: no polars."""
 
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from stages.contract import Params, Pipeline, Stage
 from stages.errors import ConfigError
+from stages.near_names import did_you_mean
 
 FOLDER = Path(__file__).resolve().parent.parent / "dags" / "profiles"
 
@@ -47,7 +47,7 @@ def load_profile(name_or_path: str | None) -> Profile:
     if not path.is_file():
         known = profile_names()
         raise ConfigError(
-            f"no profile {name_or_path!r}; give a .yaml file or one of {', '.join(known)}{_meant(name_or_path, known, '; ')}"
+            f"no profile {name_or_path!r}; give a .yaml file or one of {', '.join(known)}{did_you_mean(name_or_path, known, before='; ')}"
         )
     return _read(path)
 
@@ -111,7 +111,7 @@ def resolve_params(
 
     `known_stages` are the stages that a profile may speak of, also those that this run does not have.
     """
-    problems = [f"no stage {name!r} (stages: {', '.join(known_stages)}{_meant(str(name), known_stages, '; ')})"
+    problems = [f"no stage {name!r} (stages: {', '.join(known_stages)}{did_you_mean(str(name), known_stages, before='; ')})"
                 for name in {**profile.stages, **overrides} if name not in known_stages]  # fmt: skip
     resolved = {}
     for stage in stages:
@@ -123,17 +123,12 @@ def resolve_params(
         except TypeError:
             problems.append(f"{stage.name}: parameter names must be text")
     if problems:
-        where = [f"profile {profile.name}"] * bool(profile.stages) + ["--set"] * bool(any(overrides.values()))
+        stated = {f"profile {profile.name}": profile.stages, "--set": any(overrides.values())}
+        where = " or ".join(place for place, is_used in stated.items() if is_used)
         raise ConfigError(
-            f"{'; '.join(problems)}; correct {' or '.join(where)} (python -m stages describe <stage> tells what it may be)"
+            f"{'; '.join(problems)}; correct {where} (python -m stages describe <stage> tells what it may be)"
         )
     return resolved
-
-
-def _meant(name: str, known: Collection[str], before: str = "") -> str:
-    """`did you mean …?` behind `before`, where a known name is like this one."""
-    near = get_close_matches(name, known, n=1)
-    return f"{before}did you mean {near[0]}?" if near else ""
 
 
 def _with(stated: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,8 +154,8 @@ def _problem(stage: Stage, fault: Mapping[str, Any]) -> str:
         return f"{name.removesuffix('.[key]')}: {fault['msg'].replace('Input', 'the name')}"
     if fault["type"] == "extra_forbidden":
         known = list(stage.params.model_fields)
-        meant = _meant(str(fault["loc"][-1]), known)
-        return f"{name} is no parameter ({meant}{' ' * bool(meant)}parameters: {', '.join(known) or 'none'})"
+        meant = did_you_mean(str(fault["loc"][-1]), known, behind=" ")
+        return f"{name} is no parameter ({meant}parameters: {', '.join(known) or 'none'})"
     told = BELONGS_HERE.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return f"{name} = {fault['input']!r}: {told}" if fault["loc"] else f"{name}: {told}"
 
@@ -173,13 +168,13 @@ def resolve_sources(
     `known_sources` are those that a profile may speak of, also where this pipeline reads none such.
     """
     if unknown := sorted(set(profile.sources) - set(known_sources)):
-        meant = _meant(unknown[0], known_sources)
-        raise ConfigError(f"profile {profile.name} names {', '.join(unknown)}{f' ({meant})' * bool(meant)}, which no pipeline reads; the sources are "
+        meant = did_you_mean(unknown[0], known_sources, before=" (", behind=")")
+        raise ConfigError(f"profile {profile.name} names {', '.join(unknown)}{meant}, which no pipeline reads; the sources are "
                           f"{', '.join(sorted(known_sources))}")  # fmt: skip
     optional = {name for stage in pipeline.stages for name in stage.optional_inputs}
     known = {*pipeline.sources, *optional}
     if unknown := sorted(set(overrides) - known):
         raise ConfigError(f"pipeline {pipeline.name} has no source {', '.join(unknown)}; its sources are "
-                          f"{', '.join(pipeline.sources)}{_meant(unknown[0], pipeline.sources, '; ')}")  # fmt: skip
+                          f"{', '.join(pipeline.sources)}{did_you_mean(unknown[0], pipeline.sources, before='; ')}")  # fmt: skip
     named = {**profile.sources, **overrides}
     return {name: tuple(Path(path) for path in paths) for name, paths in named.items() if name in known}

@@ -58,6 +58,7 @@ SET_ASIDE: list[tuple[dict[str, Any], str, str]] = [
         ({"question": "Why?", "A": "No.", "B": "Yes.", "answer": "b)"}, "choices_not_shown", "answer"),
         ({**chat(*EXCHANGE), "rejected_response": "No."}, "preference_pair", "rejected_response"),
         ({"definition": "Add.", "instances": [{"input": "1 2", "output": ["3", "three"]}]}, "several_answers", "instances[0].output"),
+        ({"definition": ["Add.", "Sum up."], "instances": [{"input": "1 2", "output": ["3"]}]}, "several_prompts", "definition"),
         ({"query": "Rain?", "answers": "[]", "tools": [{"name": "f"}]}, "empty_answer", "answers"),
 ]  # fmt: skip
 

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ingest_run import EXCHANGE, Turns, chat, ingest, ingest_records, ingest_text
+from stages.ingest.records_within import CARRIED_IN
+from stages.ingest.spellings import CONTEXTS, PROMPT_NAMES, SPELLINGS
+from stages.raw_files.json_values import SAID_OF_ALL
 
 PAIR = {"instruction": "Why?", "output": "Because."}
 ANSWER = {
@@ -65,6 +68,7 @@ def test_records_are_read_where_they_stand(tmp_path: Path) -> None:
 SET_ASIDE: list[tuple[object, str, str | None]] = [
         (BATCH, "answer_alone", "response"),
         ({"custom_id": "r9", "method": "POST", "url": "/v1", "body": ASKED}, "request_alone", "body.messages"),
+        ({"custom_id": "r8", "params": ASKED}, "request_alone", "params.messages"),
         ({**ASKED, "choices": ANSWER["choices"] * 2}, "several_answers", "choices"),
         ({"data": {"text": "good film"}, "annotations": [{"result": []}]}, "unknown_dialect", None),
         ({"fields": {"prompt": "Why?"}, "responses": {"mood": [written("good")]}}, "no_prompt", "responses"),
@@ -122,6 +126,20 @@ def test_requests_and_answers_in_two_files_of_a_folder_are_joined(tmp_path: Path
     (raw / "answers.jsonl").unlink()
     made = ingest(tmp_path / "raw", folder=tmp_path / "one")
     assert made.facts["reasons"] == {"request_alone": 6, "answer_alone": 1}
+
+
+def test_what_is_said_of_all_records_of_a_file_is_read_with_each_however_it_is_called(tmp_path: Path) -> None:
+    """One object is the whole file: where what it says belongs to its records, it is not read as a long array is."""
+    names = {*PROMPT_NAMES, *CONTEXTS, *(name for meaning in CARRIED_IN for name in SPELLINGS[meaning])}
+    assert set(SAID_OF_ALL) == names
+    told = {"version": 3, "System-Prompt": "Be brief.", "category": "why", "weight": 0.5, "document": "It rains."}
+    made = ingest_text(json.dumps({**told, "data": [{"question": "Why?", "answer": "Rain."}] * 2}), tmp_path)
+    turns = [("system", "Be brief."), ("user", "Why?\n\nIt rains."), ("assistant", "Rain.")]
+    assert made.turns == [turns, turns]
+    assert made.conversations.select("task", "weight").rows() == [("why", 0.5)] * 2
+    (tmp_path / "behind").mkdir()
+    made = ingest_text(json.dumps({"data": [PAIR], "Loss Weight": 0.5}), tmp_path / "behind")
+    assert (made.turns, made.faults) == ([EXCHANGE], [(None, "trailing_data", None)])
 
 
 def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Templates render in a sandbox of Temper's own: what it gives them, and refuses them, is what transformers does."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import _compile_jinja_template as compile_as_transformers_does
 
-from stages.modelling.template_sandbox import compile_template, generation_blocks
+from stages.modelling.template_sandbox import Span, compile_template, generation_blocks
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "content": "Is 1 < 2 & 'é'?"},
@@ -80,3 +81,17 @@ def test_generation_blocks_go_from_where_to_where_transformers_says(text: str) -
     with generation_blocks(ours).noted(blocks) as spans:
         ours.render(messages=MESSAGES)
     assert spans == expected != []
+
+
+def test_what_another_thread_renders_meanwhile_is_not_noted_here() -> None:
+    template, blocks = compile_template("{% generation %}{{ text }}{% endgeneration %}"), list[str]()
+
+    def render_another() -> list[Span]:
+        with generation_blocks(template).noted([]) as spans:
+            template.render(text="longer")
+        return spans
+
+    with generation_blocks(template).noted(blocks) as spans, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(render_another).result() == [(0, 6)]
+        template.render(text="own")
+    assert spans == [(0, 3)]

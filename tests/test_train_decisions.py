@@ -136,7 +136,7 @@ def test_each_step_process_and_seed_draws_other_random_numbers() -> None:
 def test_a_run_is_over_by_patience_or_by_a_range_test_that_diverges(
     params: dict[str, Any], losses: list[float], without_better: int, is_over: bool
 ) -> None:
-    run = Run.__new__(Run)
-    run.plan = SimpleNamespace(params=TrainParams(**params))  # type: ignore[assignment]
+    run: Any = Run.__new__(Run)
+    run.plan = SimpleNamespace(params=TrainParams(**params))
     run.position = Position(rows=[{"loss": loss} for loss in losses], validations_without_better=without_better)
     assert run._is_over() is is_over

@@ -7,14 +7,15 @@ needs to hand over nothing but the folder.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from stages.contract import Params, Pipeline, Stage
-from stages.errors import ConfigError, DataError, TryAgain, UsageError
+from stages.errors import ConfigError, DataError, UsageError
 from stages.execution.run_checks import refuse_what_is_missing, unread_sources
 from stages.execution.run_plan import PLAN, RunPlan, planned_params, read_plan, write_plan
+from stages.near_names import did_you_mean
 from stages.pipeline import CURATION, PIPELINES, STAGES
 from stages.profile import load_profile, resolve_params, resolve_sources
 from stages.raw_files.source_files import stated_root
@@ -53,7 +54,7 @@ def default_store() -> LocalStore:
     return LocalStore(Path(setting("STORE", "work/store")))
 
 
-def start_run(
+def start_run(  # noqa: PLR0913 - what is run, with what, and where it is noted
     pipeline: Pipeline,
     store: LocalStore,
     *,
@@ -61,8 +62,11 @@ def start_run(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     sources: Mapping[str, Sequence[str]] | None = None,
     name: str | None = None,
+    folder: Path | None = None,
 ) -> Run:
-    """A new run whose plan was checked as a whole and written down. Raises ConfigError with everything that is wrong."""
+    """A new run whose plan was checked as a whole and written down: in a folder of the store's runs, called `name`, or in
+    another one that lies as deep in the store. Raises ConfigError with everything that is wrong.
+    """
     chosen = load_profile(profile)
     params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
     params = {name: values.in_run({**_curated_with(pipeline, store), **params}) for name, values in params.items()}
@@ -70,7 +74,8 @@ def start_run(
     unread = unread_sources(pipeline, params)
     found = {source: paths for source, paths in found.items() if source not in unread}
     refuse_what_is_missing(pipeline, params, found)
-    folder = _new_folder(store, pipeline.name, name)
+    folder = folder or _new_folder(store, pipeline.name, name)
+    folder.mkdir(exist_ok=True)
     plan = RunPlan(
         pipeline=pipeline.name,
         profile=chosen.name,
@@ -92,14 +97,13 @@ def _forget_another_plan(folder: Path, plan: RunPlan) -> None:
         (folder / f"{stage}.json").unlink(missing_ok=True)
 
 
-def load_run(folder: Path, name: str | None = None) -> Run:
-    """The run whose plan stands in `folder`; its stages know it under `name`, or as its folder is called."""
+def load_run(folder: Path) -> Run:
+    """The run whose plan stands in `folder`."""
     plan = read_plan(folder)
     planned = planned_params(folder)
     # A stage beside the pipeline, such as the report on a curation, runs with its defaults.
     params = {**{name: stage.params() for name, stage in STAGES.items()}, **planned}
-    known_as = name or folder.name
-    params = {stage: values.in_run(planned, known_as) for stage, values in params.items()}
+    params = {name: values.in_run(planned, folder.name) for name, values in params.items()}
     sources = {name: tuple(map(Path, paths)) for name, paths in plan.sources.items()}
     return Run(folder, PIPELINES[plan.pipeline], plan.profile, params, sources)
 
@@ -128,8 +132,7 @@ def _instead(store: LocalStore, name: str, known: Sequence[str]) -> str:
         lacking = "has none yet" if store.root.is_dir() else "does not exist"
         return f"that store {lacking}: start one (python -m stages pipeline curate --source raw=<path>), or name another store " \
                f"by --store or TEMPER_STORE"  # fmt: skip
-    near = get_close_matches(name, known, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
+    meant = did_you_mean(name, known, behind=" ")
     return f"{meant}give latest, the folder of a run, or one of the newest: {', '.join(known[-10:])}"
 
 
@@ -163,23 +166,33 @@ def _curated_with(pipeline: Pipeline, store: LocalStore) -> Mapping[str, Params]
 
 
 def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:
+    make_runs(store)
+    if name:
+        return store.run_folder(name)
+    while True:
+        folder = store.run_folder(new_name(store, pipeline))
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue  # somebody else took the name
+        return folder
+
+
+def make_runs(store: LocalStore) -> Path:
+    """The folder of all runs. Raises UsageError where there can be none."""
     runs = store.root / "runs"
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:
         raise UsageError(f"store {store.root}: no folder can be made there; choose another place for it") from error
-    if name:
-        folder = store.run_folder(name)
-        folder.mkdir(exist_ok=True)
-        return folder
-    for number in range(len(os.listdir(runs)) + 1, 1_000_000):
-        folder = runs / f"{pipeline}-{number:04d}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise TryAgain(f"{runs} is full; move old runs away")
+    return runs
+
+
+def new_name(store: LocalStore, pipeline: str) -> str:
+    """What the next run is called that nobody gives a name."""
+    taken = set(os.listdir(make_runs(store)))
+    names = (f"{pipeline}-{number:04d}" for number in count(len(taken) + 1))
+    return next(name for name in names if name not in taken)
 
 
 def stage_inputs(run: Run, stage: Stage) -> dict[str, tuple[Path, ...]] | None:

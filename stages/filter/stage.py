@@ -6,13 +6,13 @@ where Alpaca says nothing, other data are named: 2,996 rows of Dolly, 7,473 of G
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
 
 from stages.contract import Params, Stage, setting
 from stages.measures.ratings import not_rated
+from stages.near_names import did_you_mean
 
 Task = Literal["chat", "code", "math", "extraction", "other"]
 Policy = Literal["keep", "mask", "reject"]
@@ -166,8 +166,7 @@ class FilterParams(Params):
     def _tasks_set_what_there_is(self) -> Self:
         for task, changes in self.by_task.items():
             if unknown := sorted(set(changes) - set(type(self).model_fields) | {"by_task"} & set(changes)):
-                near = get_close_matches(unknown[0], type(self).model_fields, n=1)
-                meant = f"; did you mean {near[0]}?" if near and near != unknown[:1] else ""
+                meant = did_you_mean(unknown[0], type(self).model_fields, before="; ")
                 raise ValueError(f"by_task.{task}: {', '.join(unknown)} cannot be set for a task type{meant}")
             _checked(task, type(self), changes)
         return self

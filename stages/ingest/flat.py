@@ -181,9 +181,9 @@ def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
                 raise Unusable("not_an_object", where, instance)
             input_field, output_field = f"{where}.input", f"{where}.output"
             pair = {
-                fields["prompt"]: _only(record[fields["prompt"]], fields["prompt"]),
+                fields["prompt"]: _only(record[fields["prompt"]], fields["prompt"], "several_prompts"),
                 input_field: instance.get("input"),
-                output_field: _only(instance.get("output"), output_field),
+                output_field: _only(instance.get("output"), output_field, "several_answers"),
             }
             names = {"prompt": fields["prompt"], "context": input_field, "response": output_field}
             found += convert_pair(pair, names, rules)
@@ -192,12 +192,12 @@ def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     return found
 
 
-def _only(value: object, field: str) -> object:
-    """The one of a list, as Natural Instructions writes definitions and outputs."""
+def _only(value: object, field: str, if_several: str) -> object:
+    """The one of a list, as Natural Instructions writes definitions and outputs. Raises Unusable with that reason."""
     if not isinstance(value, list) or not value:
         return value
     if len(value) > 1:
-        raise Unusable("several_answers", field, value)
+        raise Unusable(if_several, field, value)
     return value[0]
 
 

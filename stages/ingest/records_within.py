@@ -7,7 +7,7 @@ from typing import Any
 from stages.ingest.annotations import annotated
 from stages.ingest.dialects import Dialects
 from stages.ingest.request_logs import logged
-from stages.ingest.spellings import ASK, CONTEXTS, plain, spelt_so, words
+from stages.ingest.spellings import CONTEXTS, PROMPT_NAMES, plain, spelt_so, words
 from stages.ingest.transcripts import starts_with_mark
 from stages.ingest.turns import is_turn
 from stages.ingest.unusable import Unusable
@@ -76,7 +76,9 @@ def unwrapped(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
     """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any; what
     it says itself holds for them: task and weight, instruction and system prompt, passages and tools."""
     beside = [name for meaning in CARRIED_IN if (name := spelt_so(meaning, record))]
-    texts = [name for name, value in record.items() if plain(name) in (*ASK, *CONTEXTS) and isinstance(value, str)]
+    texts = [
+        name for name, value in record.items() if plain(name) in (*PROMPT_NAMES, *CONTEXTS) and isinstance(value, str)
+    ]
     told = {name: record[name] for name in (*beside, *texts)}
     return [(place, told | one) for place, one in _inner(record, dialects)]
 

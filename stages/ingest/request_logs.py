@@ -29,7 +29,8 @@ def logged(record: Mapping[str, Any]) -> dict[str, Any] | None:
     asked = next((part for part in _parts(record, ASKED_IN) if isinstance(part.get("messages"), list)), None)
     if answers is None:
         if asked and asked is not record and "custom_id" in record and "response" not in record:
-            raise _alone(record, "request_alone", "body.messages", asked["messages"])
+            place = next(name for name in ASKED_IN if name in record)
+            raise _alone(record, "request_alone", f"{place}.messages", asked["messages"])
         return None
     if asked is None:
         raise _alone(record, "answer_alone", "response" if "response" in record else "choices", record)

@@ -12,10 +12,8 @@ def words(text: str) -> tuple[str, ...]:
 ANSWERS = ("response", "answer", "completion", "output", "conversation")  # of which preference data numbers two
 CONTEXTS = words("context contexts retrieved_contexts passage paragraph story document article")
 # Names that mean one thing by themselves: where two of a kind are there, only what they hold tells which one is meant.
-ASK, ANSWER = (
-    words("instruction prompt question query user_prompt user_input problem"),
-    words("output response completion answer"),
-)
+PROMPT_NAMES = words("instruction prompt question query user_prompt user_input problem")
+RESPONSE_NAMES = words("output response completion answer")
 # What a field means -> how it is spelt, the more telling spelling first; compared in lower case, _ for spaces and dashes.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
@@ -130,5 +128,5 @@ def rivals(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str
     """Beside the prompt and the response, the names of others that mean the same as plainly."""
     return {
         meaning: tuple(names[name] for name in kind if name in names and name != told[meaning])
-        for meaning, kind in (("prompt", ASK), ("response", ANSWER)) if told[meaning] in kind
+        for meaning, kind in (("prompt", PROMPT_NAMES), ("response", RESPONSE_NAMES)) if told[meaning] in kind
     }  # fmt: skip

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from threading import local
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
@@ -49,8 +50,7 @@ class GenerationBlocks(Extension):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._blocks: list[str] = []
-        self._spans: list[Span] | None = None
+        self._here = local()  # a template renders in several threads at once
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -59,19 +59,21 @@ class GenerationBlocks(Extension):
 
     def _note(self, caller: Any) -> str:
         written = str(caller())
-        if self._spans is not None:
-            start = sum(map(len, self._blocks))
-            self._spans.append((start, start + len(written)))
+        if noting := getattr(self._here, "noting", None):
+            blocks, spans = noting
+            start = sum(map(len, blocks))
+            spans.append((start, start + len(written)))
         return written
 
     @contextmanager
     def noted(self, blocks: list[str]) -> Iterator[list[Span]]:
-        """From where to where each block goes of what is rendered meanwhile; whoever renders adds it to `blocks`."""
-        self._blocks, self._spans = blocks, []
+        """From where to where each block goes of what this thread renders meanwhile; whoever renders adds it to `blocks`."""
+        spans: list[Span] = []
+        self._here.noting = blocks, spans
         try:
-            yield self._spans
+            yield spans
         finally:
-            self._spans = None
+            self._here.noting = None
 
 
 def generation_blocks(template: Template) -> GenerationBlocks:

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-WAITING_OBJECTS = (
-    250_000  # more than a batch in work mostly has; to search each time took a twentieth of tokenize's time
-)
+# More than a batch in work mostly has: to search each time took a twentieth of tokenize's time.
+WAITING_OBJECTS = 250_000
 _lock = Lock()
 _inside: list[bool] = []  # for each block that a thread is in, whether the search was on when the first was entered
 

@@ -9,10 +9,8 @@ TAR_AT, TAR = 257, b"ustar"
 GIT_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/")
 HTML = re.compile(rb"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 MAX_NUL_SHARE = 0.1  # more of them, and it is binary, or text in UTF-16
-MIN_SHARE_OF_HALF, MAX_SHARE_OF_OTHER = (
-    0.3,
-    0.02,
-)  # NUL among the bytes of even and odd places: UTF-16 of mostly Latin text
+# Of NUL among the bytes of even and of odd places: UTF-16 of mostly Latin text.
+MIN_SHARE_OF_HALF, MAX_SHARE_OF_OTHER = 0.3, 0.02
 
 
 def refuse_foreign(head: bytes, *, is_prose: bool) -> None:

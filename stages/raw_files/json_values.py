@@ -22,11 +22,19 @@ BRACKET_OR_STRING = re.compile(  # the last: a string that does not end
 SPACE = re.compile(rf"(?:\s++|{COMMENT})*+")
 # An object around an array of records: {"version": 1, "schema": {…}, "data": [{…
 NAMES = "data|rows|records|examples|items|samples|entries|dataset|train|validation|valid|dev|test"
-# What such an object says of all its records; then it is read whole, with it.
-SAID_OF_ALL = ("instruction", "definition", "prompt", "question", "context", "passage", "system", "system_prompt")
-SCALAR_FIELD = rf'\s*"(?!(?:{"|".join(SAID_OF_ALL)})")[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,'
-OBJECT_FIELD = r'\s*"[^"\\]*"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}\s*,'
-WRAPPER = re.compile(rf'\{{(?:{SCALAR_FIELD}|{OBJECT_FIELD}){{0,20}}\s*"(?:{NAMES})"\s*:\s*\[(?=\s*\{{)', re.IGNORECASE)
+# What such an object may say of all its records, as `ingest` reads it; then it is read whole, with it.
+SAID_OF_ALL = (
+    *("instruction", "prompt", "question", "query", "user_prompt", "user_input", "problem", "definition"),
+    *("context", "contexts", "retrieved_contexts", "passage", "paragraph", "story", "document", "article"),
+    *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction", "meta_instruction"),
+    *("task", "task_type", "category", "weight", "loss_weight", "sample_weight", "tools", "functions"),
+)
+SAID = re.compile("|".join(SAID_OF_ALL).replace("_", "[_ -]"), re.IGNORECASE)
+OTHER_NAME = rf'\s*"(?!(?:{SAID.pattern})")[^"\\]*"\s*:\s*'
+SCALAR, OBJECT = r'(?:"[^"\\]*"|[-+.\w]+)', r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+WRAPPER = re.compile(
+    rf'\{{(?:{OTHER_NAME}(?:{SCALAR}|{OBJECT})\s*,){{0,20}}\s*"(?:{NAMES})"\s*:\s*\[(?=\s*\{{)', re.IGNORECASE
+)
 FIELD = re.compile(r'"[^"\\]*"\s*:\s*(?:(\[)(?=\s*\{)|(?=[^\s\[]|\[\s*[^\s{]))')
 NEAR_END = 16  # an error this close to the end of what was read may be a value that only goes on
 KEPT_BEFORE = 1 << 10  # characters kept before the position: the indent, or the start of the next element cut in two
@@ -235,7 +243,7 @@ class Values:
             if isinstance(value, Damage) and value.reason != "not_an_object":  # a bare text is fine here
                 raise value
             name = field[0].split('"')[1]
-            if name.lower() in SAID_OF_ALL:
+            if SAID.fullmatch(name):
                 raise Damage("trailing_data", f"{name!r} behind the array, whose records were read without it")
         raise Damage("truncated", "the object around the array ends without its closing bracket")
 

@@ -29,16 +29,14 @@ class Signal(NamedTuple):
 def signals_of(tables: Tables) -> list[Signal]:
     """Every column that stages put beside the rows to judge them by; a list is told by its values, a structure not at all."""
     name = next((name for name in MEASURED if name in tables), None)
-    asked = set(
-        load_schema("scored").dtypes
-    )  # of every row; what `rated` has beside it is there where it was asked for
     if name is None:
         return []
     given = set(tables[name].collect_schema().names()) - set(load_schema("unique").dtypes)
     signals = [column for column in load_schema(name).columns if column.name in given and "struct" not in column.type]
     before, after = tables[name], tables.get("kept", tables[name])
     told = [signal for column in signals if (signal := _signal(column, before, after))]
-    return [signal for signal in told if signal.chart or signal.found or signal.name in asked]
+    always = load_schema("scored").dtypes  # what `rated` has beside it is empty where nobody asked for it
+    return [signal for signal in told if signal.chart or signal.found or signal.name in always]
 
 
 def _signal(column: Column, before: pl.LazyFrame, after: pl.LazyFrame) -> Signal | None:

@@ -19,41 +19,33 @@ from stages.report.thresholds import curves_of
 from stages.report.training import splits_of, token_chart, training_of
 from stages.store.queries import Tables, count_rows
 
+
+class Section(NamedTuple):
+    """A part of the page."""
+
+    title: str
+    table: str  # without which it cannot be there; of several that can stand for each other, the first
+
+
 SECTIONS = {
-    "funnel": "Funnel",
-    "sources": "Sources",
-    "spreads": "Lengths",
-    "makeups": "Kinds",
-    "duplicates": "Duplicates",
-    "contaminated": "Contamination",
-    "reasons": "Set aside",
-    "thresholds": "What if",
-    "signals": "Signals",
-    "mix": "Mix",
-    "tokens": "Tokens",
-    "training": "Training",
-    "evaluation": "Evaluation",
-    "answers": "Answers",
-    "version": "Model version",
-    "gates": "Gates",
+    "funnel": Section("Funnel", "conversations"),
+    "sources": Section("Sources", "conversations"),
+    "spreads": Section("Lengths", "conversations"),
+    "makeups": Section("Kinds", "conversations"),
+    "duplicates": Section("Duplicates", "duplicates"),
+    "contaminated": Section("Contamination", "contaminated"),
+    "reasons": Section("Set aside", "quarantined"),
+    "thresholds": Section("What if", "scored"),
+    "signals": Section("Signals", "scored"),
+    "mix": Section("Mix", "mix_summary"),
+    "tokens": Section("Tokens", "examples"),
+    "training": Section("Training", "training_log"),
+    "evaluation": Section("Evaluation", "evaluation"),
+    "answers": Section("Answers", "generations"),
+    "version": Section("Model version", "model_version"),
+    "gates": Section("Gates", "verdict"),
 }
 SOURCES_SHOWN = 40
-# Of each section the table without which it cannot be there, or the first of several that can stand for it.
-MADE_FROM = {
-    **dict.fromkeys(("funnel", "sources", "spreads", "makeups"), "conversations"),
-    "duplicates": "duplicates",
-    "contaminated": "contaminated",
-    "reasons": "quarantined",
-    "thresholds": "scored",
-    "signals": "scored",
-    "mix": "mix_summary",
-    "tokens": "examples",
-    "training": "training_log",
-    "evaluation": "evaluation",
-    "answers": "generations",
-    "version": "model_version",
-    "gates": "verdict",
-}
 
 
 class Page(NamedTuple):
@@ -69,11 +61,10 @@ def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> 
     shown = [name for name in SECTIONS if found[name] or (name == "contaminated" and found["evals"])]
     data = [(name, count_rows(table), digests.get(name, "")[:12]) for name, table in sorted(tables.items())]
     template = environment(Path(__file__).parent).get_template("page.html.jinja")
-    absent = _absent(shown, tables)
     facts = {
         "shown": shown,
-        "absent": absent,
-        "titles": SECTIONS,
+        "absent": _absent(shown, tables),
+        "titles": {name: section.title for name, section in SECTIONS.items()},
         "data": data,
         "tiles": _tiles(found),
         "sources_shown": SOURCES_SHOWN,
@@ -84,9 +75,9 @@ def render(tables: Tables, digests: Mapping[str, str], params: ReportParams) -> 
 
 def _absent(shown: list[str], tables: Tables) -> dict[str, list[str]]:
     """Why sections are not on the page -> their titles."""
-    lacking = [name for name in SECTIONS if name not in shown]
-    not_made = [f"{SECTIONS[name]} ({MADE_FROM[name]})" for name in lacking if MADE_FROM[name] not in tables]
-    empty = [SECTIONS[name] for name in lacking if MADE_FROM[name] in tables]
+    lacking = [section for name, section in SECTIONS.items() if name not in shown]
+    not_made = [f"{section.title} ({section.table})" for section in lacking if section.table not in tables]
+    empty = [section.title for section in lacking if section.table in tables]
     return {"the tables in brackets were not given": not_made, "there is no row to show": empty}
 
 

@@ -1,6 +1,7 @@
-"""Real Airflow: what parsing the DAGs costs, that parsing twice gives the same, and a stage that fails."""
+"""Real Airflow: what parsing the DAGs costs, that parsing twice gives the same, both run in a terminal, a stage that fails."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,30 @@ told["equal"] = json.dumps(one, sort_keys=True, default=str) == json.dumps(other
     assert (told["curate"], told["tune"], told["equal"]) == (True, True, True)
 
 
+def test_both_dags_run_one_after_the_other_find_what_the_pipeline_made_and_tell_each_task(
+    line: FinishedLine, tmp_path: Path
+) -> None:
+    """As `make demo` runs them. A result is found by its key alone: only what belongs to one run is made anew."""
+    store = shutil.copytree(line.store, tmp_path / "store")
+    made = set(store.glob("results/*/*/receipt.json"))
+    environment = airflow_environment(tmp_path / "airflow") | {
+        "TEMPER_STORE": str(store),
+        "TEMPER_PROFILE": str(line.profile),
+    }
+    command = [AIRFLOW_PYTHON, ROOT / "infra" / "run_dags.py", "curate", "tune"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    told = done.stdout.splitlines()
+    assert [entry for entry in told if entry.startswith("dag ")] == ["dag curate: success", "dag tune: success"]
+    anew = set(store.glob("results/*/*/receipt.json")) - made
+    assert {path.parent.parent.name for path in anew} == {"register", "promote", "report"}
+    for stage in ("curate: ingest", "tune: train"):
+        assert told.index(f"-- {stage} starts") < next(
+            n for n, said in enumerate(told) if said.startswith(f"-- {stage} done, ")
+        )
+        assert any(said.startswith(f"{stage.split()[1]}: ") and "found, verified" in said for said in told)
+
+
 def test_a_failing_stage_fails_the_dag_at_once_and_says_why(line: FinishedLine, tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     write_jsonl(tmp_path / "raw" / "bad.jsonl", [{"instruction": "Say something", "input": "", "output": ""}])
@@ -69,6 +94,7 @@ def test_a_failing_stage_fails_the_dag_at_once_and_says_why(line: FinishedLine, 
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 1
     assert "dag curate: failed (failed: ingest)" in done.stdout
+    assert "-- curate: ingest FAILED (" in done.stdout
     assert "a retry cannot help" in done.stdout + done.stderr
     commands = [" ".join(command.split()[2:4]) for command in (tmp_path / "commands").read_text().splitlines()]
     assert commands == ["start curate", "run ingest"], "it is not tried again, and nothing follows it"

@@ -1,5 +1,6 @@
 """Real Airflow maps over the trials of a sweep: ordinary runs in the store, one page, nested runs in real MLflow."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_a_sweep_reuses_what_stands_and_ends_in_a_page_and_nested_runs(line: Fin
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     assert "dag sweep: success" in done.stdout, done.stdout[-4000:] + done.stderr[-4000:]
+    assert re.search(r"^-- sweep: trial trial-\w+ starts$", done.stdout, re.MULTILINE), "a trial is told by its name"
     assert len({path.name for path in store.glob("results/train/*")} - made) == 1, (
         "the first trial is the line's own run"
     )
