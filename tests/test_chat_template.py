@@ -81,6 +81,24 @@ def test_a_published_template_renders_as_transformers_renders_it(name: str, gpt2
         assert ours == theirs
 
 
+@pytest.mark.parametrize("tools", [None, '[{"type": "function", "function": {"name": "now"}}]'])
+def test_of_several_templates_the_one_for_tools_renders_what_has_tools_as_transformers_chooses_it(
+    tools: str | None, folder: Path, tmp_path: Path
+) -> None:
+    several = PreTrainedTokenizerFast.from_pretrained(folder)
+    turns = "{% for m in messages %}[{{ m.content }}]\n  {% endfor %}"
+    several.chat_template = {
+        "default": f"\n {turns}\n\n",
+        "tool_use": f"\n  {{{{ tools | length }}}}{turns}  ",
+        "rag": "no",
+    }
+    several.save_pretrained(tmp_path)
+    given = template_messages(chat("Hi", "Hello")), template_tools(tools)
+    assert open_chat_tokenizer(tmp_path).template.render(*given, add_generation_prompt=False) == (
+        several.apply_chat_template(given[0], given[1], tokenize=False)
+    )
+
+
 def test_today_is_a_fixed_day_and_not_the_day_of_the_run() -> None:
     template = ChatTemplate("{{ strftime_now('%d %b %Y') }}", {})
     assert template.render([], add_generation_prompt=False) == "26 Jul 2024"

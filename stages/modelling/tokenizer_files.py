@@ -19,6 +19,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 GENERATION_CONFIG = "generation_config.json"
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 GPT2_TOKEN = "<|endoftext|>"  # begins, ends and stands for the unknown in GPT-2's own encoder.py
+TOOL_USE = "tool_use"  # transformers' name of the template for requests with tools
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 HUB_FILES = [
@@ -26,6 +27,7 @@ HUB_FILES = [
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template*",
+    "additional_chat_templates/*",
     GENERATION_CONFIG,
     "vocab.json",
     "merges.txt",
@@ -65,9 +67,21 @@ def stop_tokens(folder: str | Path, tokenizer: PreTrainedTokenizerFast) -> set[s
 
 
 def own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:
-    """The template that a tokenizer brings; of several the one named `default`."""
+    """The template that a tokenizer brings. Of several, servers take the one named `tool_use` where a request has tools,
+    else `default`, and so does what is returned."""
     template: str | dict[str, str] | None = tokenizer.chat_template
-    return template.get("default") if isinstance(template, dict) else template
+    if not isinstance(template, dict):
+        return template
+    default, with_tools = template.get("default"), template.get(TOOL_USE)
+    if default is None or with_tools is None:
+        return default
+    return f"{{% if tools %}}{_inside_a_block(with_tools)}{{% else %}}{_inside_a_block(default)}{{% endif %}}"
+
+
+def _inside_a_block(template: str) -> str:
+    """A template that renders between other tags what it renders alone: blocks take white space beside them along, and a
+    template its last line break."""
+    return f"{{{{ '' }}}}{template.removesuffix(chr(10))}{{{{ '' }}}}"
 
 
 def tokenizer_folder(name: str | Path) -> Path:
