@@ -4,6 +4,7 @@ What a pattern finds is checked where check digits or a registry allow it. An ex
 hold any, so the patterns read only those.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
     r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
     r"|(?:1[ .-])?(?:\([0-9]{3}\)[ -]?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
-    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
+    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|0[1-9][0-9]{1,3}/[0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
 _NUMBERED = (
@@ -194,9 +195,22 @@ def mask_json(kind: str, text: str) -> str:
     return text if masked == value else json.dumps(masked, ensure_ascii=False)
 
 
+def _with_masked_names(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Of names that are alike afterwards all but the first are numbered, so that none is lost."""
+    made: dict[str, Any] = {}
+    for name, part in value.items():
+        alike = masked = mask(kind, name)
+        for number in itertools.count(2):
+            if masked not in made and (masked == name or masked not in value):
+                break
+            masked = f"{alike} {number}"
+        made[masked] = part
+    return made
+
+
 def _masked_value(kind: str, value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _masked_value(kind, part) for name, part in value.items()}
+        return _with_masked_names(kind, {name: _masked_value(kind, part) for name, part in value.items()})
     if isinstance(value, list):
         return [_masked_value(kind, part) for part in value]
     if isinstance(value, str):
