@@ -117,7 +117,7 @@ def test_links_are_those_of_a_comparison_of_all_with_all(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alike_prompts, "MOST_HOLDERS", most_holders)
         patch.setattr(alike_prompts, "IS_TELLING", pl.col("holders") <= most_holders)
-        patch.setattr(alike_prompts, "PAIRS_AT_ONCE", pairs_at_once)
+        patch.setattr(alike_prompts, "AT_ONCE", pairs_at_once)
         patch.setattr(alike_prompts, "KEYS_AT_ONCE", pairs_at_once * 10)
         left, right = alike_prompts.alike_prompts(pl.Series([" ".join(of) for of in prompts], dtype=pl.String), least)
     found = np.arange(len(prompts))

@@ -61,7 +61,7 @@ IN_ITS_PLACE = [
     (ASKED, "Based on my last update in 2021, it rises.", "knowledge_cutoff", "Based on my last update in"),
     (ASKED, "My information is only current up to 2021.", "knowledge_cutoff", "My information is only current up to"),
     ("How do I strike through text?", "<s>old</s>", "template_leak", None),
-    (ASKED, "Answer: 4\n\nThe correct answer is 5.", "contradiction", "The correct answer is 5"),
+    (ASKED, "Answer: 4\n\nThe correct answer is 5.", "contradiction", "correct answer is 5"),
     ("Edit it.\n\n[Your text here]", "Fine.", "placeholder_input", True),
     ("What is a knowledge cutoff?", "A knowledge cutoff is a date.", "knowledge_cutoff", None),
     # Marks of templates where templates are asked about, and labels that name no speaker.

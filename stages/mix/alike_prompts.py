@@ -11,7 +11,7 @@ from stages.texts.word_runs import BASE, Runs, may_repeat, run_hashes, starts_of
 RUN_WORDS = 3
 MOST_HOLDERS = 50  # prompts; words that stand in more are those of a template, whose blanks are filled in
 LEAST_WORDS = 5  # of the longer of two prompts that differ in one word: "What is a dam?" is not "What is a gene?"
-PAIRS_AT_ONCE = 100_000  # bounds the memory of comparing them
+AT_ONCE = 100_000  # of runs and of pairs; bounds the memory of comparing prompts
 KEYS_AT_ONCE = 4_000_000  # bounds the memory of finding equal ones
 ROUNDING = 1e-9
 IS_TELLING = pl.col("holders") <= MOST_HOLDERS
@@ -47,13 +47,12 @@ def _sharing_runs(words: Runs, least_similarity: float) -> Links:
     )  # fmt: skip
     shared = held.filter(pl.col("holders") > 1)
     looked_up = _rarest(shared.filter(IS_TELLING), sizes, least_similarity).select("key", "prompt")
-    pairs = (
-        looked_up.join(looked_up, on="key", suffix="_right")
-        .filter(pl.col("prompt") < pl.col("prompt_right"))
-        .select(left="prompt", right="prompt_right").unique()
-    )  # fmt: skip
-    parts = [_alike(part, shared, sizes, least_similarity) for part in pairs.iter_slices(PAIRS_AT_ONCE)]
-    alike = pl.concat([pairs.clear(), *parts])
+    parts = [
+        _alike(pairs, shared, sizes, least_similarity)
+        for part in looked_up.iter_slices(AT_ONCE)
+        for pairs in _pairs(part, looked_up).iter_slices(AT_ONCE)
+    ]
+    alike = pl.concat([_pairs(looked_up.clear(), looked_up), *parts])
     return alike["left"].to_numpy(), alike["right"].to_numpy()
 
 
@@ -81,6 +80,15 @@ def _rarest(shared: pl.DataFrame, sizes: pl.DataFrame, least_similarity: float) 
     place = pl.int_range(pl.len()).over("prompt") + alone
     ordered = shared.join(sizes, on="prompt").sort("prompt", "holders", "key")
     return ordered.filter(place <= pl.col("own") - must_share)
+
+
+def _pairs(some: pl.DataFrame, looked_up: pl.DataFrame) -> pl.DataFrame:
+    """`some` prompts with those behind them that share one of the runs."""
+    return (
+        some.join(looked_up, on="key", suffix="_right")
+        .filter(pl.col("prompt") < pl.col("prompt_right"))
+        .select(left="prompt", right="prompt_right").unique()
+    )  # fmt: skip
 
 
 def _alike(pairs: pl.DataFrame, shared: pl.DataFrame, sizes: pl.DataFrame, least_similarity: float) -> pl.DataFrame:

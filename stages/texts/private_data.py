@@ -4,9 +4,9 @@ What a pattern finds is checked where check digits or a registry allow it. An ex
 hold any, so the patterns read only those.
 """
 
-import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -198,12 +198,12 @@ def mask_json(kind: str, text: str) -> str:
 def _with_masked_names(kind: str, value: dict[str, Any]) -> dict[str, Any]:
     """Of names that are alike afterwards all but the first are numbered, so that none is lost."""
     made: dict[str, Any] = {}
+    numbers: Counter[str] = Counter()
     for name, part in value.items():
         alike = masked = mask(kind, name)
-        for number in itertools.count(2):
-            if masked not in made and (masked == name or masked not in value):
-                break
-            masked = f"{alike} {number}"
+        while masked in made or (masked != name and masked in value):
+            numbers[alike] += 1
+            masked = f"{alike} {numbers[alike] + 1}"
         made[masked] = part
     return made
 
