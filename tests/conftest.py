@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from line import FinishedLine, make_line
 from stages.store.locks import lock
@@ -16,6 +17,8 @@ from stages.store.locks import lock
 ROOT = Path(__file__).resolve().parent.parent
 # No test reaches a hub or a network; what is missing must fail at once and not be fetched.
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_WAIT_POLICY="PASSIVE")
+settings.register_profile("patient", settings.default, deadline=None)
+settings.load_profile("patient")  # how quick the machine is decides about no test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

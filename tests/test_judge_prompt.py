@@ -22,6 +22,7 @@ PARAMS = RateParams()
         ('Sure! Here it is:\n```json\n{"comment": "Right.", "score": 4}\n```\nDone.', (4, "Right.")),
         ('{"score": "4", "comment": ""}', (4, None)),
         ('{"Score": 3.5}', (3.5, None)),
+        ('{"comment": "Half a face: \\ud83d", "score": 4}', (4, "Half a face: ?")),
         ('{"rating": "4/5"}', (4, None)),
         ('<think>It may be {"score": 1}, or 2.</think>{"score": 5}', (5, None)),
         ("4", (4, None)),

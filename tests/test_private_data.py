@@ -36,6 +36,7 @@ def found(text: str) -> dict[str, int]:
         ("(555) 123-4567", "phone"),
         ("555-123-4567", "phone"),
         ("Tel: 030 1234567", "phone"),
+        ("030/1234567", "phone"),
         ("电话：13812345678", "phone"),
         ("06 12 34 56 78", "phone"),
         ("from 8.8.8.8 on", "ip"),
@@ -176,6 +177,9 @@ def test_a_call_of_a_tool_is_json_after_masking() -> None:
     [masked] = json.loads(mask_json("card", call))
     assert json.loads(masked["function"]["arguments"]) == {"card": "[CARD]", "note": "card [CARD]", "n": 3, "ok": True}
     assert mask_json("email", call) == call
+    found = {"ann@corp.de": {"age": 40}, "bob@corp.de": {"age": 50}, "by": "ann@corp.de"}
+    masked = {"[EMAIL]": {"age": 40}, "[EMAIL] 2": {"age": 50}, "by": "[EMAIL]"}
+    assert json.loads(mask_json("email", json.dumps(found))) == masked
 
 
 def filtered(*turns: str, task: str | None = None, repairs: list[str] | None = None, **params: Any) -> Any:

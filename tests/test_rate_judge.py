@@ -42,10 +42,13 @@ def test_a_reply_in_parts_is_read_as_their_text(tmp_path: Path) -> None:
             {"type": "text", "text": SCORE_FOUR[:9]},
             {"type": "text", "text": SCORE_FOUR[9:]},
         ]
-        send(handler, json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+        reply = {"choices": [{"message": {"content": parts}}], "usage": {"total_tokens": "many"}}
+        send(handler, json.dumps(reply).encode())
 
     with judge_server(in_parts) as server:
-        assert set(grades(judge(tmp_path, server.address)).values()) == {4.0}
+        outcome = judge(tmp_path, server.address)
+    assert set(grades(outcome).values()) == {4.0}
+    assert told(outcome)["requests"] == 4, "a count that cannot be read is no reason to pay again"
 
 
 def test_the_key_is_written_down_nowhere(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_symbols_and_digits_are_shares_of_the_characters(answer: str, symbols: f
         ("I do not know what to do", False),
         ("She asked who we are", False),
         ("Nobody knows where it is", False),
+        ("Nobody remembers now where it comes from", False),
         ("Most of the doctors say vitamin a", False),
         ("def swap(a, b):\n    return b, a", False),
         ("1. Rake\n2. Hose\n3. Shears\n4. Watering can", False),

@@ -135,7 +135,7 @@ def test_the_form_of_an_answer(answer: str, form: str) -> None:
         ("List two rivers in JSON.", "Lun and Orva", True),
         ("List two rivers in JSON.", '["Lun", "Orva"]', False),
         ("Convert this JSON to YAML: {}", "{}", None),
-        ("Give me a bulleted list of rivers.", "Lun, Orva", None),
+        ("Give me a bulleted list of rivers.", "Lun, Orva", True),
         ("Name rivers as a bulleted list.", "Lun, Orva", True),
         ("Answer in one word: who rules?", "The queen rules.", True),
         ("Create a table showing rivers.", "a | b\n---|---\n1 | 2", False),
@@ -211,7 +211,7 @@ def test_refusals_in_other_languages(answer: str, phrase: str | None) -> None:
 
 def test_words_about_what_a_model_knows_are_quoted() -> None:
     found = signals("?", "As of my last update in September 2021, the tower stands.")
-    assert found["knowledge_cutoff"] == "As of my last update"
+    assert found["knowledge_cutoff"] == "As of my last update in"
     assert signals("?", "My last update of the page was late.")["knowledge_cutoff"] is None
 
 

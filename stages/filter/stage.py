@@ -120,7 +120,7 @@ class FilterParams(Params):
     )
     # "Rewrite this in French" is understood, a request in other words may not be (none; 9 in Chinese, 7 rightly).
     reject_language_mismatch: bool = setting(False, "Rejects an answer in another language than its question")
-    # 4 of Dolly's 5 list line by line without a mark, as people do.
+    # 7 of Dolly's 8 list line by line without a mark, as people do.
     reject_format_mismatch: bool = setting(False, "Rejects an answer without the form that was asked for")
     # People count otherwise (43 rows, most of them a few words over).
     max_words_over_limit: int | None = setting(

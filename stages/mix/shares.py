@@ -15,6 +15,7 @@ from stages.mix.stage import MixParams
 
 Floats = npt.NDArray[np.float64]
 BISECTIONS = 200
+ROUNDING = 1e-6  # of a row: what floating point loses of a whole one
 
 
 class Shares(NamedTuple):
@@ -71,7 +72,9 @@ def allocate(sizes: Mapping[str, int], requested: Mapping[str, float], params: M
 
 def _natural_total(there: int, sizes: Mapping[str, int], share: Floats, parts: list[str], params: MixParams) -> int:
     """As many rows as there are within min_seen and max_seen, or fewer where a part could not keep its share with max_repeats."""
-    possible = [int(sizes[part] * params.max_repeats / of) for part, of in zip(parts, share, strict=True) if of]
+    possible = [
+        int(sizes[part] * params.max_repeats / of + ROUNDING) for part, of in zip(parts, share, strict=True) if of
+    ]
     return max(1, min(there, *possible))
 
 
@@ -87,7 +90,7 @@ def _filled(share: Floats, least: Floats, most: Floats, total: float) -> Floats:
 
 def _rounded(wanted: Floats, total: int) -> list[int]:
     """Whole numbers of that sum: the largest remainders are rounded up."""
-    whole = np.floor(wanted + 1e-6).astype(np.int64)
+    whole = np.floor(wanted + ROUNDING).astype(np.int64)
     missing = max(0, total - int(whole.sum()))
     order = np.lexsort((np.arange(len(wanted)), -np.round(wanted - whole, 6)))
     whole[order[:missing]] += 1

@@ -185,13 +185,19 @@ def _text_of(content: object) -> str:
     return str(content or "")
 
 
+def _tokens_of(usage: Any) -> int | None:
+    """None for a count that cannot be read: the reply is paid for all the same."""
+    with suppress(LookupError, TypeError, ValueError, OverflowError):
+        return max(0, int(usage["total_tokens"]))
+    return None
+
+
 def _read_completion(content: bytes) -> Reply:
     try:
         stated = json.loads(content)
         choice = stated["choices"][0]
-        used = (stated.get("usage") or {}).get("total_tokens")
         first = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs")
         likely = [{"token": t["token"], "probability": math.exp(t["logprob"])} for t in first] if first else None
-        return Reply(_text_of(choice["message"].get("content")), None if used is None else max(0, int(used)), likely)
+        return Reply(_text_of(choice["message"].get("content")), _tokens_of(stated.get("usage")), likely)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RequestFailed(f"no chat completion came back: {content[:80]!r}", passing=True) from error

@@ -110,9 +110,14 @@ def _grading_objects(text: str) -> Iterator[tuple[str, str | None]]:
         else:
             lowered = {str(name).lower(): member for name, member in value.items()}
             comment = lowered.get("comment")
-            short = comment.strip()[:LONGEST_COMMENT] or None if isinstance(comment, str) else None
+            short = _in_unicode(comment.strip()[:LONGEST_COMMENT]) or None if isinstance(comment, str) else None
             yield from ((_plain(lowered[name]), short) for name in NAMES if name in lowered)
         place = text.find("{", end)
+
+
+def _in_unicode(text: str) -> str:
+    """JSON may escape half of a pair of surrogates, which no table can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _plain(value: Any) -> str:

@@ -31,7 +31,7 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
             "my guidelines", "our guidelines", "my programming", "our programming", "for me",
         ],
         "cutoff": [
-            "of my", "until my", "since my", "to my", "before my", "my knowledge", "my training", "not have", "t have",
+            "of my", "until my", "since my", "to my", "before my", "on my", "my information", "my knowledge", "my training", "not have", "t have",
             "not include", "t include", "knowledge cut", "knowledge cutoff", "last training",
         ],
         "unhelpful": [
@@ -41,7 +41,7 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         ],
         "foreign_refusal": [
             "modelo", "modello", "als", "jako", "lo siento", "tut mir", "dispiace", "no puedo", "non posso", "ich kann", "ik kan",
-            "przykro", "una ia", "un ia", "um ia", "uma ia", "une ia", "una inteligencia", "assistant ia", "qu ia", "qu intelligence", "une intelligence",
+            "przykro", "beklager", "undskyld", "maaf", "spijt", "lamento", "desculpa", "sinto muito", "ich darf", "una ia", "un ia", "um ia", "uma ia", "une ia", "una inteligencia", "assistant ia", "qu ia", "qu intelligence", "une intelligence",
             "je ne", "lo lamento", "kann ich", "ich bin", "soy un", "sou um", "je suis",
         ],
         "result": ["answer", "result", "boxed"],

@@ -59,7 +59,7 @@ ASKED = {
     "json": rf"(?i){EDGE}(?:(?:in|as|into|to) (?:an? )?(?:valid )?json{EDGE}|{_MAKE} (?:an? |the |only )*(?:valid )?json{EDGE})",
     "table": rf"(?i){EDGE}(?:(?:in|as|into|using) an? (?:markdown |html )?table{EDGE}|in (?:a )?tabular|{_MAKE} an? (?:markdown )?table "
     r"(?:that|which|show|compar|list|map|with|to |for ))",
-    "list": rf"(?i){EDGE}(?:(?:in|as|into|using|with|use|make) (?:an? )?(?:bullet(?:ed)?(?:[ -]point)?|numbered) lists?{EDGE}|"
+    "list": rf"(?i){EDGE}(?:(?:in|as|into|using|with|use|make) (?:an? )?(?:bullet(?:ed)?(?:[ -]point)?|numbered) lists?{EDGE}|{_MAKE} an? (?:bullet(?:ed)?(?:[ -]point)?|numbered) list{EDGE}|"
     rf"(?:in|as|into|using|with|use) bullet[ -]?points{EDGE})",
     "one_word": rf"(?i){EDGE}(?:(?:answer|respond|reply|output)[^.\n]{{0,30}} (?:in|with|using|only|by) (?:only |just |exactly )?(?:one|a single|1) word{EDGE}|"
     r"(?:one|single)[- ]word (?:answer|response|reply))",

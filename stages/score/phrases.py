@@ -128,13 +128,13 @@ _OTHER_LABEL = (
 )
 FIELD_BESIDE_LABEL = rf"(?m)^{_OTHER_LABEL}[^\n]*\n{_LABEL}|^{_LABEL}[^\n]*\n{_OTHER_LABEL}|^{_LABEL} ?[a-z0-9_.-]+$"
 # Prompts about templates, tokenizers and fine-tuning, whose answers may show such marks.
-ABOUT_TEMPLATES = r"(?i)(?-u:\b)tokens?(?-u:\b)|tokeni[sz]|chat ?ml|fine-?tun|(?-u:\b)bert(?-u:\b)|(?:chat|prompt|instruct\S*|alpaca|llama|mistral)(?: [0-9.]+)? (?:prompt )?(?:template|format)"
+ABOUT_TEMPLATES = r"(?i)strike[- ]?(?:through|out)|struck (?:through|out)|(?-u:\b)tokens?(?-u:\b)|tokeni[sz]|chat ?ml|fine-?tun|(?-u:\b)bert(?-u:\b)|(?:chat|prompt|instruct\S*|alpaca|llama|mistral)(?: [0-9.]+)? (?:prompt )?(?:template|format)"
 # Prompts whose answers rightly have such labels in them.
 ASKS_FOR_DIALOGUE = r"(?i)dialog|conversation|chat|script|interview|(?:human|user|assistant)(?-u:\b)"
 
 _NO_INPUT = r"no ?input(?: (?:is )?(?:provided|required|needed|necessary|given))?"
 _ASKED_FOR = r"(?:insert|enter|paste|attach|add|upload) [a-z][a-z ,.'’-]{0,60}"
-_BLANK = rf"(?:input|text|article|passage|document|content|question|context|topic|your (?:input|text)|{_ASKED_FOR})"
+_BLANK = rf"(?:input|text|article|passage|document|content|question|context|topic|your (?:input|text)(?: here)?|{_ASKED_FOR})"
 # A line of its own; all that stands where the input does, in the last line or behind its colon; <insert …> anywhere.
 PLACEHOLDER = (
     rf"(?im)^\s*[<\[(]?\s*(?:{_NO_INPUT}|n/a)\s*[>\])]?\.?\s*$|\n\n\s*(?:[<\[(]?(?:none|null|nil|nan|undefined|n\.a\.?|"
@@ -173,6 +173,7 @@ OPEN_PHRASE = r"\A[A-Z][a-z'’]*(?: [a-z'’]+)+ (?:the|an?|and|or)\s*\z"
 CLOSED_WORD = (
     rf"(?i){EDGE}(?:option|choice|type|plan|vitamin|grade|group|class|part|letter|answer is|hepatitis|(?:start|begin|end)(?:s|n?ing)? (?:with|in)) a\s*\z"
     rf"|{EDGE}(?:who|what|where|how|whatever|wherever|than|as) (?:\S+ ){{1,2}}(?:is|are|was|were|be)\s*\z"
+    rf"|{EDGE}(?:what|where|whom?) (?:\S+ ){{1,3}}(?:from|of|to)\s*\z"
     rf"|{EDGE}(?:like (?:this|that|these|those)|(?:as|than|when(?:ever)?|if|where(?:ver)?|best|all) (?:\S+ )?can|(?:free|own|at|good) will)\s*\z"
 )
 # The same for languages that are told apart, by the words that need another after them and end no sentence.

@@ -44,7 +44,7 @@ _CHANGES_MIND = (
 )
 # Another verdict of somebody else, or for another case, takes nothing back.
 _OTHER_CASE = r"[,.!] (?:says?|said|some|others?|many|according|argue|if|when|unless|where|on|in|at|for|during|with|without|not|wenn|falls|si|se|si|sagen|disent|dicen|если)$"
-_RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result) (?:is|=|:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
+_RESULT = r"(?i)(?:(?:final |correct )?(?:answer|result)(?: is| ?=| ?:)|####|\\boxed\{|答案(?:是|为|：|:))[ \t*:]*[$€£]?(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 
 
 def unasked_repetition(shares: Sequence[str]) -> list[pl.Expr]:

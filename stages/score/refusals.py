@@ -60,6 +60,10 @@ _COURTESY = r"(?:(?:thank you|thanks)[^.!?\n]{0,60}[.!] |I (?:understand|appreci
 OPENING_REFUSAL = (
     rf"(?:no[,.] )?{_COURTESY}?(?:but |however,? )?(?:{_REGRET}(?:{_SORRY_FOR_YOU})?,?(?: but)?(?: that)?,? )?I ?{_WILL_NOT}(?: in good conscience)? {_SERVE}"
     rf"|{_REGRET},? but I ?{_WILL_NOT} (?:book|order|perform|make|schedule|send|buy|purchase|place|predict|recommend|open|view|see|draw|play|search|find|tell you|give you|show you)"
+    rf"|{_REGRET}[^.!?\n]{{0,120}} I ?(?:cannot|can['’]t|can not|won['’]t|will not) (?:do|help (?:you )?with|assist (?:you )?with) (?:it|this|that)(?:[.!,]|\s*\z)"
+    rf"|(?:{_REGRET}[^.!?\n]{{0,20}}[.!] ){_REGRET}(?: that)? I ?{_CANNOT} (?:do|help|assist|answer|allow|let){EDGE}"
+    rf"|(?:sorry|no|unfortunately)?,? ?(?:but )?(?:that|this)(?:['’]s| is) (?:something|one thing) (?:that )?I ?{_CANNOT} (?:help|assist|do{EDGE}|answer|provide|discuss)"
+    r"|my (?:programming|guidelines|policy|policies|training) (?:(?:does|do) not|(?:does|do)n['’]t|prevents?|forbids?|prohibits?) "
     rf"|{_REGRET}[^.!?\n]* (?:outside|beyond|not within)(?: of)?(?: the scope of)? my (?:capabilit|abilit|scope|programming)"
     rf"|I{_AM} not comfortable (?:with (?:this|that)|answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) feel comfortable (?:answering|providing|discussing|writing|sharing|helping)"
@@ -77,7 +81,7 @@ _FIRST_DECLINES = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{_FIRST}{EDGE}(?:{'|'.join(D
 _FIRST_REFUSAL = rf"{_FIRST_DECLINES}|{_FIRST}{_OF_ITSELF}"
 
 ASKS_TO_DECLINE = (
-    r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing)? no|(?:cannot|can['’]t|unable to|not able to) (?:do|perform|complete)|"
+    r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing|s)? no|say(?:ing|s)? (?:that )?(?:we|I|you|they|he|she|it) (?:cannot|can['’]?t|can not|won['’]?t|will not|are (?:not able|unable)|is (?:not able|unable))|(?:cannot|can['’]t|unable to|not able to) (?:do|perform|complete)|"
     r"impossible for (?:me|us)|inappropriate|absag|ablehn|rechaz|rifiut|recus|disculp|excus|拒绝|婉拒|谢绝|道歉|断り|お詫び|謝罪|اعتذار|رفض"
 )
 _TO_BE_CHANGED = r"(?i)translat|rewrite|re-?phras|paraphras|grammar|proofread|correct|punctuat|convert|formal|polite|tone|翻译|改写|übersetz|tradu"
@@ -148,8 +152,7 @@ def _first(pattern: str, text: pl.Expr) -> pl.Expr:
 
 # Boilerplate about what a model knows and when it learned it.
 CUTOFF = (
-    r"(?i)(?:as of|until|since|up to|before) my (?:(?:last|latest|most recent) (?:(?:knowledge|training|data) )*(?:update|cut-?off|"
-    r"training)|(?:(?:knowledge|training|data) )+(?:update|cut-?off))|my last training update|my training data,? which|my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends)|ends|is limited"
+    r"(?i)(?:as of|until|since|up to|before|based on) my (?:(?:last|latest|most recent) (?:(?:knowledge|training|data) )*(?:(?:update|training(?: data)?)(?:[^ \w]| (?:in|the|there|it|he|she|they|no|was|is)(?-u:\b)|\s*\z)|cut-?off)|(?:(?:knowledge|training|data) )+(?:update|cut-?off))|my last training update|my (?:information|knowledge) is (?:only )?(?:current|up[- ]to[- ]date|accurate) (?:only )?(?:up to|until|as of|through)|my training data,? which|my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends)|ends|is limited"
     r" to|was last updated)|(?:i|my (?:information|knowledge)) (?:do not|don['’]t|does not) (?:have|include) (?:information|"
     r"knowledge|data) (?:about|on|of) (?:events|anything)[^.\n]{0,20} (?:after|beyond|since)|knowledge cut-?off"
 )

@@ -6,6 +6,7 @@ hold any, so the patterns read only those.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ PHONE = (
     r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
     r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
     r"|(?:1[ .-])?(?:\([0-9]{3}\)[ -]?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
-    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
+    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|0[1-9][0-9]{1,3}/[0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
     rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
 _NUMBERED = (
@@ -194,9 +195,22 @@ def mask_json(kind: str, text: str) -> str:
     return text if masked == value else json.dumps(masked, ensure_ascii=False)
 
 
+def _with_masked_names(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Of names that are alike afterwards all but the first are numbered, so that none is lost."""
+    made: dict[str, Any] = {}
+    numbers: Counter[str] = Counter()
+    for name, part in value.items():
+        alike = masked = mask(kind, name)
+        while masked in made or (masked != name and masked in value):
+            numbers[alike] += 1
+            masked = f"{alike} {numbers[alike] + 1}"
+        made[masked] = part
+    return made
+
+
 def _masked_value(kind: str, value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _masked_value(kind, part) for name, part in value.items()}
+        return _with_masked_names(kind, {name: _masked_value(kind, part) for name, part in value.items()})
     if isinstance(value, list):
         return [_masked_value(kind, part) for part in value]
     if isinstance(value, str):
