@@ -49,6 +49,31 @@ SYSTEM_IN_LAST = (
 QUOTES_QUESTION = (
     LOOP.replace("+ m.content", "+ (messages[0].content + '? ' if m.role == 'assistant' else '') + m.content") + ASK
 )
+# The words of the question change, or are counted: marks in it would change what is written.
+CAPITALIZES = LOOP.replace("m.content", "(m.content | capitalize if m.role == 'user' else m.content)") + ASK
+COUNTS = LOOP.replace("+ m.content", "~ (m.content | length if m.role == 'user' else '') ~ m.content") + ASK
+COUNTS_ONLY = COUNTS.replace("m.content + '<", "(m.content if m.role != 'system' else m.content | length) ~ '<")
+CUTS = LOOP.replace("m.content", "(m.content[:12] if m.role == 'user' else m.content)") + ASK
+COUNTS_AND_QUOTES = COUNTS.replace(
+    "~ m.content +", "~ (messages[0].content if m.role == 'assistant' else '') ~ m.content +"
+)
+# What is asked for last, only a request says.
+REMINDS = LOOP + ASK.replace("'<|im_start|>assistant", "'<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>assistant")
+SYSTEM_BEHIND = (
+    LOOP.replace("in messages", "in messages if m.role != 'system'").replace(
+        "+ m.content", "+ m.content + (messages[0].content if loop.last and m.role == 'user' else '')"
+    )
+    + ASK
+)
+# An answer that stands where a question should is written as one.
+PAIRS = (
+    "{{ messages[0].content if messages[0].role == 'system' }}{% for pair in messages[messages[0].role == 'system' and 1 or 0:] | batch(2) %}"
+    "{{ '<|q|>' + pair[0].content + '<|a|>' }}{{ pair[1].content + '<|im_end|>' if pair | length == 2 }}{% endfor %}"
+)
+BLANK_LINE = (
+    "{% for m in messages %}\n<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}\n{% if add_generation_prompt %}\n<|assistant|>\n\n"
+    "{% endif %}"
+)
 REVERSES = LOOP.replace("in messages", "in messages | reverse") + "{{ '<|im_start|>assistant\\n' }}"
 ALWAYS_ASKS = LOOP + "{{ '<|im_start|>assistant\\n' }}"
 NEVER_ASKS = LOOP
@@ -139,6 +164,20 @@ def jinja(tmp_path: Path) -> Any:
         ),
         (talk("r", "Hi", "No."), REVERSES, "prompt_not_a_prefix"),
         (talk("r", "Hi", "No."), QUOTES_QUESTION, "derivations_disagree"),  # the question would be learned
+        (talk("r", "Hi", "No."), COUNTS_AND_QUOTES, "derivations_disagree"),
+        (talk("r", "1", "No.", system="Be brief."), COUNTS_ONLY, "dropped_system"),
+        (talk("r", "?!", "No."), COUNTS, "derivations_disagree"),  # nothing to tell the question by
+        (
+            row("r", [{"role": "system", "content": "Greet."}, {"role": "assistant", "content": "Hi"}]),
+            PAIRS,
+            "no_end_token",
+        ),
+        (
+            talk("r", "Hi", "No."),
+            NEVER_ASKS.replace("m.role", "{'user': 'Q', 'assistant': 'A'}[m.role]"),
+            "header_in_answer",
+        ),
+        (talk("r", "Hi", "No."), BLANK_LINE, "prompt_not_a_prefix"),  # line breaks of its own words are no layout
     ],
 )
 def test_what_only_looks_right_is_refused(
@@ -158,6 +197,10 @@ def test_text_that_a_template_writes_after_the_answer_is_never_learned(jinja: An
     [
         (ALWAYS_ASKS, ["No.<|im_end|>"]),
         (PARTS, ["No.<|im_end|>"]),
+        (CAPITALIZES, ["No.<|im_end|>"]),
+        (COUNTS, ["No.<|im_end|>"]),
+        (CUTS, ["No.<|im_end|>"]),
+        (PAIRS, ["No.<|im_end|>"]),
     ],
 )
 def test_odd_prompts_are_learned_from_as_they_are_served(
@@ -175,20 +218,22 @@ def test_an_example_ends_where_its_last_turn_does(jinja: Any, tokenizer: Path) -
     assert text.endswith("<|im_start|>assistant\nNo.<|im_end|>\n")
 
 
-def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(jinja: Any, tokenizer: Path) -> None:
-    template = jinja(OPENS_THOUGHT)
+@pytest.mark.parametrize("switch", ["enable_thinking", "reasoning_mode"])
+def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(switch: str, jinja: Any, tokenizer: Path) -> None:
+    template = jinja(OPENS_THOUGHT.replace("enable_thinking", switch))
     made = tokenize(tokenizer, talk("r", "Hi", "No.", "Sure?", "Yes."), template=template)
     assert learned(made, chat_of(tokenizer, template=template)) == [("r", 0, ["No.<|im_end|>", "Yes.<|im_end|>"])]
-    assert made.examples["prompt_settings"].to_list() == ['{"enable_thinking": false}']
+    assert made.examples["prompt_settings"].to_list() == [f'{{"{switch}": false}}']
 
 
+@pytest.mark.parametrize("rewrites", [SYSTEM_IN_LAST, SYSTEM_BEHIND, REMINDS])
 def test_an_answer_behind_a_prompt_that_is_rewritten_stands_behind_the_prompt_as_served(
-    jinja: Any, tokenizer: Path
+    rewrites: str, jinja: Any, tokenizer: Path
 ) -> None:
-    template = jinja(SYSTEM_IN_LAST)
-    rows = [talk("r", "Hi", "No.", "Sure?", "Yes.", system="Be brief.")]
+    template = jinja(rewrites)
+    rows = [talk("r", "Hi ", "No.", "Sure?", " Yes.", system="Be brief.")]
     made, chat = tokenize(tokenizer, *rows, template=template), chat_of(tokenizer, template=template)
-    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, ["Yes.<|im_end|>"])]
+    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, [" Yes.<|im_end|>"])]
     assert made.examples["form"].to_list() == ["unrolled", "unrolled"]
     for example, asked in zip(made.examples["input_ids"].to_list(), (2, 4), strict=True):
         prompt = chat.prompt_ids(rows[0]["messages"][:asked])

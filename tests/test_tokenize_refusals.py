@@ -39,12 +39,7 @@ TOOLS_BEHIND_ANSWER = FORGETFUL + "{% if not add_generation_prompt %}{{ tools | 
 SKIPS_CALLS = FORGETFUL.replace("in messages %}", "in messages if not message.tool_calls %}")
 BARE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
 CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
-# The last question says more until it is answered: the system prompt behind it, or a word where it says just this.
-SYSTEM_BEHIND = CHATML.replace(
-    "for message in messages", "for message in messages if message.role != 'system'"
-).replace(
-    "message.content +", "message.content + (messages[0].content if loop.last and message.role == 'user' else '') +"
-)
+# The last question says more until it is answered: a word, where it says just this.
 LOOKS_AT_WORDS = CHATML.replace(
     "message.content +", "('Say: ' if loop.last and message.content == 'Hi' else '') + message.content +"
 )
@@ -97,7 +92,6 @@ def jinja(tmp_path: Path) -> Any:
         (WEATHER, SKIPS_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (REASONED, CHATML, "dropped_reasoning", "the reasoning of turn 1"),
         (talk("r", "Hi", "No."), OTHER_HEADER, "prompt_not_a_prefix", "a server sends 'model"),
-        (talk("r", "Hi", "No.", system="Be kind."), SYSTEM_BEHIND, "prompt_not_a_prefix", "a server sends 'Be kind."),
         (talk("r", "Hi", "No."), LOOKS_AT_WORDS, "prompt_not_a_prefix", "a server sends 'Say: Hi"),
         (talk("r", "Hi", "No."), NO_END, "no_end_token", "ends in 'No."),
         (talk("r", "Hi", "No."), UPPER, "content_changed", "the text of turn 1"),

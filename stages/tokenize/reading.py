@@ -9,6 +9,7 @@ from stages.tokenize.end_token import cut_at_end_token, trailer
 from stages.tokenize.marks import Marked, Seen, see
 from stages.tokenize.opened_thought import Said, opener_of, said_with_thought, without_closed_thought
 from stages.tokenize.refusal import Refusal
+from stages.tokenize.replaced import Asked, refuse_hidden
 
 # What templates call the one who answers, in the header of its turn: `<|im_start|>assistant`, `<|CHATBOT_TOKEN|>`.
 ROLE = re.compile(r"(?<![a-z])(assistant|model|chatbot|bot|gpt|ai)(?![a-z])", re.IGNORECASE)
@@ -35,6 +36,7 @@ class Reading(NamedTuple):
     prompt: str
     rendered: str  # with the answer
     seen: Seen  # where the marks stand in `rendered`
+    alone: bool = False  # the answer is all that is marked
 
     @property
     def has_call(self) -> bool:
@@ -52,6 +54,8 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     else:
         said, before = reading.rendered[len(reading.prompt) :], reading.seen
     _refuse_dropped_context(conversation, reading, before)
+    if reading.alone:
+        refuse_hidden(Asked(chat, conversation, position, settings), reading.prompt, said)
     first, last = _answer_span(reading)
     start = len(reading.rendered) - len(said)
     if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
@@ -67,7 +71,7 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
 
 def _refuse_header(lead: str, chat: ChatTokenizer, position: int) -> None:
     """Raises Refusal when what the template writes before the answer's text begins with the header of the turn."""
-    asked = chat.template.generation_prompt.strip()
+    asked = chat.template.header.strip()
     if ROLE.search(lead[:NEAR]) or (asked and lead.strip().startswith(asked)):
         raise Refusal(
             "header_in_answer",
@@ -82,7 +86,7 @@ def _said_with_thought(conversation: Conversation, reading: Reading) -> Said | N
     places = reading.marked.by_message.get(reading.position, [])
     seen = [place for place in places if reading.seen.opened.get(place)]
     whole = len(places) == len(seen) and reading.rendered.startswith(reading.prompt)
-    if whole or message.keys() != {"role", "content"} or seen != places[-1:]:
+    if whole or reading.alone or message.keys() != {"role", "content"} or seen != places[-1:]:
         return None
     shown = reading.seen.spans(seen[0]) if seen else []
     if len(shown) != 1:
@@ -109,9 +113,9 @@ def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settin
         rendered = template.render(messages[: position + 1], tools, add_generation_prompt=False, settings=settings)
     except RenderError as error:
         raise Refusal("template_error", f"turn {position}: {error}") from error
-    for marked in conversation.marked:
+    for marked, alone in conversation.marked_for(position):
         if (seen := _see(chat, marked, position + 1, settings, answered=True)) and seen.text == rendered:
-            return Reading(position, marked, prompt, rendered, seen)
+            return Reading(position, marked, prompt, rendered, seen, alone)
     raise Refusal("derivations_disagree", f"turn {position} is rendered otherwise with marks in its texts")
 
 
@@ -137,7 +141,8 @@ def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Readi
     """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
 
     Both texts must go on in the same words, or the same header, behind the same last text of the turns before, so that the
-    only difference lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
+    only difference lies further back; or the prompt ends in all that stands between that text and the answer; or it ends in a
+    thought that is opened and closed, and history leaves it out.
     """
     content = conversation.messages[reading.position]["content"]
     before = without_closed_thought(reading.prompt, conversation.tags, content)
@@ -146,13 +151,30 @@ def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Readi
         if len(before) <= first and not reading.rendered[len(before) : first].strip():
             return reading.rendered[len(before) :], prompt
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
-    length = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat)
-    if asked is None or asked != shown or not length:
+    if asked is None or shown is None:
         raise _differing(reading, conversation)
-    first, _ = _answer_span(reading)
-    if shown_end + length > first:
+    opener = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat) if asked == shown else 0
+    try:
+        first, _ = _answer_span(reading)
+    except Refusal as changed:
+        told = opener or changed.reason != "content_changed"
+        raise changed if told else _differing(reading, conversation) from changed
+    if not opener or shown_end + opener > first:
+        opener = _header_length(reading.rendered[shown_end:first], content, reading.prompt, chat)
+    if not opener:
         raise _differing(reading, conversation)
-    return reading.rendered[shown_end + length :], prompt
+    return reading.rendered[shown_end + opener :], prompt
+
+
+def _header_length(lead: str, content: str, prompt: str, chat: ChatTokenizer) -> int:
+    """How much of `lead`, all that stands between the last text and the answer's, comes before the answer, where the prompt
+    ends in it too, whatever else that says before: a reminder, say, that only a request has. 0 where it does not."""
+    space = content[: len(content) - len(content.lstrip())]
+    for header in (lead, lead.removesuffix(space)):
+        named = ROLE.search(header) or chat.control_pattern.search(header)
+        if named and prompt.endswith(header.lstrip()):
+            return len(header)
+    return 0
 
 
 def _opener_length(opener: str, rest: str, chat: ChatTokenizer) -> int:
