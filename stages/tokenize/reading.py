@@ -1,12 +1,13 @@
 """Derives what the model must say in one turn twice: from two renderings, and from marks; both must agree."""
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from stages.modelling.chat_template import ChatTokenizer, RenderError, Settings
 from stages.tokenize.conversation import Conversation, refuse_dropped_calls, refuse_dropped_tools
 from stages.tokenize.end_token import cut_at_end_token, trailer
-from stages.tokenize.marks import Marked, Seen, see
+from stages.tokenize.marks import AREAS, Marked, Seen, see
 from stages.tokenize.opened_thought import Said, opener_of, said_with_thought, without_closed_thought
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.replaced import Asked, refuse_hidden
@@ -64,15 +65,16 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     if open_end and not chat.control_pattern.search(said, last - start):
         said += open_end
     answer, end = cut_at_end_token(said, last - start, chat, reading.prompt, position)
-    _refuse_header(reading.rendered[start:first], chat, position)
+    _refuse_header(reading.rendered[start:first], reading.prompt, chat, position)
     refuse_dropped_calls(conversation.messages[position], answer, position)
     return Turn(reading.prompt, answer, end, trailer(said[len(answer) :], chat), settings, rewritten)
 
 
-def _refuse_header(lead: str, chat: ChatTokenizer, position: int) -> None:
+def _refuse_header(lead: str, prompt: str, chat: ChatTokenizer, position: int) -> None:
     """Raises Refusal when what the template writes before the answer's text begins with the header of the turn."""
-    asked = chat.template.header.strip()
-    if ROLE.search(lead[:NEAR]) or (asked and lead.strip().startswith(asked)):
+    asked, named = chat.template.header.strip(), chat.template.generation_prompt
+    is_named = bool(ROLE.search(named)) and prompt.endswith(named)  # a name in the lead is then no header's
+    if (not is_named and ROLE.search(lead[:NEAR])) or (asked and lead.strip().startswith(asked)):
         raise Refusal(
             "header_in_answer",
             f"turn {position}: the prompt that a server sends does not end in {lead.strip()[:NEAR]!r}, so that a model "
@@ -248,7 +250,31 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
         spans += found
     if not spans:
         raise Refusal("derivations_disagree", f"turn {reading.position} has no text that could be marked")
+    _refuse_changed_tags(reading)
     return min(start for start, _ in spans), max(end for _, end in spans)
+
+
+def _refuse_changed_tags(reading: Reading) -> None:
+    """Raises Refusal where the tags within the answer's text, which have no marks, or its parts are not in their order."""
+    places = [
+        place
+        for place in reading.marked.by_message.get(reading.position, [])
+        if reading.marked.texts[place].kind == "content"
+    ]
+    if not places:
+        return
+    marked = reading.marked.messages[reading.position]["content"]
+    first, *between, last = ["".join(gap.split()) for gap in AREAS[reading.marked.first].split(marked)[::2]]
+    if not (first or between or last):
+        return
+    spans = [reading.seen.spans(place)[0] for place in places]
+    shown = ["".join(reading.rendered[end:start].split()) for (_, end), (start, _) in pairwise(spans)]
+    before, behind = (
+        "".join(text.split()) for text in (reading.rendered[: spans[0][0]], reading.rendered[spans[-1][1] :])
+    )
+    in_order = all(end <= start for (_, end), (start, _) in pairwise(spans))
+    if not in_order or shown != between or not before.endswith(first) or not behind.startswith(last):
+        raise Refusal("content_changed", f"the template changed the tags in the text of turn {reading.position}")
 
 
 def _differing(reading: Reading, conversation: Conversation) -> Refusal:
