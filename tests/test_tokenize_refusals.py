@@ -109,6 +109,21 @@ def test_what_cannot_be_proven_is_refused_with_the_reason(
     assert told in made.refused["detail"][0]
 
 
+def test_answers_with_no_token_between_them_stand_apart(jinja: Any, tmp_path: Path) -> None:
+    """A line break is all that is between them, and this tokenizer drops it."""
+    words = ["<unk>", "Hi", "No", "Well", "<|im_end|>"]
+    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>").save_pretrained(tmp_path)
+    said = [("user", "Hi"), ("assistant", "No"), ("assistant", "Well")]
+    given = row("two", [{"role": role, "content": text} for role, text in said])
+    path = jinja(
+        "{% for m in messages %}{{ m.content + ('<|im_end|>' if m.role == 'assistant' else '') + '\n' }}{% endfor %}"
+    )
+    made = tokenize(tmp_path, given, template=path)
+    assert made.examples["form"].to_list() == ["unrolled", "unrolled"]
+
+
 @pytest.mark.parametrize("model", [models.WordLevel, models.Unigram])
 def test_a_text_that_has_no_token_is_not_learned_as_the_unknown_one(model: Any, jinja: Any, tmp_path: Path) -> None:
     words = ["<unk>", "user", "assistant", "Hi", "No"]
