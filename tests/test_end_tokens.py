@@ -208,16 +208,25 @@ BEFORE_HEADERS = (
 JOINED = "{% for m in messages %}{{ m.content }}{{ eos_token if not loop.last or add_generation_prompt }}{% endfor %}"
 
 
+def test_last_words_of_a_template_behind_the_end_of_the_last_turn_belong_to_none(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(
+        "{% for m in messages %}" + TURN + "{% endfor %}{% if not add_generation_prompt %}The end.{% endif %}" + ASK
+    )
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [("r", 0, ["No.<|end_turn|>", "Yes.<|end_turn|>"])]
+    assert chat.decode(made.examples["input_ids"][0].to_list()).endswith("Yes.<|end_turn|>")
+
+
 @pytest.mark.parametrize(("template", "end"), [(BEFORE_HEADERS, "<|stop|>"), (JOINED, "<|endoftext|>")])
 def test_a_token_that_stands_between_turns_ends_an_answer(
     template: str, end: str, jinja: Jinja, tokenizer: Path
 ) -> None:
-    params = {"tokenizer": str(tokenizer), "template": jinja(template)}
-    made, chat = tokenize(params["tokenizer"], TALK, template=params["template"]), chat_of(**params)
+    path = jinja(template)
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
     assert learned(made, chat) == [("r", 0, [f"No.{end}", f"Yes.{end}"])]
     asked = chat.template.render(TALK["messages"], add_generation_prompt=False)
     assert chat.decode(made.examples["input_ids"][0].to_list()) == asked + end
-    assert fit(TokenizeParams(**params)).tokenizer.eos_token == end
+    assert fit(TokenizeParams(tokenizer=str(tokenizer), template=path)).tokenizer.eos_token == end
 
 
 def test_a_token_that_the_tokenizer_does_not_call_special_may_end_an_answer(jinja: Jinja, tmp_path: Path) -> None:

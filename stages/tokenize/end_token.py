@@ -114,8 +114,9 @@ def cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, prompt: str, p
     if usual is not None and (at := said.find(usual, behind)) >= 0:
         answer, end = said[: at + len(usual)], usual
         rest = said[len(answer) :]
-        if not prompt.endswith(rest) and chat.control_pattern.sub("", rest).strip():
-            answer = ""  # more of the turn follows
+        # More of the turn follows, unless a later turn would take its place: a template may have last words of its own.
+        if chat.end_token and not prompt.endswith(rest) and chat.control_pattern.sub("", rest).strip():
+            answer = ""
     if not answer and (closing := _closing_token(said, behind, chat, prompt)):
         answer, end = said[: closing.end()], closing[0]
     if not answer:

@@ -62,7 +62,7 @@ def sequence_ids(
     two answers, as where a line break is all there is and the tokenizer drops it."""
     if not all(splitters.fullmatch(turn.end) for turn in turns[:-1]):
         return None
-    made = []
+    made = list[TurnIds]()
     for turn, piece in zip(turns, pieces, strict=True):
         opener, whole = ids[piece.opener], ids[piece.opener + turn.answer]
         if whole[: len(opener)] != opener:
