@@ -12,6 +12,8 @@ from served_oracle import assert_served
 from stages.modelling.chat_template import CONTROL_LITERAL, ChatTemplate
 from stages.modelling.template_messages import template_messages, template_tools
 from stages.tokenize.end_token import find_end_token
+from stages.tokenize.preparation import fit
+from stages.tokenize.stage import TokenizeParams
 from tiny_tokenizer import make_tokenizer
 from tokenized_rows import WEATHER, chat_of, learned, reasons, talk, tokenize
 
@@ -196,6 +198,35 @@ def test_an_answer_that_a_template_leaves_open_ends_where_the_base_model_stops(
             )
         )
         assert learned(tokenize(folder, WEATHER, template=path), chat) == learned(made, chat)
+
+
+# What ends a turn is written once another follows: before its header, or behind every text but the last.
+BEFORE_HEADERS = (
+    "{% for m in messages %}{{ '<|stop|>\n' if not loop.first }}{{ '<|turn|>' + m.role + '\n' + m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|stop|>\n<|turn|>assistant\n' }}{% endif %}"
+)
+JOINED = "{% for m in messages %}{{ m.content }}{{ eos_token if not loop.last or add_generation_prompt }}{% endfor %}"
+
+
+def test_last_words_of_a_template_behind_the_end_of_the_last_turn_belong_to_none(jinja: Jinja, tokenizer: Path) -> None:
+    path = jinja(
+        "{% for m in messages %}" + TURN + "{% endfor %}{% if not add_generation_prompt %}The end.{% endif %}" + ASK
+    )
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [("r", 0, ["No.<|end_turn|>", "Yes.<|end_turn|>"])]
+    assert chat.decode(made.examples["input_ids"][0].to_list()).endswith("Yes.<|end_turn|>")
+
+
+@pytest.mark.parametrize(("template", "end"), [(BEFORE_HEADERS, "<|stop|>"), (JOINED, "<|endoftext|>")])
+def test_a_token_that_stands_between_turns_ends_an_answer(
+    template: str, end: str, jinja: Jinja, tokenizer: Path
+) -> None:
+    path = jinja(template)
+    made, chat = tokenize(tokenizer, TALK, template=path), chat_of(tokenizer, template=path)
+    assert learned(made, chat) == [("r", 0, [f"No.{end}", f"Yes.{end}"])]
+    asked = chat.template.render(TALK["messages"], add_generation_prompt=False)
+    assert chat.decode(made.examples["input_ids"][0].to_list()) == asked + end
+    assert fit(TokenizeParams(tokenizer=str(tokenizer), template=path)).tokenizer.eos_token == end
 
 
 def test_a_token_that_the_tokenizer_does_not_call_special_may_end_an_answer(jinja: Jinja, tmp_path: Path) -> None:

@@ -7,92 +7,47 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from misleading_templates import (
+    ALWAYS_ASKS,
+    ASCII,
+    ASK,
+    ASKS_BEHIND_QUESTIONS,
+    BLANK_LINE,
+    CAPITALIZES,
+    CHATML,
+    CLOSES_LATER,
+    COUNTS,
+    COUNTS_AND_QUOTES,
+    COUNTS_ONLY,
+    CUTS,
+    DROPS_SYSTEM,
+    ECHOES,
+    LOOP,
+    NEEDS_IDS,
+    NEVER_ASKS,
+    OPENS_THOUGHT,
+    PAIRS,
+    PARTS,
+    PYTHON_TOOLS,
+    QUOTES_QUESTION,
+    RAW_PARTS,
+    REMINDS,
+    REVERSES,
+    SPOKEN,
+    SWAPS,
+    SYSTEM_BEHIND,
+    SYSTEM_IN_LAST,
+    SYSTEM_PARTS,
+    TEXT_ARGUMENTS,
+    THINKS_LATER,
+    TWO_TURNS,
+)
 from served_oracle import assert_served
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.outlines import Outlines
 from tiny_tokenizer import TEXTS, make_tokenizer
 from tokenized_rows import WEATHER, call, chat_of, learned, reasons, row, talk, tokenize
 
-ASK = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-SAY = "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
-LOOP = "{% for m in messages %}" + SAY + "{% endfor %}"
-CHATML = LOOP + ASK
-DROPS_SYSTEM = "{% for m in messages if m.role != 'system' %}" + SAY + "{% endfor %}" + ASK
-# The answer is quoted before the question as soon as it is there: two renderings alone would not see a difference.
-ECHOES = (
-    "{% for m in messages %}"
-    + SAY
-    + "{% endfor %}{% if messages[-1].role == 'assistant' %}{{ messages[0].content + '<|im_end|>' }}{% endif %}"
-    + ASK
-)
-SWAPS = (
-    "{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|im_start|>assistant\\n' + messages[loop.index0 - 1].content"
-    " + '<|im_end|>\\n' }}{% else %}" + SAY + "{% endif %}{% endfor %}" + ASK
-)
-# NVIDIA's way: without enable_thinking=false the prompt opens a thought that an answer without one never closes.
-OPENS_THOUGHT = LOOP.replace("+ m.content", "+ ('<think></think>' if m.role == 'assistant' else '') + m.content") + (
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + ('<think></think>' if enable_thinking is defined and "
-    "not enable_thinking else '<think>\\n') }}{% endif %}"
-)
-# Without enable_thinking=false the first prompt opens a thought; with it, a later prompt says more than any answer does.
-THINKS_LATER = LOOP.replace("+ m.content", "+ ('<think></think>' if loop.index0 == 1 else '') + m.content") + (
-    "{% if add_generation_prompt %}{% set off = enable_thinking is defined and not enable_thinking %}"
-    "{{ '<|im_start|>assistant\\n' + (('<think></think>' if off else '<think>\\n') if messages | length == 1 else '/no' if off else '') }}"
-    "{% endif %}"
-)
-# Mistral's way: the system prompt stands in the last question, and nowhere once that is answered.
-SYSTEM_IN_LAST = (
-    "{% for m in messages if m.role != 'system' %}{{ '<|im_start|>' + m.role + '\\n' }}"
-    "{% if loop.last and m.role == 'user' %}{{ messages[0].content + '\\n\\n' }}{% endif %}{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
-    + ASK
-)
-QUOTES_QUESTION = (
-    LOOP.replace("+ m.content", "+ (messages[0].content + '? ' if m.role == 'assistant' else '') + m.content") + ASK
-)
-REVERSES = LOOP.replace("in messages", "in messages | reverse") + "{{ '<|im_start|>assistant\\n' }}"
-ALWAYS_ASKS = LOOP + "{{ '<|im_start|>assistant\\n' }}"
-NEVER_ASKS = LOOP
-SPOKEN = "{% for m in messages %}{{ m.role | capitalize + ': ' + m.content + '<|im_end|>' }}{% endfor %}"
-# Granite's way: the header is written behind a question only, where the answer follows a system turn it is not.
-ASKS_BEHIND_QUESTIONS = LOOP.replace(
-    "{% endfor %}", "{% if m.role == 'user' and loop.last %}" + ASK + "{% endif %}{% endfor %}"
-)
-TWO_TURNS = (
-    LOOP.replace(
-        "+ '<|im_end|>\\n'",
-        "+ ('<|im_end|>\\n<|im_start|>assistant\\n...' if m.role == 'assistant' else '') + '<|im_end|>\\n'",
-    )
-    + ASK
-)
-PARTS = LOOP.replace("m.content", "m.content[0].text") + ASK
-TEXT_ARGUMENTS = (
-    "{{ tools | tojson }}{% for m in messages %}{% if m.tool_calls %}{{ '<|im_start|>assistant\\n' + m.tool_calls[0].function.name "
-    "+ ' ' + m.tool_calls[0].function.arguments + '<|im_end|>\\n' }}{% else %}" + SAY + "{% endif %}{% endfor %}" + ASK
-)
-NEEDS_IDS = (
-    "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}"
-    "{{ m.tool_calls | tojson }}{% elif m.role == 'tool' %}{{ m.tool_call_id + m.name }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK
-)  # fmt: skip
-WITH_CALLS = LOOP.replace("m.content", "m.content + (m.tool_calls | tojson if m.tool_calls else '')") + ASK
-PYTHON_TOOLS = "{{ tools }}" + WITH_CALLS  # no mark is found again in what Python writes of a dict
-# Hermes' way: a result that is the last turn is closed in other words.
-CLOSES_LATER = "{{ tools | tojson }}" + WITH_CALLS.replace(
-    "+ '<", "+ ('\\n' if m.role == 'tool' and loop.last else '') + '<"
-)
-# Gemma 3's first way: a system turn is read in parts only, and what it says stands before the first question.
-SYSTEM_PARTS = (
-    "{% if messages[0].role == 'system' %}{% set first = messages[0].content[0].text + '\\n' %}{% set ms = messages[1:] %}"
-    "{% else %}{% set first = '' %}{% set ms = messages %}{% endif %}{% for m in ms %}{{ '<|im_start|>' + m.role + '\\n' + "
-    "(first if loop.first else '') }}{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}"
-    "{{ '<|im_end|>\\n' }}{% endfor %}" + ASK
-)  # fmt: skip
-# As the one before, but for a system turn, of which it writes the parts as they are.
-RAW_PARTS = (
-    "{% for m in messages %}{% if m.role == 'system' and m.content is string %}{{ raise_exception('parts, please') }}{% endif %}"
-    "{{ '<|im_start|>' + m.role + '\\n' ~ (m.content if m.content is string or m.role == 'system' else m.content[0].text) "
-    "~ '<|im_end|>\\n' }}{% endfor %}" + ASK
-)  # fmt: skip
-ASCII = "{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson(ensure_ascii=True) }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" + ASK  # fmt: skip
 SYSTEM = talk("r", "Hi", "No.", system="a")
 
 
@@ -139,6 +94,30 @@ def jinja(tmp_path: Path) -> Any:
         ),
         (talk("r", "Hi", "No."), REVERSES, "prompt_not_a_prefix"),
         (talk("r", "Hi", "No."), QUOTES_QUESTION, "derivations_disagree"),  # the question would be learned
+        (talk("r", "Hi", "No."), COUNTS_AND_QUOTES, "derivations_disagree"),
+        (talk("r", "1", "No.", system="Be brief."), COUNTS_ONLY, "dropped_system"),
+        (talk("r", "?!", "No."), COUNTS, "derivations_disagree"),  # nothing to tell the question by
+        (
+            row("r", [{"role": "system", "content": "Greet."}, {"role": "assistant", "content": "Hi"}]),
+            PAIRS,
+            "no_end_token",
+        ),
+        (
+            talk("r", "Hi", "No."),
+            NEVER_ASKS.replace("m.role", "{'user': 'Q', 'assistant': 'A'}[m.role]"),
+            "header_in_answer",
+        ),
+        (
+            talk("r", "Hi", "<b>No</b>, no."),
+            CHATML.replace("m.content", "m.content.replace('</b>', '')"),
+            "content_changed",
+        ),
+        (
+            talk("r", "Hi", "<b>No</b>, no."),
+            CHATML.replace("m.content", "m.content.replace('<b>', '<i>')"),
+            "content_changed",
+        ),
+        (talk("r", "Hi", "No."), BLANK_LINE, "prompt_not_a_prefix"),  # line breaks of its own words are no layout
     ],
 )
 def test_what_only_looks_right_is_refused(
@@ -158,6 +137,14 @@ def test_text_that_a_template_writes_after_the_answer_is_never_learned(jinja: An
     [
         (ALWAYS_ASKS, ["No.<|im_end|>"]),
         (PARTS, ["No.<|im_end|>"]),
+        (CAPITALIZES, ["No.<|im_end|>"]),
+        (COUNTS, ["No.<|im_end|>"]),
+        (CUTS, ["No.<|im_end|>"]),
+        (PAIRS, ["No.<|im_end|>"]),
+        (
+            LOOP.replace("+ m.content", "+ ('(AI) ' if m.role == 'assistant' else '') + m.content") + ASK,
+            ["(AI) No.<|im_end|>"],
+        ),
     ],
 )
 def test_odd_prompts_are_learned_from_as_they_are_served(
@@ -175,20 +162,22 @@ def test_an_example_ends_where_its_last_turn_does(jinja: Any, tokenizer: Path) -
     assert text.endswith("<|im_start|>assistant\nNo.<|im_end|>\n")
 
 
-def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(jinja: Any, tokenizer: Path) -> None:
-    template = jinja(OPENS_THOUGHT)
+@pytest.mark.parametrize("switch", ["enable_thinking", "reasoning_mode"])
+def test_a_prompt_that_only_fits_without_thinking_is_asked_for_so(switch: str, jinja: Any, tokenizer: Path) -> None:
+    template = jinja(OPENS_THOUGHT.replace("enable_thinking", switch))
     made = tokenize(tokenizer, talk("r", "Hi", "No.", "Sure?", "Yes."), template=template)
     assert learned(made, chat_of(tokenizer, template=template)) == [("r", 0, ["No.<|im_end|>", "Yes.<|im_end|>"])]
-    assert made.examples["prompt_settings"].to_list() == ['{"enable_thinking": false}']
+    assert made.examples["prompt_settings"].to_list() == [f'{{"{switch}": false}}']
 
 
+@pytest.mark.parametrize("rewrites", [SYSTEM_IN_LAST, SYSTEM_BEHIND, REMINDS])
 def test_an_answer_behind_a_prompt_that_is_rewritten_stands_behind_the_prompt_as_served(
-    jinja: Any, tokenizer: Path
+    rewrites: str, jinja: Any, tokenizer: Path
 ) -> None:
-    template = jinja(SYSTEM_IN_LAST)
-    rows = [talk("r", "Hi", "No.", "Sure?", "Yes.", system="Be brief.")]
+    template = jinja(rewrites)
+    rows = [talk("r", "Hi ", "No.", "Sure?", " Yes.", system="Be brief.")]
     made, chat = tokenize(tokenizer, *rows, template=template), chat_of(tokenizer, template=template)
-    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, ["Yes.<|im_end|>"])]
+    assert learned(made, chat) == [("r", 0, ["No.<|im_end|>"]), ("r", 1, [" Yes.<|im_end|>"])]
     assert made.examples["form"].to_list() == ["unrolled", "unrolled"]
     for example, asked in zip(made.examples["input_ids"].to_list(), (2, 4), strict=True):
         prompt = chat.prompt_ids(rows[0]["messages"][:asked])

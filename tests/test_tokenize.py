@@ -89,8 +89,11 @@ def test_tool_calls_are_learned_and_tool_results_are_not(tokenizer: Path) -> Non
     assert learned(made, chat_of(tokenizer, template="chatml")) == [("weather", 0, [called, "It is sunny.<|im_end|>"])]
 
 
-def test_a_template_that_rewrites_history_gets_an_example_for_each_answer(tokenizer: Path, jinja: Any) -> None:
-    template = jinja(FORGETFUL)
+@pytest.mark.parametrize("thought", ["reasoning_content", "thinking", "reasoning", "thought"])
+def test_a_template_that_rewrites_history_gets_an_example_for_each_answer(
+    thought: str, tokenizer: Path, jinja: Any
+) -> None:
+    template = jinja(FORGETFUL.replace("reasoning_content", thought))
     made = tokenize(tokenizer, REASONED, GREETING, template=template)
     assert learned(made, chat_of(tokenizer, template=template)) == [
         ("reasoned", 0, ["<think>Spanish</think>Uno.<|im_end|>"]),

@@ -39,12 +39,7 @@ TOOLS_BEHIND_ANSWER = FORGETFUL + "{% if not add_generation_prompt %}{{ tools | 
 SKIPS_CALLS = FORGETFUL.replace("in messages %}", "in messages if not message.tool_calls %}")
 BARE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
 CHATML = FORGETFUL.replace("message.reasoning_content and loop.last", "false")
-# The last question says more until it is answered: the system prompt behind it, or a word where it says just this.
-SYSTEM_BEHIND = CHATML.replace(
-    "for message in messages", "for message in messages if message.role != 'system'"
-).replace(
-    "message.content +", "message.content + (messages[0].content if loop.last and message.role == 'user' else '') +"
-)
+# The last question says more until it is answered: a word, where it says just this.
 LOOKS_AT_WORDS = CHATML.replace(
     "message.content +", "('Say: ' if loop.last and message.content == 'Hi' else '') + message.content +"
 )
@@ -97,7 +92,6 @@ def jinja(tmp_path: Path) -> Any:
         (WEATHER, SKIPS_CALLS, "dropped_tool_call", "turn 1 calls get_weather"),
         (REASONED, CHATML, "dropped_reasoning", "the reasoning of turn 1"),
         (talk("r", "Hi", "No."), OTHER_HEADER, "prompt_not_a_prefix", "a server sends 'model"),
-        (talk("r", "Hi", "No.", system="Be kind."), SYSTEM_BEHIND, "prompt_not_a_prefix", "a server sends 'Be kind."),
         (talk("r", "Hi", "No."), LOOKS_AT_WORDS, "prompt_not_a_prefix", "a server sends 'Say: Hi"),
         (talk("r", "Hi", "No."), NO_END, "no_end_token", "ends in 'No."),
         (talk("r", "Hi", "No."), UPPER, "content_changed", "the text of turn 1"),
@@ -113,6 +107,21 @@ def test_what_cannot_be_proven_is_refused_with_the_reason(
     assert made.examples.height == 0
     assert made.refused["reason"].to_list() == [reason]
     assert told in made.refused["detail"][0]
+
+
+def test_answers_with_no_token_between_them_stand_apart(jinja: Any, tmp_path: Path) -> None:
+    """A line break is all that is between them, and this tokenizer drops it."""
+    words = ["<unk>", "Hi", "No", "Well", "<|im_end|>"]
+    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>").save_pretrained(tmp_path)
+    said = [("user", "Hi"), ("assistant", "No"), ("assistant", "Well")]
+    given = row("two", [{"role": role, "content": text} for role, text in said])
+    path = jinja(
+        "{% for m in messages %}{{ m.content + ('<|im_end|>' if m.role == 'assistant' else '') + '\n' }}{% endfor %}"
+    )
+    made = tokenize(tmp_path, given, template=path)
+    assert made.examples["form"].to_list() == ["unrolled", "unrolled"]
 
 
 @pytest.mark.parametrize("model", [models.WordLevel, models.Unigram])

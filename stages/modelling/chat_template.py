@@ -36,8 +36,12 @@ DEFAULT: Settings = {}  # of the template's own making
 CONTROL_LITERAL = re.compile(r"<[|｜][^\s<>|｜]+[|｜]?>|<[^\s<>|｜]+[|｜]>")
 
 PROBE = [{"role": "user", "content": "temperquestion"}, {"role": "assistant", "content": "temperanswer"}]
-# What templates call the switch between answers with and without reasoning: Qwen's, GLM's and NVIDIA's; DeepSeek's.
+# What templates call the switch between answers with and without reasoning: Qwen's, GLM's and NVIDIA's; DeepSeek's, which sets
+# it itself where it is not told; names of the same kind that the template only reads.
 THINKING = ("enable_thinking", "thinking")
+LIKE_THINKING = re.compile(
+    r"(enable_|use_|with_)?(think|thinking|reason|reasoning|thought|thoughts)(_mode|_enabled|_on)?"
+)
 
 
 class ChatTemplate:
@@ -136,7 +140,8 @@ class ChatTemplate:
     def _shows(self, messages: Sequence[Message]) -> bool:
         with suppress(*RENDER_ERRORS):
             rendered = self._render(messages, None, False, DEFAULT)
-            return all(message["content"] in rendered for message in PROBE)
+            as_python = "{'type': " in rendered.casefold()  # of a part, which no template means to write
+            return not as_python and all(message["content"] in rendered for message in PROBE)
         return False
 
     @cached_property
@@ -148,10 +153,32 @@ class ChatTemplate:
         return ""
 
     @cached_property
+    def plain_prompt(self) -> str:
+        """What a server sends for a question that is all of a conversation; nothing where the template refuses it."""
+        with suppress(RenderError):
+            return self.render(PROBE[:1], add_generation_prompt=True)
+        return ""
+
+    @cached_property
+    def header(self) -> str:
+        """What opens the turn of an answer: what is added so that it is answered, or, where nothing is, what stands before
+        the text of an answer."""
+        if self.generation_prompt:
+            return self.generation_prompt
+        with suppress(RenderError):
+            told, answered = (self.render(shown, add_generation_prompt=False) for shown in (PROBE[:1], PROBE))
+            if answered.startswith(told):
+                return answered[len(told) :].partition(PROBE[1]["content"])[0]
+        return ""
+
+    @cached_property
     def variants(self) -> tuple[Settings, ...]:
         """What a server may be told with a request: nothing, or, where the template asks, to think or not to."""
-        asked = {node.name for node in self.tree.find_all(nodes.Name)}
-        stated = [{name: value} for name in THINKING if name in asked for value in (False, True)]
+        names = list(self.tree.find_all(nodes.Name))
+        made = {node.name for node in names if node.ctx != "load"}
+        asked = {node.name for node in names if node.name in THINKING}
+        asked |= {node.name for node in names if LIKE_THINKING.fullmatch(node.name) and node.name not in made}
+        stated = [{name: value} for name in sorted(asked) for value in (False, True)]
         return (DEFAULT, *stated)
 
     @property
@@ -159,6 +186,11 @@ class ChatTemplate:
         """The texts that the template writes by itself, that is those that come from no message."""
         written = {node.data for node in self.tree.find_all(nodes.TemplateData)}
         return written | {node.value for node in self.tree.find_all(nodes.Const) if isinstance(node.value, str)}
+
+    @property
+    def words(self) -> set[str]:
+        """Those of `literals` that are more than white space."""
+        return {text for text in self.literals if text.strip()}
 
     @cached_property
     def tree(self) -> nodes.Template:

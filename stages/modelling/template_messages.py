@@ -9,6 +9,8 @@ from stages.errors import DataError
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]]
+# What templates call the thought before an answer: gpt-oss `thinking`, Apriel `thought`, most `reasoning_content`.
+REASONING = ("thinking", "reasoning_content", "reasoning", "thought")
 DEEPEST = 100  # lists and objects in JSON; what Python and Jinja can still follow hangs on who calls them
 
 
@@ -27,7 +29,7 @@ def template_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
 def _template_message(message: Mapping[str, Any], position: int) -> Message:
     made: Message = {"role": message["role"], "content": message["content"]}
     if reasoning := message.get("reasoning_content"):
-        made |= {"thinking": reasoning, "reasoning_content": reasoning}  # gpt-oss reads the first, others the second
+        made |= dict.fromkeys(REASONING, reasoning)
     if calls := message.get("tool_calls"):
         parsed = _parse_array(calls, f"tool_calls of message {position}")
         made |= {"tool_calls": [_parse_arguments(call, position) for call in parsed]} if parsed else {}

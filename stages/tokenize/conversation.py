@@ -36,6 +36,12 @@ class Conversation:
         if "call" in kinds or "tool" in kinds:
             yield mark_conversation(self.messages, self.tools, self.tags, names=())
 
+    def marked_for(self, position: int) -> Iterator[tuple[Marked, bool]]:
+        """`marked`, each False; then, True, with marks in the answer at `position` alone, for a template that looks into
+        the texts of other turns."""
+        yield from ((marked, False) for marked in self.marked)
+        yield mark_conversation(self.messages, self.tools, self.tags, names=("call",), only=position), True
+
     @property
     def answers(self) -> list[int]:
         return [position for position, message in enumerate(self.messages) if message["role"] == "assistant"]

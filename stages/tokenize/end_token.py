@@ -52,6 +52,16 @@ def _turn_end(template: ChatTemplate, control: re.Pattern[str], prompt: str, aft
     return tokens[-1] if after.endswith(tokens[-1]) else None  # Kimi K3 closes parts of a turn before the turn
 
 
+def find_separator(template: ChatTemplate, control: re.Pattern[str], eos: str) -> str | None:
+    """The control token that a template writes between turns, and neither before the first nor behind the last: what it
+    writes behind an answer once another turn follows, where that is `eos` or follows a question too."""
+    opening, behind_question, behind_answer = _around_turns(template)
+    found = control.match(behind_answer.lstrip())
+    if not found or found[0] in opening:
+        return None
+    return found[0] if found[0] == eos or behind_question.startswith(found[0]) else None
+
+
 def find_open_ends(template: ChatTemplate, stops: Collection[str]) -> tuple[str | None, str | None]:
     """What follows an answer's text, and a call, in a template that ends neither, as GLM's do: the token that opens the next
     turn. It ends a turn where it is one of `stops`, the tokens at which the base model's servers stop."""
@@ -100,11 +110,13 @@ def cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, prompt: str, p
     Gemma 4 in two, `<tool_call|><|tool_response>`. Raises Refusal.
     """
     answer, end = "", ""
-    if chat.end_token is not None and (at := said.find(chat.end_token, behind)) >= 0:
-        answer, end = said[: at + len(chat.end_token)], chat.end_token
+    usual = chat.end_token or chat.open_end
+    if usual is not None and (at := said.find(usual, behind)) >= 0:
+        answer, end = said[: at + len(usual)], usual
         rest = said[len(answer) :]
-        if not prompt.endswith(rest) and chat.control_pattern.sub("", rest).strip():
-            answer = ""  # more of the turn follows
+        # More of the turn follows, unless a later turn would take its place: a template may have last words of its own.
+        if chat.end_token and not prompt.endswith(rest) and chat.control_pattern.sub("", rest).strip():
+            answer = ""
     if not answer and (closing := _closing_token(said, behind, chat, prompt)):
         answer, end = said[: closing.end()], closing[0]
     if not answer:
@@ -117,7 +129,7 @@ def cut_at_end_token(said: str, behind: int, chat: ChatTokenizer, prompt: str, p
 def _closing_token(said: str, behind: int, chat: ChatTokenizer, prompt: str) -> re.Match[str] | None:
     """The last control token of `said`, with nothing behind it, nor before it but others that adjoin it.
 
-    None where the prompt ends in it: then it opens the next answer, and ends none.
+    None where a prompt ends in it, this one or that of a plain question: then it opens an answer, and ends none.
     """
     closing: list[re.Match[str]] = []
     rest = len(said)
@@ -127,9 +139,10 @@ def _closing_token(said: str, behind: int, chat: ChatTokenizer, prompt: str) -> 
         closing.insert(0, found)
         rest = found.start()
     adjoin = all(token.end() == later.start() for token, later in pairwise(closing))
-    if not closing or closing[0].start() < behind or not adjoin or prompt.endswith(said[closing[-1].start() :]):
+    if not closing or closing[0].start() < behind or not adjoin:
         return None
-    return closing[-1]
+    last = said[closing[-1].start() :]
+    return None if prompt.endswith(last) or chat.template.plain_prompt.endswith(last.rstrip()) else closing[-1]
 
 
 def trailer(rest: str, chat: ChatTokenizer) -> str:

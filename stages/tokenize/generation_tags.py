@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stages.modelling.chat_template import ChatTokenizer, RenderError
-from stages.modelling.template_messages import Message, Tools
+from stages.modelling.template_messages import REASONING, Message, Tools
 from stages.tokenize.conversation import Conversation
 from stages.tokenize.end_token import CALL, CALL_TOOL
 from stages.tokenize.prepared import Preparation
@@ -15,7 +15,7 @@ from stages.tokenize.reading import Turn
 from stages.tokenize.refusal import Refusal
 from stages.tokenize.turns import read_turns
 
-THOUGHT = {"thinking": "temperthought", "reasoning_content": "temperthought"}
+THOUGHT = dict.fromkeys(REASONING, "temperthought")
 
 
 def _user(number: int) -> Message:

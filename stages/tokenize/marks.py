@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from stages.modelling.template_messages import Message, Tools
+from stages.modelling.template_messages import REASONING, Message, Tools
 from stages.tokenize.refusal import Refusal
 
 # Unicode's two large areas for private use, 65,534 characters each, the less used one first; no standard gives any of
@@ -83,12 +83,21 @@ class Marker:
 
 
 def mark_conversation(
-    messages: Sequence[Message], tools: Tools | None, tags: re.Pattern[str], *, names: Container[str]
+    messages: Sequence[Message],
+    tools: Tools | None,
+    tags: re.Pattern[str],
+    *,
+    names: Container[str],
+    only: int | None = None,
 ) -> Marked:
-    """The conversation with all its texts marked, and the `names` of each call, each tool, or both. Raises Refusal."""
+    """The conversation with all its texts marked, and the `names` of each call, each tool, or both; or those of the message
+    `only`. Raises Refusal."""
     for first, area in AREAS.items():
         marker = Marker(tags, first)
-        made = [_mark_message(marker, place, message, names="call" in names) for place, message in enumerate(messages)]
+        made = [
+            _mark_message(marker, place, message, names="call" in names) if only in (None, place) else message
+            for place, message in enumerate(messages)
+        ]
         offered = [_mark_tool(marker, tool) for tool in tools] if tools and "tool" in names else tools
         if len(marker.texts) <= SLOTS and not any(area.search(text.text) for text in marker.texts):
             return Marked(made, offered, marker.texts, first)
@@ -99,7 +108,7 @@ def _mark_message(marker: Marker, place: int, message: Message, *, names: bool) 
     made = message | {"content": marker.mark(place, "content", message["content"])}
     if "reasoning_content" in message:
         reasoning = marker.mark(place, "reasoning", message["reasoning_content"])
-        made |= {key: reasoning for key in ("thinking", "reasoning_content")}
+        made |= dict.fromkeys(REASONING, reasoning)
     if names and "tool_calls" in message:
         made["tool_calls"] = [
             call | {"function": call["function"] | {"name": marker.mark(place, "call", call["function"]["name"])}}

@@ -20,7 +20,7 @@ from stages.modelling.chat_template import (
 )
 from stages.modelling.tokenizer_files import open_tokenizer, own_template, stop_tokens, tokenizer_folder
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
-from stages.tokenize.end_token import find_end_token, find_open_ends
+from stages.tokenize.end_token import find_end_token, find_open_ends, find_separator
 from stages.tokenize.outlines import Outlines
 from stages.tokenize.prepared import Preparation
 from stages.tokenize.splitters import find_splitters
@@ -77,11 +77,13 @@ def _fit(folder: str, template: str, versions: object) -> Fitted:
         tokenizer.eos_token = NEW_EOS
     document_end = tokenizer.eos_token
     end_token = _end_token(tokenizer, text)
-    tokenizer.eos_token = end_token or document_end
+    separator = None if end_token else _separator(tokenizer, text)
+    tokenizer.eos_token = end_token or separator or document_end
     _set_padding(tokenizer, document_end)
     tokenizer.chat_template = text
     compiled = ChatTemplate(text, tokenizer.special_tokens_map)
-    open_ends = (None, None) if end_token else find_open_ends(compiled, stop_tokens(folder, tokenizer))
+    stops = stop_tokens(folder, tokenizer) | ({separator} if separator else set())
+    open_ends = (None, None) if end_token else find_open_ends(compiled, stops)
     chat = ChatTokenizer(tokenizer.backend_tokenizer, compiled, end_token, *open_ends)
     name = template if template in (*BUILTIN_TEMPLATES, OWN_TEMPLATE) else Path(template).name
     splitters = match_any(find_splitters(chat))
@@ -113,7 +115,8 @@ def _template_text(template: str, tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def _without_layout(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
-    """The template as it is, unless its indentation and line breaks are all that keeps prompts from beginning texts.
+    """The template as it is, unless its indentation and line breaks are all that keeps prompts from beginning texts, and
+    stand between its tags only: what it writes in words of its own stays as it is.
 
     The templates of chujiezheng/chat_templates are laid out for reading like that; its README loads them so.
     """
@@ -124,9 +127,9 @@ def _without_layout(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
         except ConfigError:  # a template that needs its line breaks is no Jinja without them
             return False
 
-    ChatTemplate(text, {})  # raises ConfigError
+    written = ChatTemplate(text, {}).words  # raises ConfigError
     bare = text.replace("    ", "").replace("\n", "")
-    return bare if not works(text) and works(bare) else text
+    return bare if not works(text) and works(bare) and ChatTemplate(bare, {}).words == written else text
 
 
 def _prompts_begin_texts(template: ChatTemplate) -> bool:
@@ -160,6 +163,12 @@ def _end_token(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
     if found is not None:
         _add_tokens(tokenizer, [found])
     return found
+
+
+def _separator(tokenizer: PreTrainedTokenizerFast, text: str) -> str | None:
+    template = ChatTemplate(text, tokenizer.special_tokens_map)
+    control = ChatTokenizer(tokenizer.backend_tokenizer, template, None).control_pattern
+    return find_separator(template, control, tokenizer.eos_token)
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerFast, document_end: str) -> None:

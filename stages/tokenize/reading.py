@@ -1,14 +1,16 @@
 """Derives what the model must say in one turn twice: from two renderings, and from marks; both must agree."""
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from stages.modelling.chat_template import ChatTokenizer, RenderError, Settings
 from stages.tokenize.conversation import Conversation, refuse_dropped_calls, refuse_dropped_tools
 from stages.tokenize.end_token import cut_at_end_token, trailer
-from stages.tokenize.marks import Marked, Seen, see
+from stages.tokenize.marks import AREAS, Marked, Seen, see
 from stages.tokenize.opened_thought import Said, opener_of, said_with_thought, without_closed_thought
 from stages.tokenize.refusal import Refusal
+from stages.tokenize.replaced import Asked, refuse_hidden
 
 # What templates call the one who answers, in the header of its turn: `<|im_start|>assistant`, `<|CHATBOT_TOKEN|>`.
 ROLE = re.compile(r"(?<![a-z])(assistant|model|chatbot|bot|gpt|ai)(?![a-z])", re.IGNORECASE)
@@ -35,6 +37,7 @@ class Reading(NamedTuple):
     prompt: str
     rendered: str  # with the answer
     seen: Seen  # where the marks stand in `rendered`
+    alone: bool = False  # the answer is all that is marked
 
     @property
     def has_call(self) -> bool:
@@ -52,6 +55,8 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     else:
         said, before = reading.rendered[len(reading.prompt) :], reading.seen
     _refuse_dropped_context(conversation, reading, before)
+    if reading.alone:
+        refuse_hidden(Asked(chat, conversation, position, settings), reading.prompt, said)
     first, last = _answer_span(reading)
     start = len(reading.rendered) - len(said)
     if not rewritten and not _last_context(reading, reading.seen)[1] <= start <= first:
@@ -60,15 +65,16 @@ def read_turn(chat: ChatTokenizer, conversation: Conversation, position: int, se
     if open_end and not chat.control_pattern.search(said, last - start):
         said += open_end
     answer, end = cut_at_end_token(said, last - start, chat, reading.prompt, position)
-    _refuse_header(reading.rendered[start:first], chat, position)
+    _refuse_header(reading.rendered[start:first], reading.prompt, chat, position)
     refuse_dropped_calls(conversation.messages[position], answer, position)
     return Turn(reading.prompt, answer, end, trailer(said[len(answer) :], chat), settings, rewritten)
 
 
-def _refuse_header(lead: str, chat: ChatTokenizer, position: int) -> None:
+def _refuse_header(lead: str, prompt: str, chat: ChatTokenizer, position: int) -> None:
     """Raises Refusal when what the template writes before the answer's text begins with the header of the turn."""
-    asked = chat.template.generation_prompt.strip()
-    if ROLE.search(lead[:NEAR]) or (asked and lead.strip().startswith(asked)):
+    asked, named = chat.template.header.strip(), chat.template.generation_prompt
+    is_named = bool(ROLE.search(named)) and prompt.endswith(named)  # a name in the lead is then no header's
+    if (not is_named and ROLE.search(lead[:NEAR])) or (asked and lead.strip().startswith(asked)):
         raise Refusal(
             "header_in_answer",
             f"turn {position}: the prompt that a server sends does not end in {lead.strip()[:NEAR]!r}, so that a model "
@@ -82,7 +88,7 @@ def _said_with_thought(conversation: Conversation, reading: Reading) -> Said | N
     places = reading.marked.by_message.get(reading.position, [])
     seen = [place for place in places if reading.seen.opened.get(place)]
     whole = len(places) == len(seen) and reading.rendered.startswith(reading.prompt)
-    if whole or message.keys() != {"role", "content"} or seen != places[-1:]:
+    if whole or reading.alone or message.keys() != {"role", "content"} or seen != places[-1:]:
         return None
     shown = reading.seen.spans(seen[0]) if seen else []
     if len(shown) != 1:
@@ -109,9 +115,9 @@ def _read(chat: ChatTokenizer, conversation: Conversation, position: int, settin
         rendered = template.render(messages[: position + 1], tools, add_generation_prompt=False, settings=settings)
     except RenderError as error:
         raise Refusal("template_error", f"turn {position}: {error}") from error
-    for marked in conversation.marked:
+    for marked, alone in conversation.marked_for(position):
         if (seen := _see(chat, marked, position + 1, settings, answered=True)) and seen.text == rendered:
-            return Reading(position, marked, prompt, rendered, seen)
+            return Reading(position, marked, prompt, rendered, seen, alone)
     raise Refusal("derivations_disagree", f"turn {position} is rendered otherwise with marks in its texts")
 
 
@@ -137,7 +143,8 @@ def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Readi
     """What follows the prompt, where the template writes the turns before it in another way once the answer is there.
 
     Both texts must go on in the same words, or the same header, behind the same last text of the turns before, so that the
-    only difference lies further back; or the prompt ends in a thought that is opened and closed, and history leaves it out.
+    only difference lies further back; or the prompt ends in all that stands between that text and the answer; or it ends in a
+    thought that is opened and closed, and history leaves it out.
     """
     content = conversation.messages[reading.position]["content"]
     before = without_closed_thought(reading.prompt, conversation.tags, content)
@@ -146,13 +153,30 @@ def _said_behind(chat: ChatTokenizer, conversation: Conversation, reading: Readi
         if len(before) <= first and not reading.rendered[len(before) : first].strip():
             return reading.rendered[len(before) :], prompt
     (asked, asked_end), (shown, shown_end) = _last_context(reading, prompt), _last_context(reading, reading.seen)
-    length = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat)
-    if asked is None or asked != shown or not length:
+    if asked is None or shown is None:
         raise _differing(reading, conversation)
-    first, _ = _answer_span(reading)
-    if shown_end + length > first:
+    opener = _opener_length(reading.prompt[asked_end:], reading.rendered[shown_end:], chat) if asked == shown else 0
+    try:
+        first, _ = _answer_span(reading)
+    except Refusal as changed:
+        told = opener or changed.reason != "content_changed"
+        raise changed if told else _differing(reading, conversation) from changed
+    if not opener or shown_end + opener > first:
+        opener = _header_length(reading.rendered[shown_end:first], content, reading.prompt, chat)
+    if not opener:
         raise _differing(reading, conversation)
-    return reading.rendered[shown_end + length :], prompt
+    return reading.rendered[shown_end + opener :], prompt
+
+
+def _header_length(lead: str, content: str, prompt: str, chat: ChatTokenizer) -> int:
+    """How much of `lead`, all that stands between the last text and the answer's, comes before the answer, where the prompt
+    ends in it too, whatever else that says before: a reminder, say, that only a request has. 0 where it does not."""
+    space = content[: len(content) - len(content.lstrip())]
+    for header in (lead, lead.removesuffix(space)):
+        named = ROLE.search(header) or chat.control_pattern.search(header)
+        if named and prompt.endswith(header.lstrip()):
+            return len(header)
+    return 0
 
 
 def _opener_length(opener: str, rest: str, chat: ChatTokenizer) -> int:
@@ -226,7 +250,31 @@ def _answer_span(reading: Reading) -> tuple[int, int]:
         spans += found
     if not spans:
         raise Refusal("derivations_disagree", f"turn {reading.position} has no text that could be marked")
+    _refuse_changed_tags(reading)
     return min(start for start, _ in spans), max(end for _, end in spans)
+
+
+def _refuse_changed_tags(reading: Reading) -> None:
+    """Raises Refusal where the tags within the answer's text, which have no marks, or its parts are not in their order."""
+    places = [
+        place
+        for place in reading.marked.by_message.get(reading.position, [])
+        if reading.marked.texts[place].kind == "content"
+    ]
+    if not places:
+        return
+    marked = reading.marked.messages[reading.position]["content"]
+    first, *between, last = ["".join(gap.split()) for gap in AREAS[reading.marked.first].split(marked)[::2]]
+    if not (first or between or last):
+        return
+    spans = [reading.seen.spans(place)[0] for place in places]
+    shown = ["".join(reading.rendered[end:start].split()) for (_, end), (start, _) in pairwise(spans)]
+    before, behind = (
+        "".join(text.split()) for text in (reading.rendered[: spans[0][0]], reading.rendered[spans[-1][1] :])
+    )
+    in_order = all(end <= start for (_, end), (start, _) in pairwise(spans))
+    if not in_order or shown != between or not before.endswith(first) or not behind.startswith(last):
+        raise Refusal("content_changed", f"the template changed the tags in the text of turn {reading.position}")
 
 
 def _differing(reading: Reading, conversation: Conversation) -> Refusal:

@@ -58,15 +58,18 @@ def texts_to_encode(
 def sequence_ids(
     turns: Sequence[Turn], pieces: Sequence[Piece], ids: Mapping[str, Ids], splitters: Pattern[str]
 ) -> list[TurnIds] | None:
-    """The turns of one text; None where a token would lie across the place at which some answer begins."""
+    """The turns of one text; None where a token would lie across the place at which some answer begins, or no token between
+    two answers, as where a line break is all there is and the tokenizer drops it."""
     if not all(splitters.fullmatch(turn.end) for turn in turns[:-1]):
         return None
-    made = []
+    made = list[TurnIds]()
     for turn, piece in zip(turns, pieces, strict=True):
         opener, whole = ids[piece.opener], ids[piece.opener + turn.answer]
         if whole[: len(opener)] != opener:
             return None
         context = (ids[piece.head] + opener)[piece.known :]
+        if made and not context:
+            return None
         made.append(TurnIds(context, whole[len(opener) :], ids[_trailer(turn, splitters)][1:]))
     return made
 
