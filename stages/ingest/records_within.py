@@ -20,7 +20,14 @@ WRAPPERS = words(
     "rows records examples items samples entries results dataset train validation test paragraphs qas"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
-HOLD_TURNS = ("dialog", "dialogue", "turns", "chat")  # beside the names that always mean turns
+HOLD_TURNS = (
+    "dialog",
+    "dialogue",
+    "turns",
+    "chat",
+    "utterances",
+    "trajectory",
+)  # beside the names that always mean turns
 CARRIED_IN = ("task", "weight", "system", "tools", "definition")  # what a record says of those within it
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
