@@ -78,7 +78,7 @@ SET_ASIDE: list[tuple[object, str, str | None]] = [
         ([PAIR | {"output": "a\0"}], "nul_character", "[0].output"),
         ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
         ({"question_id": 1, "conversation_a": chat(*EXCHANGE)["messages"], "conversation_b": []}, "preference_pair", "conversation_a"),
-        ({"dialog": ["Why?", " "]}, "empty_answer", "dialog.messages[1]"),
+        ({"dialog": ["Why?", " "]}, "empty_answer", "dialog[1]"),
         ({"dialogue": ["Why?", "Because.", "No.", "Yes."], "speakers": ["A", "B", "C", "A"]}, "unknown_dialect", None),
         ({"type": "message", "user": "U1", "text": "Why?", "ts": "1.2"}, "unknown_dialect", None),  # Slack
         ({"messages": [{"from": "Alice", "text": "Why?"}]}, "unknown_role", "messages[0].from"),

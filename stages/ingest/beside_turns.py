@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.ingest.conversation import Record, Turn, is_blank, text_of
+from stages.ingest.conversation import Record, Turn, is_blank, text_of, value_of
 from stages.ingest.flat import is_placeholder, only, passages_of, reasoning_beside
 from stages.ingest.message_content import content_of
 from stages.ingest.spellings import contexts_in
@@ -21,8 +21,8 @@ SYSTEM_SETTING, TOOL_SETTINGS = "custom_instructions", ("xml_tools", "python_too
 
 def system_texts(record: Record, fields: Mapping[str, str]) -> list[tuple[str, str]]:
     """Each system prompt, with its place."""
-    field = fields.get("system", "")
-    found = [(field, _system_text(record, field)), *_settings(record, fields, (SYSTEM_SETTING,))]
+    field = fields.get("system")
+    found = [*([(field, _system_text(record, field))] if field else []), *_settings(record, fields, (SYSTEM_SETTING,))]
     return [(place, text) for place, text in found if isinstance(text, str) and text]
 
 
@@ -37,7 +37,7 @@ def _system_text(record: Record, field: str) -> str:
 
 
 def _settings(record: Record, fields: Mapping[str, str], names: Sequence[str]) -> Iterator[Placed]:
-    settings = record.get(fields.get("settings", ""))
+    settings = value_of(record, fields, "settings")
     for name in names:
         if isinstance(settings, dict):
             yield f"{fields['settings']}.{name}", settings.get(name)
@@ -45,8 +45,7 @@ def _settings(record: Record, fields: Mapping[str, str], names: Sequence[str]) -
 
 def stated_tools(record: Record, fields: Mapping[str, str], messages: Sequence[Placed]) -> str | None:
     """The tools on offer, those of the record and those that its messages declare, as a JSON array; None where there are none."""
-    field = fields.get("tools", "")
-    stated = [(field, record.get(field)), *_settings(record, fields, TOOL_SETTINGS)]
+    stated = [(fields.get("tools", ""), value_of(record, fields, "tools")), *_settings(record, fields, TOOL_SETTINGS)]
     for where, message in messages:
         stated += [(f"{where}.{name}", message[name]) for name in ("functions", "tools") if name in message]
     found = [text for place, value in stated if (text := tools_text(value, place))]
@@ -72,10 +71,10 @@ def with_passages(turns: list[Turn], record: Record, fields: Mapping[str, str]) 
 def answers_beside(record: Record, fields: Mapping[str, str]) -> list[Placed]:
     """What answers the last turn where no turn does: a text with what was thought before it, or messages. Raises Unusable
     for a number, and for several texts."""
-    field = fields.get("response", "")
-    value = record.get(field)
+    value = value_of(record, fields, "response")
     if value is None or isinstance(value, bool):
         return []
+    field = fields["response"]
     if isinstance(value, dict) or (isinstance(value, list) and all(isinstance(one, dict) for one in value)):
         return [(field, one) for one in (value if isinstance(value, list) else [value])]
     text = text_of({field: only(value, field, "several_answers")}, field)

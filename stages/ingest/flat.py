@@ -15,7 +15,9 @@ from stages.ingest.conversation import (
     refuse_unusable_answer,
     refuse_unusable_prompt,
     text_of,
+    value_of,
 )
+from stages.ingest.rendered import without_end
 from stages.ingest.spellings import contexts_in
 from stages.ingest.stage import LICENCE_REMOVED, Repair
 from stages.ingest.tool_calls import calls_in, parsed, tools_text
@@ -48,7 +50,7 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     turns = [Turn("user", question), last]
     opened = transcript(question) if "transcript_split" in rules.allowed else []
     if opened and opened[-1] == Turn("assistant", ""):
-        turns = [*opened[:-1], last._replace(content=last.content.strip())]
+        turns = [*opened[:-1], last._replace(content=without_end(last.content))]
         repairs.append("transcript_split")
     if opened or "history" in fields or "system" in fields:
         turns = _earlier_turns(record, fields) + turns
@@ -72,15 +74,11 @@ def _answered(record: Record, fields: Mapping[str, str], tools: str | None) -> T
 
 def reasoning_beside(record: Record, fields: Mapping[str, str]) -> str | None:
     """What was thought before the answer; a field of that name may also say whether there was any (Nemotron's `on`)."""
-    field = fields.get("reasoning", "")
-    value = record.get(field)
-    if (
-        value is None
-        or isinstance(value, bool | int | float)
-        or (isinstance(value, dict) and {"effort", "type"} & value.keys())
-    ):
+    value = value_of(record, fields, "reasoning")
+    is_setting = isinstance(value, dict) and not {"effort", "type"}.isdisjoint(value)
+    if value is None or isinstance(value, bool | int | float) or is_setting:
         return None
-    text = passages_of(record, field)
+    text = passages_of(record, fields["reasoning"])
     return None if is_blank(text) or text.strip().lower() in SWITCHES else text
 
 
@@ -143,10 +141,9 @@ def _earlier_turns(record: Record, fields: Mapping[str, str]) -> list[Turn]:
 
 def history_of(record: Record, fields: Mapping[str, str]) -> list[object]:
     """What was said before, which a table may hold as JSON text."""
-    field = fields.get("history", "")
-    history = parsed(record.get(field), "not_a_turn", field)
+    history = parsed(value_of(record, fields, "history"), "not_a_turn", fields.get("history", ""))
     if not isinstance(history, list | None):
-        raise Unusable("not_a_turn", field, history)
+        raise Unusable("not_a_turn", fields["history"], history)
     return history or []
 
 

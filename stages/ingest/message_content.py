@@ -18,7 +18,9 @@ PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 def text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     """The field with what is said, and that."""
     given = [
-        name for name in ("content", "value", "text", "parts", "message", "utterance", "refusal") if name in message
+        name
+        for name in ("content", "value", "text", "parts", "message", "utterance", "refusal", "system_prompt")
+        if name in message
     ]
     name = next((name for name in given if message[name]), given[0] if given else "content")
     return name, message.get(name)

@@ -18,8 +18,8 @@ RESPONSE_NAMES = words("output response completion answer")
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
     "prompt": words(
-        "instruction prompt question query model_prompt user_prompt user_input problem human user "
-        "inputs_pretokenized inputs input input_text context instructions questions prompts"
+        "instruction prompt question query model_prompt user_prompt user_input problem human user instructions "
+        "inputs_pretokenized inputs input input_text context questions prompts"
     ),
     "response": words(
         "output response completion solution answer target targets_pretokenized targets output_text target_text "

@@ -9,7 +9,7 @@ from typing import Any
 
 from stages.ingest.stage import Repair
 from stages.ingest.unusable import Unusable
-from stages.raw_files.json_repairs import MAX_PYTHON_CHARS, python_value
+from stages.raw_files.json_repairs import MAX_PYTHON_CHARS, python_value, without_numpy
 from stages.raw_files.repair_names import PYTHON_READ
 
 CALL_START = re.compile(r"\s*+\[?\s*+[A-Za-z_][\w.]*+\(")
@@ -24,12 +24,14 @@ def parsed(value: object, reason: str, field: str, noted: list[Repair] | None = 
     except (ValueError, RecursionError):
         if noted is None:
             raise Unusable(reason, field, value) from None
-    try:
-        read = python_value(value.strip())
-    except ValueError:
-        raise Unusable(reason, field, value) from None
-    noted.append(PYTHON_READ)
-    return read
+    for text in (value.strip(), without_numpy(value.strip())):
+        try:
+            read = python_value(text)
+        except ValueError:
+            continue
+        noted.append(PYTHON_READ)
+        return read
+    raise Unusable(reason, field, value)
 
 
 def tool_calls_of(value: object, where: str) -> list[dict[str, Any]]:
@@ -107,7 +109,12 @@ def tools_text(value: object, where: str) -> str | None:
     given = [one for tool in given for one in _declared(parsed(tool, "invalid_tools", where))]
     if not all(isinstance(tool, dict) for tool in given):
         raise Unusable("invalid_tools", where, given)
-    return dumped([tool if "function" in tool else {"type": "function", "function": tool} for tool in given])
+    return dumped([tool if "function" in tool else {"type": "function", "function": _flat(tool)} for tool in given])
+
+
+def _flat(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool in the form of the Responses API, without what only says that it is one."""
+    return {name: value for name, value in tool.items() if (name, value) != ("type", "function")}
 
 
 def _declared(tool: object) -> list[Any]:

@@ -55,6 +55,8 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
     systems = [(place, text) for place, text in system_texts(record, fields) if not _starts_with(given, text)]
+    if "transcript_split" in noted:
+        systems = [(place, text.removeprefix("SYSTEM:").strip()) for place, text in systems]
     turns = [Turn("system", text) for _, text in systems]
     places = [place for place, _ in systems]
     learnt: dict[int, bool] = {}  # place of each answer
