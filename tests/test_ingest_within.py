@@ -148,9 +148,10 @@ def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -
     assert made.conversations.select("task", "weight").rows() == [("why", 0.5), ("why", 3.0)]
 
 
-def test_turns_in_a_table_may_be_in_python_s_notation(tmp_path: Path) -> None:
+def test_turns_in_a_table_may_be_in_python_s_notation_or_as_numpy_shows_them(tmp_path: Path) -> None:
     turns = str(chat(*EXCHANGE)["messages"])
-    made = ingest_text(f'id,messages\n1,"{turns}"\n2,"[1"\n', tmp_path, "data.csv")
-    assert made.turns == [EXCHANGE]
-    assert made.facts["repairs"] == {"python_literal_read": 1}
+    shown = turns.replace("}, {", "}\n {")
+    made = ingest_text(f'id,messages\n1,"{turns}"\n2,"[1"\n3,"{shown}"\n', tmp_path, "data.csv")
+    assert made.turns == [EXCHANGE, EXCHANGE]
+    assert made.facts["repairs"] == {"python_literal_read": 2}
     assert made.faults == [(1, "no_turns", "messages")]

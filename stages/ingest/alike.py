@@ -70,7 +70,7 @@ def kind_of(value: object, dialects: Dialects) -> Kind | None:
     if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)):
         return None
     dialect = dialects.of(value)
-    looked_at = LOOKED_AT | ({"context"} if dialect.convert is convert_turns else set())
+    looked_at = LOOKED_AT | ({"context", "told_first"} if dialect.convert is convert_turns else set())
     if dialect.media_fields or looked_at & dialect.fields.keys() or any(dialect.rivals.values()):
         return None
     read = {name: dialect.fields[name] for name in READ.get(dialect.convert, ()) if name in dialect.fields}

@@ -11,6 +11,7 @@ from stages.ingest.flat import is_placeholder, only, passages_of, reasoning_besi
 from stages.ingest.message_content import content_of
 from stages.ingest.spellings import contexts_in
 from stages.ingest.tool_calls import dumped, tools_text
+from stages.ingest.unusable import Unusable
 
 Placed = tuple[str, Any]  # where it stands in the record, and what stands there
 
@@ -66,6 +67,14 @@ def with_passages(turns: list[Turn], record: Record, fields: Mapping[str, str]) 
         if is_passage and not any(passage in turn.content for turn in turns):
             asked = f"{asked}\n\n{passage}"
     return [*turns[:first], turns[first]._replace(content=asked), *turns[first + 1 :]]
+
+
+def refuse_other_instruction(turns: Sequence[Turn], record: Record, fields: Mapping[str, str]) -> None:
+    """Raises Unusable for an instruction beside the turns that none of them holds: whose it is, and where it belongs, is
+    not told."""
+    told = value_of(record, fields, "told_first")
+    if isinstance(told, str) and not any(told.strip() in turn.content for turn in turns):
+        raise Unusable("several_prompts", fields["told_first"], told)
 
 
 def answers_beside(record: Record, fields: Mapping[str, str]) -> list[Placed]:

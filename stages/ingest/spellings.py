@@ -47,6 +47,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "history": ("history", "chat_history", "conversation_history"),
     "tools": words("tools functions available_tools tool_definitions tools_json"),
     "settings": ("chat_template_kwargs",),
+    "told_first": ("instruction", "instructions"),
     "reasoning": words(
         "reasoning_content reasoning thinking complex_cot chain_of_thought model_reasoning reasoning_trace reasoning_process "
         "thinking_process thought_process think thoughts thought cot rationale"

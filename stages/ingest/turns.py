@@ -5,7 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from stages.ingest.beside_turns import answers_beside, stated_tools, system_texts, with_passages, with_reasoning
+from stages.ingest.beside_turns import (
+    answers_beside,
+    refuse_other_instruction,
+    stated_tools,
+    system_texts,
+    with_passages,
+    with_reasoning,
+)
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns
 from stages.ingest.flat import task_of
 from stages.ingest.message_content import (
@@ -69,6 +76,7 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
         places += [where] * (len(turns) - len(places))
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
             learnt[place] = learnt.get(place, True) and _is_learnt(message, where)
+    refuse_other_instruction(turns, record, fields)
     turns = with_reasoning(with_passages(turns, record, fields), record, fields)
     checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
     tools = stated_tools(record, fields, messages)
