@@ -18,17 +18,12 @@ Placed = tuple[str, dict[str, Any]]  # where it stands in the value, and the rec
 # Fields that hold a whole record, or a list of them, where the record around them is none.
 WRAPPERS = words(
     "data row record json fields example item sample entry payload body doc _source "
-    "rows records examples items samples entries results dataset train validation test paragraphs qas"
+    "rows records examples items samples entries results dataset train validation test paragraphs qas "
+    "qa qa_pairs faqs questions"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
-HOLD_TURNS = (
-    "dialog",
-    "dialogue",
-    "turns",
-    "chat",
-    "utterances",
-    "trajectory",
-)  # beside the names that always mean turns
+# Beside the names that always mean turns.
+HOLD_TURNS = words("dialog dialogue turns chat utterances trajectory traj chatml openai_messages")
 CARRIED_IN = ("task", "weight", "system", "tools", "definition")  # what a record says of those within it
 TOLD_IN = {*TOLD_IN_TURN, *HOLD_TURNS}
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one

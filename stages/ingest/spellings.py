@@ -19,14 +19,15 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
     "prompt": words(
         "instruction prompt question query model_prompt user_prompt user_input problem human user instructions "
-        "inputs_pretokenized inputs input input_text context questions prompts"
+        "user_message user_query user_question inputs_pretokenized inputs input input_text context questions prompts"
     ),
     "response": words(
         "output response completion solution answer target targets_pretokenized targets output_text target_text "
         "canonical_solution "
         "continuation original_correct_question generation reply assistant gpt bot "
         "outputs responses completions answers "
-        "generated_solution llm_response model_response model_answer generated_text gold_standard_solution ideal"
+        "generated_solution llm_response model_response model_answer generated_text gold_standard_solution ideal "
+        "assistant_response assistant_message bot_response ai_response agent_response gpt_response best_answer long_answer"
     ),
     "context": ("input", *CONTEXTS),
     "more_context": CONTEXTS,
@@ -66,11 +67,12 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "chosen_response",
         "better_response",
         "preferred_output",
+        "preferred",
         "response1",
         *(f"{name}_{one}" for name in ANSWERS for one in "j0a1"),
     ),
     "rejected": (
-        *("rejected", "rejected_response", "worse_response", "non_preferred_output", "response2"),
+        *("rejected", "rejected_response", "worse_response", "non_preferred_output", "dispreferred", "response2"),
         *(f"{name}_{one}" for name in ANSWERS for one in "kb21"),
     ),
     "refused": words(

@@ -150,7 +150,7 @@ def _is_learnt(message: Any, where: str) -> bool:
         raise Unusable("bad_weight", f"{where}.weight", weight)
     if in_parts := next((name for name in ("train_detail", "training_detail") if message.get(name)), None):
         raise Unusable("bad_weight", f"{where}.{in_parts}", message[in_parts])
-    return weight != 0 and all(message.get(name) is not False for name in ("train", "training", "loss"))
+    return weight != 0 and all(message.get(name) is not False for name in ("train", "training", "trainable", "loss"))
 
 
 def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
