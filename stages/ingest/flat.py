@@ -69,7 +69,7 @@ def _answered(record: Record, fields: Mapping[str, str], tools: str | None) -> T
         return Turn("assistant", "", reasoning, calls)
     answer = text_of({field: only(record[field], field, "several_answers")}, field)
     refuse_unusable_answer(answer, field)
-    return Turn("assistant", answer, reasoning)
+    return Turn("assistant", answer, None if reasoning and reasoning.strip() in answer else reasoning)
 
 
 def reasoning_beside(record: Record, fields: Mapping[str, str]) -> str | None:

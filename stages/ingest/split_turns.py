@@ -51,7 +51,12 @@ def convert_split_turns(record: Record, fields: Mapping[str, str], rules: Rules)
     unlearnt = [{**message, "train": False} if isinstance(message, dict) else message for message in before]
     field = f"{fields['prompt']} + {fields['response']}"
     turns = [*unlearnt, *(answer if isinstance(answer, list) else [answer])]
-    return convert_turns({**record, field: turns}, {**fields, "turns": field}, rules)
+    return convert_turns({**record, field: turns}, _without_answer(fields, field), rules)
+
+
+def _without_answer(fields: Mapping[str, str], turns: str) -> dict[str, str]:
+    """Fields of which the answer stands in the turns already."""
+    return {**{meaning: name for meaning, name in fields.items() if meaning != "response"}, "turns": turns}
 
 
 def comes_after_turns(record: Record, fields: Mapping[str, str]) -> bool:
@@ -67,5 +72,5 @@ def convert_after_turns(record: Record, fields: Mapping[str, str], rules: Rules)
     answer = {"role": "assistant", "content": only(record[fields["response"]], fields["response"], "several_answers")}
     field = f"{fields['history']} + {fields['prompt']}"
     turns = [*history_of(record, fields), question, answer]
-    made = convert_turns({**record, field: turns}, {**fields, "turns": field}, rules)
+    made = convert_turns({**record, field: turns}, _without_answer(fields, field), rules)
     return [one._replace(repairs=(*repairs, *one.repairs)) if isinstance(one, Conversation) else one for one in made]

@@ -69,7 +69,7 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     learnt: dict[int, bool] = {}  # place of each answer
     messages = [one for number, message in enumerate(given) for one in _messages_in(message, f"{field}[{number}]")]
     if messages and _role_name(messages[-1][1]) in ("user", "tool"):
-        messages += [(place, one) for place, one in answers_beside(record, fields) if is_turn(one)]
+        messages += [_as_turn(place, one) for place, one in answers_beside(record, fields)]
     for where, message in messages:
         _append(turns, message, where)
         place = len(turns) - 1
@@ -122,6 +122,12 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             yield where, {"role": small["author"], **small} if "author" in small else small
         case _:
             yield where, message
+
+
+def _as_turn(where: str, message: object) -> tuple[str, object]:
+    if not is_turn(message):
+        raise Unusable("not_text", where, message)
+    return where, message
 
 
 def is_turn(message: object) -> bool:
