@@ -47,8 +47,7 @@ def _settings(record: Record, fields: Mapping[str, str], names: Sequence[str]) -
 def stated_tools(record: Record, fields: Mapping[str, str], messages: Sequence[Placed]) -> str | None:
     """The tools on offer, those of the record and those that its messages declare, as a JSON array; None where there are none."""
     stated = [(fields.get("tools", ""), value_of(record, fields, "tools")), *_settings(record, fields, TOOL_SETTINGS)]
-    for where, message in messages:
-        stated += [(f"{where}.{name}", message[name]) for name in ("functions", "tools") if name in message]
+    stated += [(f"{where}.{name}", m[name]) for where, m in messages for name in ("functions", "tools") if name in m]
     found = [text for place, value in stated if (text := tools_text(value, place))]
     if len(found) < 2:
         return found[0] if found else None
@@ -57,11 +56,12 @@ def stated_tools(record: Record, fields: Mapping[str, str], messages: Sequence[P
 
 def with_passages(turns: list[Turn], record: Record, fields: Mapping[str, str]) -> list[Turn]:
     """The turns, with the passages that none of them holds below the first question, where a prompt has its context."""
-    first = next((number for number, turn in enumerate(turns) if turn.role == "user"), None)
+    contexts = contexts_in(fields)
+    first = next((number for number, turn in enumerate(turns) if turn.role == "user"), None) if contexts else None
     if first is None or is_blank(turns[first].content):
         return turns
     asked = turns[first].content
-    for field in contexts_in(fields):
+    for field in contexts:
         passage = passages_of(record, field).strip()
         is_passage = not (is_blank(passage) or is_placeholder(passage) or NAME.fullmatch(passage))
         if is_passage and not any(passage in turn.content for turn in turns):

@@ -17,6 +17,8 @@ PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 
 def text_field(message: Mapping[str, Any]) -> tuple[str, object]:
     """The field with what is said, and that."""
+    if said := message.get("content"):
+        return "content", said
     given = [
         name
         for name in ("content", "value", "text", "parts", "message", "utterance", "refusal", "system_prompt")

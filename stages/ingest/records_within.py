@@ -25,7 +25,7 @@ TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDia
 # Beside the names that always mean turns.
 HOLD_TURNS = words("dialog dialogue turns chat utterances trajectory traj chatml openai_messages")
 CARRIED_IN = ("task", "weight", "system", "tools", "definition")  # what a record says of those within it
-TOLD_IN = {*TOLD_IN_TURN, *HOLD_TURNS}
+TOLD_IN = dict.fromkeys((*TOLD_IN_TURN, *HOLD_TURNS))
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
 
@@ -115,7 +115,9 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
 
 def _told_in_turn(record: dict[str, Any]) -> Placed:
     """The record, or with what two say in turn in one of its fields as messages; the field stays, as it may be named."""
-    for name in (*TOLD_IN_TURN, *HOLD_TURNS):
+    if TOLD_IN.keys().isdisjoint(record):
+        return "", record
+    for name in TOLD_IN:
         said = record.get(name)
         has_others = any(other != name and record.get(other) for other in SPELLINGS["turns"])
         if not isinstance(said, list | str) or not said or has_others:

@@ -40,6 +40,8 @@ ROLES = {
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
 SPEAKERS = dict.fromkeys(("role", "from", "sender", "speaker")).keys()  # where a message says whose it is
+TRAINED, TRAINED_IN_PARTS = ("train", "training", "trainable", "loss"), ("train_detail", "training_detail")
+LEARNT_BY = {"weight", *TRAINED, *TRAINED_IN_PARTS}
 # What question and answer are called where one object holds both.
 EXCHANGES = (
     ("input", "output"),
@@ -103,6 +105,9 @@ def _in_rows(given: object) -> object:
 
 def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
     """The message with its place; of an exchange both of its sides, and a system prompt before them."""
+    if isinstance(message, dict) and not SPEAKERS.isdisjoint(message):
+        yield where, message
+        return
     match message:
         case [str() as role, str() as said] if role.strip().lower() in ROLES:
             yield where, {"role": role, "content": said}
@@ -114,10 +119,10 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
                 if role != "system" or fields.get(name):
                     yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
-        case {"type": "human" | "ai" | "system" | "tool" as speaker, **rest} if SPEAKERS.isdisjoint(map(str, rest)):
+        case {"type": "human" | "ai" | "system" | "tool" as speaker, **rest}:
             inner = rest.get("data", rest)  # LangChain's
             yield where, {**inner, "role": speaker} if isinstance(inner, dict) else message
-        case {**named} if SPEAKERS.isdisjoint(map(str, named)):
+        case {**named}:
             small = {plain(str(name)): value for name, value in named.items()}
             yield where, {"role": small["author"], **small} if "author" in small else small
         case _:
@@ -151,12 +156,14 @@ def _starts_with(given: Sequence[object], system: str) -> bool:
 def _is_learnt(message: Any, where: str) -> bool:
     """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
     loss: false. Raises Unusable for another weight than 0 and 1: a message has none of its own."""
+    if LEARNT_BY.isdisjoint(message):
+        return True
     weight = message.get("weight")
     if weight is not None and weight not in (0, 1):
         raise Unusable("bad_weight", f"{where}.weight", weight)
-    if in_parts := next((name for name in ("train_detail", "training_detail") if message.get(name)), None):
+    if in_parts := next((name for name in TRAINED_IN_PARTS if message.get(name)), None):
         raise Unusable("bad_weight", f"{where}.{in_parts}", message[in_parts])
-    return weight != 0 and all(message.get(name) is not False for name in ("train", "training", "trainable", "loss"))
+    return weight != 0 and all(message.get(name) is not False for name in TRAINED)
 
 
 def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
@@ -166,7 +173,11 @@ def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
 
 
 def _role_name(message: object) -> str | None:
-    stated = next((message[name] for name in SPEAKERS if name in message), None) if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        return None
+    stated = (
+        message["role"] if "role" in message else next((message[name] for name in SPEAKERS if name in message), None)
+    )
     return ROLES.get(stated.lower(), ROLES.get(plain(stated))) if isinstance(stated, str) else None
 
 
