@@ -48,7 +48,7 @@ READ: dict[str, tuple[dict[str, Any], Turns]] = {
         [("system", "Be brief."), *EXCHANGE],
     ),
     "the Responses API": (
-        {"object": "response", "instructions": "Be brief.", "input": "Why?", "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Because."}]}]},
+        {"object": "response", "instructions": "Be brief.", "input": "Why?", "output": [{"type": "reasoning", "summary": 5}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Because."}]}]},
         [("system", "Be brief."), *EXCHANGE],
     ),
     "names in capitals, and who wrote it": ({"Messages": [{"Author": "User", "Message": "Why?"}, {"Author": "Bot", "Message": "Because."}]}, EXCHANGE),

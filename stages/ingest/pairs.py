@@ -11,7 +11,7 @@ from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
 from stages.ingest.rendered import STARTS
 from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
-MAY_BE_TURNS = r"^[\s\x1c-\x1f]*\[[\s\x1c-\x1f]*\{"  # written out as text, as `split_turns.py` reads them
+MAY_BE_TURNS = r"^[\s\x1c-\x1f]*(?:\[[\s\x1c-\x1f]*\{|\{[\s\x1c-\x1f]*[\"']messages)"  # written out as text, as `split_turns.py` reads them
 MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|^[\s\x1c-\x1f]*(?:{NO_VALUE})[\s\x1c-\x1f]*$"
 
 

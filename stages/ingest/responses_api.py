@@ -44,7 +44,8 @@ def _messages(items: Sequence[Any]) -> Iterator[Any]:
     for item in items:
         match item:
             case {"type": "reasoning"}:
-                parts = [*(item.get("summary") or []), *(item.get("content") or [])]
+                told = [item.get(name) for name in ("summary", "content")]
+                parts = [part for parts in told if isinstance(parts, list) for part in parts]
                 thought += "".join(
                     part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
                 )
