@@ -84,6 +84,7 @@ def test_the_form_of_a_file_changes_no_row(
 
 def test_ids_survive_renamed_files_other_orders_forms_and_spacing(tmp_path: Path) -> None:
     records = [{"instruction": f"q{n % 3}", "output": "a  b\u0041\u030a"} for n in range(7)]
+    records.append({"instruction": "q0\x1f", "output": "a b\u00c5"})  # a control character, no white space to Unicode
     first, second = tmp_path / "1" / "set", tmp_path / "2" / "set"
     first.mkdir(parents=True)
     (second / "deep").mkdir(parents=True)
@@ -92,9 +93,9 @@ def test_ids_survive_renamed_files_other_orders_forms_and_spacing(tmp_path: Path
     (second / "z.jsonl").write_text("".join(json.dumps(record) + "\n" for record in changed[:3]))
     (second / "b.csv").write_text(as_csv(changed[3:]))
     one, other = ingest(first, folder=tmp_path / "x"), ingest(second, folder=tmp_path / "y")
-    assert one.conversations["row_id"].n_unique() == 7
+    assert one.conversations["row_id"].n_unique() == 8
     assert sorted(one.conversations["row_id"]) == sorted(other.conversations["row_id"])
-    assert one.conversations["content_id"].n_unique() == 3
+    assert one.conversations["content_id"].n_unique() == 4
     assert all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in one.conversations["row_id"])
 
 

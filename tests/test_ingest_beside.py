@@ -25,6 +25,33 @@ READ: dict[str, tuple[dict[str, Any], Turns]] = {
     "choices that are shown": ({"question": "Why? A. No. B. Yes.", "choices": ["No.", "Yes."], "answer": "B"}, [("user", "Why? A. No. B. Yes."), ("assistant", "B")]),
     "messages before a pair": ({"question": "Why?", "chat_history": chat(*EXCHANGE)["messages"], "answer": "Because."}, EXCHANGE * 2),
     "turns written out as text": ({"prompt": json.dumps(chat(("user", "Why?"))["messages"]), "response": "Because."}, EXCHANGE),
+    "more passages, titled ones too": (
+        {"question": "Why?", "context": "It rains.", "passage": "It is May.", "documents": [{"title": "Rain", "text": "It falls."}, {"text": "Often."}], "answer": "Rain."},
+        [("user", "Why?\n\nIt rains.\n\nIt is May.\n\nRain\nIt falls.\n\nOften."), ("assistant", "Rain.")],
+    ),
+    "a passage beside a chat": ({"document": "It rains.", **chat(*EXCHANGE, *EXCHANGE)}, [("user", "Why?\n\nIt rains."), EXCHANGE[1], *EXCHANGE]),
+    "a passage that a chat holds, and the name of one": ({"document": "Why?", "article": "rain.pdf", **chat(*EXCHANGE)}, EXCHANGE),
+    "a passage between messages and a pair": (
+        {"question": "Why?", "chat_history": json.dumps(chat(*EXCHANGE)["messages"]), "context": "It rains.", "answer": "Rain."},
+        [*EXCHANGE, ("user", "Why?\n\nIt rains."), ("assistant", "Rain.")],
+    ),
+    "ChatQA": ({"document": "It rains.", **chat(*EXCHANGE, ("user", "Why?")), "answers": ["Rain."]}, [("user", "Why?\n\nIt rains."), EXCHANGE[1], ("user", "Why?"), ("assistant", "Rain.")]),
+    "messages behind the answer": ({"prompt": chat(("user", "Why?"))["messages"], "completion": chat(("assistant", "Because."), ("tool", "2"), EXCHANGE[1])["messages"], "reasoning": "Because."},
+                                   [*EXCHANGE, ("tool", "2"), EXCHANGE[1]]),
+    "a prompt that a message answers": ({"prompt": "Why?", "completion": chat(("assistant", "Because."))["messages"]}, EXCHANGE),
+    "a chat and its first prompt": ({"instruction": "Why? ", **chat(*EXCHANGE)}, EXCHANGE),
+    "one answer in a list": ({"question": "Why?", "answer": ["Because."], "turns": 1, "": "7"}, EXCHANGE),
+    "instructions and input": ({"instructions": "Add.", "input": "1 2", "output": "3"}, [("user", "Add.\n\n1 2"), ("assistant", "3")]),
+    "no messages, but a pair": ({"messages": [], "prompt": "Why?", "response": "Because."}, EXCHANGE),
+    "SWE-agent": (
+        {"trajectory": [{"role": "system", "system_prompt": "Be brief.", "text": None}, {"role": "user", "text": "Why?"}, {"role": "ai", "text": "Because."}], "target": True},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+    "the Responses API": (
+        {"object": "response", "instructions": "Be brief.", "input": "Why?", "output": [{"type": "reasoning", "summary": 5}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Because."}]}]},
+        [("system", "Be brief."), *EXCHANGE],
+    ),
+    "names in capitals, and who wrote it": ({"Messages": [{"Author": "User", "Message": "Why?"}, {"Author": "Bot", "Message": "Because."}]}, EXCHANGE),
     "turns under another name": ({"dialog": chat(*EXCHANGE)["messages"], "turn": 1}, EXCHANGE),
     "MOSS": (
         {"meta_instruction": "Be brief.", "conversation": [{"human": "Why?", "assistant": "Because."}]},
@@ -50,6 +77,29 @@ def test_tools_and_reasoning_beside_an_answer_belong_to_it(tmp_path: Path) -> No
     assert [json.loads(tools)[0]["function"] for tools in made.conversations["tools"]] == [{"name": "add"}] * 2
 
 
+def test_what_is_declared_or_thought_beside_turns_belongs_to_them(tmp_path: Path) -> None:
+    tool, call = '{"name": "add", "type": "function"}', {"name": "add", "arguments": {"a": 1}}
+    asked, answered = chat(*EXCHANGE)["messages"]
+    functions = {"role": "system", "content": "", "functions": f"[{tool}]"}
+    turns = [
+        functions,
+        asked,
+        {**answered, "function_calls": "add(a=1)"},
+        {"role": "environment", "content": "2"},
+        answered,
+    ]
+    settings = {"custom_instructions": "Be brief.", "xml_tools": [tool]}
+    record = {**chat(*EXCHANGE), "chat_template_kwargs": settings, "reasoning": ["It rains."]}
+    made = ingest_records([{"messages": turns}, record], tmp_path)
+    assert made.faults == []
+    assert made.turns == [[EXCHANGE[0], EXCHANGE[1], ("tool", "2"), EXCHANGE[1]], [("system", "Be brief."), *EXCHANGE]]
+    olmo, smol = made.conversations["messages"]
+    assert json.loads(olmo[1]["tool_calls"]) == [{"type": "function", "function": call}]
+    assert smol[-1]["reasoning_content"] == "It rains."
+    declared = [{"type": "function", "function": {"name": "add"}}]
+    assert [json.loads(tools) for tools in made.conversations["tools"]] == [declared] * 2
+
+
 SET_ASIDE: list[tuple[dict[str, Any], str, str]] = [
         ({"instruction": "Be brief.", "question": "Why?", "answer": "Because."}, "several_prompts", "question"),
         ({"question": "Why?", "response": "Because.", "answer": "So."}, "several_answers", "answer"),
@@ -59,6 +109,14 @@ SET_ASIDE: list[tuple[dict[str, Any], str, str]] = [
         ({**chat(*EXCHANGE), "rejected_response": "No."}, "preference_pair", "rejected_response"),
         ({"definition": "Add.", "instances": [{"input": "1 2", "output": ["3", "three"]}]}, "several_answers", "instances[0].output"),
         ({"definition": ["Add.", "Sum up."], "instances": [{"input": "1 2", "output": ["3"]}]}, "several_prompts", "definition"),
+        ({"prompt": "Why?", "answer": ["Because.", "So."]}, "several_answers", "answer"),
+        ({**chat(("user", "Why?")), "answers": ["Because.", "So."]}, "several_answers", "answers"),
+        ({**chat(("user", "Why?")), "response": {"text": "Because."}}, "not_text", "response"),
+        ({**chat(*EXCHANGE), "instruction": "Be brief."}, "several_prompts", "instruction"),
+        ({**chat(*EXCHANGE), "context": {"page": 1}}, "not_text", "context"),
+        ({"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So.", "train_detail": [{"train": False}]}]}, "bad_weight", "messages[1].train_detail"),
+        ({"context": "Why?", "response1": "Because.", "response2": "So."}, "preference_pair", "response1"),
+        ({"text": "It rains for long.", "summary": "Rain."}, "unknown_dialect", None),
         ({"query": "Rain?", "answers": "[]", "tools": [{"name": "f"}]}, "empty_answer", "answers"),
 ]  # fmt: skip
 

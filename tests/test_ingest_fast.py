@@ -28,7 +28,7 @@ from workbench import lend
 
 ODD = [
     *("", " ", "\x1c", "\u2003", "none", "N/A", "<noinput>", "no input.", "<nooutput>", " < no output >", "a\0b", "\\", 'x\\"', '"', "{", "}, {"),
-    *("{{name}}", "Below is an instruction that describes a task. Write", "NaN", "Human: q\nAssistant:", "é", "e\u0301", "\ud800", "答案", "😀", "a  b\n", "\r\n", "\x85", "<b>", '[{"role": "user", "content": "q"}]', "A"),
+    *("{{name}}", "Below is an instruction that describes a task. Write", "NaN", "Human: q\nAssistant:", "é", "e\u0301", "\ud800", "答案", "😀", "a  b\n", "\r\n", "\x85", "<b>", '[{"role": "user", "content": "q"}]', '{"messages": [{"role": "user", "content": "q"}]}', "<|im_start|>user\nq<|im_end|>", "A"),
 ]  # fmt: skip
 texts = st.sampled_from(ODD) | st.lists(st.sampled_from([*ODD, "word", "line"]), max_size=4).map(" ".join)
 VALUES = st.none() | st.integers() | st.booleans() | st.floats() | st.lists(texts, max_size=2)

@@ -40,7 +40,7 @@ PREAMBLE = (
         ({"prompt": "Why?", "completion": "a", "label": False}, "undesired_answer", "label"),
         ({**chat(("user", "q"), ("assistant", "a")), "kto_tag": False}, "undesired_answer", "kto_tag"),
         ({"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "user", "content": "q"}]}, "no_answer", "prompt + completion[0]"),
-        ({"messages": [{"speaker": "user", "content": "q"}]}, "unknown_role", "messages[0].role"),
+        ({"messages": [{"narrator": "user", "content": "q"}]}, "unknown_role", "messages[0].role"),
         ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "loss": False}]}, "excluded_turn", "messages"),
         ({"text": PREAMBLE + "### Instruction:\nWhy?\n\n### Response:"}, "empty_answer", "text.response"),
         ({"parent_id": None, "role": "prompter", "text": "q"}, "tree_fragment", "parent_id"),

@@ -114,6 +114,10 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "paraphrase": {"sentence1": "s", "sentence2": "t", "label": 1},
     "summarization": {"article": "long", "highlights": "short"},
     "translation": {"translation": {"en": "dog", "de": "Hund"}},
+    "multiple_choice": {"question": "q", "choices": ["a", "b", "c", "d"], "answer": 1},
+    "sentence_completion": {"ctx": "c", "endings": ["a", "b", "c", "d"], "label": "1"},
+    "physical_commonsense": {"goal": "g", "sol1": "a", "sol2": "b", "label": 1},
+    "pronoun_resolution": {"sentence": "_ s", "option1": "a", "option2": "b", "answer": "2"},
 }
 
 
@@ -132,6 +136,12 @@ def test_built_in_templates_make_several_instructions_of_a_task(task: str, tmp_p
     ("boolean_questions", "answer", False, "No"),
     ("boolean_questions", "answer", "True", "Yes"),
     ("boolean_questions", "answer", "perhaps", None),
+    ("summarization", "dialogue", "Hi", "short"),
+    ("multiple_choice", "answer", -1, None),
+    ("multiple_choice", "answer", 9, None),
+    ("sentence_completion", "label", "", None),
+    ("physical_commonsense", "label", -1, None),
+    ("pronoun_resolution", "answer", "", None),
 ])  # fmt: skip
 def test_a_label_names_its_answer_or_none(
     task: str, field: str, value: object, expected: str | None, tmp_path: Path

@@ -24,6 +24,15 @@ WHY = [("user", "Why?"), ("assistant", "Because.")]
         ("### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n3", [("user", "Add.\n\n1 2"), ("assistant", "3")]),
         ("Human: Why?\nInput: x\nSystem: y\nUser: z\nAssistant: Because.", [("user", "Why?\nInput: x\nSystem: y\nUser: z"), WHY[1]]),
         ("Human: Why, Assistant: or not", []),
+        ("USER: Why?\n\n\nASSISTANT: f() <|endoftext|>\n\n\nFUNCTION RESPONSE: 2\n\n\nASSISTANT: Because. <|endoftext|>",
+         [WHY[0], ("assistant", "f()"), ("tool", "2"), WHY[1]]),
+        ("<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nWhy? [/INST] Because. </s><s>[INST] Why? [/INST] Because. </s>", [("system", "Be brief."), *WHY * 2]),
+        ("<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause.<|im_end|>\n", WHY),
+        ("<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nBecause.<|eot_id|>", WHY),
+        ("<bos><start_of_turn>user\nWhy?<end_of_turn>\n<start_of_turn>model\nBecause.<end_of_turn>\n", WHY),
+        ("<|system|>\nBe brief.</s>\n<|user|>\nWhy?</s>\n<|assistant|>\nBecause.</s>", [("system", "Be brief."), *WHY]),
+        ("<|im_start|>user\nWhy?\n<|im_start|>assistant\nBecause.<|im_end|>", []),
+        ("[INST] Why? [/INST] Because. [/INST] So.", []),
         ("Human: I said.\nUser: No.", []),
         ("Question: Why?\nAnswer: Because.", []),
         ("He asked.\nHuman: Why?\nAssistant: Because.", []),
@@ -33,7 +42,7 @@ def test_the_first_mark_tells_what_the_others_look_like(text: str, expected: Tur
     assert [(turn.role, turn.content) for turn in transcript(text)] == expected
 
 
-@pytest.mark.parametrize("text", ["USER: " * 20_000, "## Human:" * 12_000, " " * 100_000, "System: " * 12_000, "A chat between a curious " * 4_000])  # fmt: skip
+@pytest.mark.parametrize("text", ["USER: " * 20_000, "## Human:" * 12_000, " " * 100_000, "System: " * 12_000, "A chat between a curious " * 4_000, "[INST] " * 12_000, "<|im_start|>user\n" * 8_000, "[INST]<<SYS>>" * 8_000])  # fmt: skip
 def test_what_only_looks_like_a_transcript_is_told_at_once(text: str) -> None:
     assert transcript(text) == []
 
@@ -41,9 +50,10 @@ def test_what_only_looks_like_a_transcript_is_told_at_once(text: str) -> None:
 def test_a_transcript_that_lacks_its_answer_gets_it_from_the_response(tmp_path: Path) -> None:
     sound = {"prompt": "Is this a mark? Assistant:", "response": "No."}
     opened = {"prompt": "\n\nHuman: Why?\n\nAssistant: Because.\n\nHuman: Why?\n\nAssistant:", "response": " Because."}
-    made = ingest_records([opened, sound] * 40, tmp_path)
-    assert made.turns == [EXCHANGE * 2, [("user", sound["prompt"]), ("assistant", "No.")]] * 40
-    assert made.conversations["repairs"].to_list() == [["transcript_split"], None] * 40
+    rendered = {"prompt": "<s>[INST] Why? [/INST] Because. </s>[INST] Why? [/INST]", "response": "Because.</s>"}
+    made = ingest_records([opened, sound, rendered] * 40, tmp_path, special_token_pattern=None)
+    assert made.turns == [EXCHANGE * 2, [("user", sound["prompt"]), ("assistant", "No.")], EXCHANGE * 2] * 40
+    assert made.conversations["repairs"].to_list() == [["transcript_split"], None, ["transcript_split"]] * 40
 
 
 def test_what_is_wrong_with_a_transcript_is_told_and_files_of_plain_text_hold_documents(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ SET_ASIDE: list[tuple[object, str, str | None]] = [
         ([PAIR | {"output": "a\0"}], "nul_character", "[0].output"),
         ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
         ({"question_id": 1, "conversation_a": chat(*EXCHANGE)["messages"], "conversation_b": []}, "preference_pair", "conversation_a"),
-        ({"dialog": ["Why?", " "]}, "empty_answer", "dialog.messages[1]"),
+        ({"dialog": ["Why?", " "]}, "empty_answer", "dialog[1]"),
         ({"dialogue": ["Why?", "Because.", "No.", "Yes."], "speakers": ["A", "B", "C", "A"]}, "unknown_dialect", None),
         ({"type": "message", "user": "U1", "text": "Why?", "ts": "1.2"}, "unknown_dialect", None),  # Slack
         ({"messages": [{"from": "Alice", "text": "Why?"}]}, "unknown_role", "messages[0].from"),
@@ -148,9 +148,10 @@ def test_what_stands_around_records_is_told_with_their_dialect(tmp_path: Path) -
     assert made.conversations.select("task", "weight").rows() == [("why", 0.5), ("why", 3.0)]
 
 
-def test_turns_in_a_table_may_be_in_python_s_notation(tmp_path: Path) -> None:
+def test_turns_in_a_table_may_be_in_python_s_notation_or_as_numpy_shows_them(tmp_path: Path) -> None:
     turns = str(chat(*EXCHANGE)["messages"])
-    made = ingest_text(f'id,messages\n1,"{turns}"\n2,"[1"\n', tmp_path, "data.csv")
-    assert made.turns == [EXCHANGE]
-    assert made.facts["repairs"] == {"python_literal_read": 1}
+    shown = turns.replace("}, {", "}\n {")
+    made = ingest_text(f'id,messages\n1,"{turns}"\n2,"[1"\n3,"{shown}"\n', tmp_path, "data.csv")
+    assert made.turns == [EXCHANGE, EXCHANGE]
+    assert made.facts["repairs"] == {"python_literal_read": 2}
     assert made.faults == [(1, "no_turns", "messages")]

@@ -29,6 +29,13 @@ def test_parquet_rows_keep_their_nested_columns(tmp_path: Path) -> None:
     assert values(read(tmp_path, table.getvalue(), "data.bin")) == NESTED
 
 
+def test_vectors_beside_texts_are_left_out_as_arrow_cannot_read_those_that_lack_a_row_s(tmp_path: Path) -> None:
+    table = io.BytesIO()
+    vectors = pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2))
+    pq.write_table(pa.table({"text": ["a", "b"], "embedding": vectors}), table)
+    assert values(read(tmp_path, table.getvalue(), "data.parquet")) == [{"text": "a"}, {"text": "b"}]
+
+
 @pytest.mark.parametrize("new", [pa.ipc.new_stream, pa.ipc.new_file])
 def test_arrow_files_hold_the_same_rows_and_what_is_cut_off_costs_what_it_hits(new: Any, tmp_path: Path) -> None:
     written = pa.BufferOutputStream()

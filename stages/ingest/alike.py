@@ -28,7 +28,7 @@ READ: dict[Converter | None, tuple[str, ...]] = {  # what of a record its column
     convert_turns: ("turns", "task"),
 }
 MAY_BE_NULL = {"context", "task"}
-LOOKED_AT = {"history", "system", "tools", "desired", "more_context", "weight", "reasoning", "options"}
+LOOKED_AT = {"history", "system", "tools", "desired", "more_context", "weight", "reasoning", "options", "settings"}
 ROLE_FIELDS, TEXT_FIELDS = {"role", "from"}, {"content", "value"}
 BACKSLASH = ord("\\")
 
@@ -70,7 +70,8 @@ def kind_of(value: object, dialects: Dialects) -> Kind | None:
     if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)):
         return None
     dialect = dialects.of(value)
-    if dialect.media_fields or LOOKED_AT & dialect.fields.keys() or any(dialect.rivals.values()):
+    looked_at = LOOKED_AT | ({"context", "told_first"} if dialect.convert is convert_turns else set())
+    if dialect.media_fields or looked_at & dialect.fields.keys() or any(dialect.rivals.values()):
         return None
     read = {name: dialect.fields[name] for name in READ.get(dialect.convert, ()) if name in dialect.fields}
     turn = _turn_fields(value[read["turns"]]) if "turns" in read else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stages.ingest.conversation import Conversation, Record, Rules
+from stages.ingest.conversation import Conversation, Record, Rules, value_of
 from stages.ingest.turns import convert_turns
 from stages.ingest.unusable import Unusable
 
@@ -16,7 +16,7 @@ def convert_export(record: Record, fields: Mapping[str, str], rules: Rules) -> l
     nodes = record[field]
     if not isinstance(nodes, dict) or not all(isinstance(node, dict) for node in nodes.values()):
         raise Unusable("no_turns", field, nodes)
-    path = _path(nodes, _shown(nodes, record.get(fields.get("shown", ""))))
+    path = _path(nodes, _shown(nodes, value_of(record, fields, "shown")))
     turns = [turn for name in path if (turn := _turn(nodes[name], f"{field}.{name}"))]
     return convert_turns({**record, field: turns}, {**fields, "turns": field}, rules)
 

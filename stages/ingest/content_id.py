@@ -10,11 +10,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from stages.texts.conversation_text import WHITE_RUN
+
 DIGEST_BYTES = 16
-WHITE = r"\t\n\x0b\x0c\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what str.split splits at
-WHITE_RUN = rf"(?:[{WHITE.replace('x20', 'x1f')}]|[{WHITE}][{WHITE}])[{WHITE}]*"  # not a space that stands alone
-WHITE_CHARS = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
-ASCII_WHITE = r"[\t-\r\x1c-\x1f]"  # but the space
+# Unicode's White_Space, as in texts that are compared: dedup keeps what it knows of them by this identity.
+WHITE_CHARS = "".join(char for char in map(chr, range(0x3001)) if char.isspace() and not "\x1c" <= char <= "\x1f")
+ASCII_WHITE = r"[\t-\r]"  # but the space
 Words = npt.NDArray[np.uint64]  # ids as rows of two 64-bit words
 
 

@@ -95,6 +95,11 @@ def text_of(record: Record, field: str | None) -> str:
     raise Unusable("not_text", field, value)
 
 
+def value_of(record: Record, fields: Mapping[str, str], meaning: str) -> Any:
+    """What the field of that meaning holds; None where there is none."""
+    return record.get(fields[meaning]) if meaning in fields else None
+
+
 def is_blank(text: str) -> bool:
     """Whether there is nothing to read."""
     return BLANK.fullmatch(text) is not None

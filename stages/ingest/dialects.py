@@ -43,12 +43,12 @@ RULES = (
     Rule(TREE_FRAGMENT, ("message_id", "role", "text"), None),  # a root may have no parent_id at all
     Rule(TREE_FRAGMENT, ("parent_id", "role"), None),
     Rule("self_instruct", ("instances", "prompt"), convert_seed),
-    Rule("benchmark", ("asked",), convert_benchmark),
     Rule("multiple_choice", ("choices", "gold", "prompt"), convert_choice),
     Rule("prompt_response", ("prompt", "response"), convert_pair),
+    Rule("benchmark", ("asked",), convert_benchmark),
     Rule("no_answer", ("prompt",), None),
     Rule("no_prompt", ("response",), None),
-    Rule("document", ("text",), convert_document, without=("role", "label", "ts")),  # Slack
+    Rule("document", ("text",), convert_document, without=("role", "label", "ts", "summary")),  # Slack
 )
 BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first field
     "conversations": "sharegpt",
@@ -58,6 +58,8 @@ BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first
     "model_prompt": "question_answer",
 }
 
+
+NOTHING: tuple[object, ...] = (None, [])
 
 BY_COLUMN = {"turns": convert_turns, "prompt": convert_pair, "text": convert_document}  # by the first that is named
 
@@ -129,10 +131,10 @@ class Dialects:
         self._known: dict[tuple[str, ...], Dialect] = {}
 
     def of(self, record: Record) -> Dialect:
-        """A null counts as no field where that leads to a dialect: tables of several dialects are full of them."""
+        """A null or an empty list counts as no field where that leads to a dialect: tables of several are full of them."""
         dialect = self._by_names(tuple(record))
-        if dialect.main_field is None or dialect.convert is None or record[dialect.main_field] is None:
-            given = self._by_names(tuple(name for name, value in record.items() if value is not None))
+        if dialect.main_field is None or dialect.convert is None or record[dialect.main_field] in NOTHING:
+            given = self._by_names(tuple(name for name, value in record.items() if value not in NOTHING))
             return given if given.convert else dialect
         return dialect
 

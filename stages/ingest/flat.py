@@ -15,9 +15,12 @@ from stages.ingest.conversation import (
     refuse_unusable_answer,
     refuse_unusable_prompt,
     text_of,
+    value_of,
 )
+from stages.ingest.rendered import without_end
+from stages.ingest.spellings import contexts_in
 from stages.ingest.stage import LICENCE_REMOVED, Repair
-from stages.ingest.tool_calls import calls_in, tools_text
+from stages.ingest.tool_calls import calls_in, parsed, tools_text
 from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
 from stages.raw_files.text_records import Document, Trimmed, without_licence
@@ -40,14 +43,14 @@ MAX_WEIGHT = 1_000.0  # a row that counts for more drowns its batch: such a colu
 def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
     """One exchange, after the system turn and the earlier exchanges that the record may have."""
     repairs: list[Repair] = []
-    question = _asked(record, fields, rules, repairs)
+    question = asked(record, fields, rules, repairs)
     refuse_unusable_prompt(question, fields["prompt"], rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
     last = _answered(record, fields, tools)
     turns = [Turn("user", question), last]
     opened = transcript(question) if "transcript_split" in rules.allowed else []
     if opened and opened[-1] == Turn("assistant", ""):
-        turns = [*opened[:-1], last._replace(content=last.content.strip())]
+        turns = [*opened[:-1], last._replace(content=without_end(last.content))]
         repairs.append("transcript_split")
     if opened or "history" in fields or "system" in fields:
         turns = _earlier_turns(record, fields) + turns
@@ -64,31 +67,33 @@ def _answered(record: Record, fields: Mapping[str, str], tools: str | None) -> T
     reasoning = reasoning_beside(record, fields)
     if tools and (calls := calls_in(record[field], tools, field)):
         return Turn("assistant", "", reasoning, calls)
-    answer = text_of(record, field)
+    answer = text_of({field: only(record[field], field, "several_answers")}, field)
     refuse_unusable_answer(answer, field)
-    return Turn("assistant", answer, reasoning)
+    return Turn("assistant", answer, None if reasoning and reasoning.strip() in answer else reasoning)
 
 
 def reasoning_beside(record: Record, fields: Mapping[str, str]) -> str | None:
     """What was thought before the answer; a field of that name may also say whether there was any (Nemotron's `on`)."""
-    value = record.get(fields["reasoning"]) if "reasoning" in fields else None
-    if not isinstance(value, str) or is_blank(value) or value.strip().lower() in SWITCHES:
+    value = value_of(record, fields, "reasoning")
+    is_setting = isinstance(value, dict) and not {"effort", "type"}.isdisjoint(value)
+    if value is None or isinstance(value, bool | int | float) or is_setting:
         return None
-    return value
+    text = passages_of(record, fields["reasoning"])
+    return None if is_blank(text) or text.strip().lower() in SWITCHES else text
 
 
-def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: list[Repair]) -> str:
+def asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: list[Repair]) -> str:
     """The prompt with its contexts below it; notes in `repairs` what was done to it."""
     prompt = text_of(record, fields["prompt"])
     if PREAMBLE_START in prompt and "preamble_removed" in rules.allowed and (match := PREAMBLE.fullmatch(prompt)):
         prompt = "\n\n".join(part for part in (match["instruction"], match["input"]) if part)
         repairs.append("preamble_removed")
     parts = [prompt]
-    for name in ("context", "more_context"):
-        context = _context(record, fields.get(name))
+    for field in contexts_in(fields):
+        context = passages_of(record, field)
         if is_blank(context) or context in parts:
             continue
-        if _is_placeholder(context) and "placeholder_input_removed" in rules.allowed:
+        if is_placeholder(context) and "placeholder_input_removed" in rules.allowed:
             repairs.append("placeholder_input_removed")
             continue
         parts.append(context)
@@ -97,15 +102,28 @@ def _asked(record: Record, fields: Mapping[str, str], rules: Rules, repairs: lis
     return "\n\n".join(parts)
 
 
-def _context(record: Record, field: str | None) -> str:
-    """A text, or the passages that were found for the prompt one below the other."""
-    passages = record.get(field) if field is not None else None
-    if isinstance(passages, list) and all(isinstance(passage, str) for passage in passages):
-        return "\n\n".join(passages)
+def passages_of(record: Record, field: str) -> str:
+    """A text, or the passages that were found for the prompt one below the other, each with its title if it has one."""
+    passages = record.get(field)
+    if isinstance(passages, list):
+        texts = [_passage(passage) for passage in passages]
+        if all(isinstance(text, str) for text in texts):
+            return "\n\n".join(filter(None, texts))
     return text_of(record, field)
 
 
-def _is_placeholder(context: str) -> bool:
+def _passage(passage: object) -> str | None:
+    match passage:
+        case str():
+            return passage
+        case {"title": str(title), "text": str(text)} | {"title": str(title), "contents": str(text)} if title:
+            return f"{title}\n{text}"
+        case {"text": str(text)} | {"contents": str(text)} | {"content": str(text)}:
+            return text
+    return None
+
+
+def is_placeholder(context: str) -> bool:
     return len(context) <= LONGEST_PLACEHOLDER and PLACEHOLDER_INPUT.fullmatch(context) is not None
 
 
@@ -113,12 +131,20 @@ def _earlier_turns(record: Record, fields: Mapping[str, str]) -> list[Turn]:
     """The system turn and the exchanges of `history`, a list of [question, answer]."""
     system = text_of(record, fields.get("system"))
     turns = [Turn("system", system)] if system else []
-    history = record.get(fields["history"]) if "history" in fields else None
-    for number, exchange in enumerate(history or []):
+    history = history_of(record, fields)
+    for number, exchange in enumerate(history):
         if not (isinstance(exchange, list) and len(exchange) == 2 and all(isinstance(text, str) for text in exchange)):
             raise Unusable("not_a_turn", f"{fields['history']}[{number}]", exchange)
         turns += [Turn("user", exchange[0]), Turn("assistant", exchange[1])]
     return turns
+
+
+def history_of(record: Record, fields: Mapping[str, str]) -> list[object]:
+    """What was said before, which a table may hold as JSON text."""
+    history = parsed(value_of(record, fields, "history"), "not_a_turn", fields.get("history", ""))
+    if not isinstance(history, list | None):
+        raise Unusable("not_a_turn", fields["history"], history)
+    return history or []
 
 
 def task_of(record: Record, fields: Mapping[str, str]) -> str | None:
@@ -181,9 +207,9 @@ def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
                 raise Unusable("not_an_object", where, instance)
             input_field, output_field = f"{where}.input", f"{where}.output"
             pair = {
-                fields["prompt"]: _only(record[fields["prompt"]], fields["prompt"], "several_prompts"),
+                fields["prompt"]: only(record[fields["prompt"]], fields["prompt"], "several_prompts"),
                 input_field: instance.get("input"),
-                output_field: _only(instance.get("output"), output_field, "several_answers"),
+                output_field: only(instance.get("output"), output_field, "several_answers"),
             }
             names = {"prompt": fields["prompt"], "context": input_field, "response": output_field}
             found += convert_pair(pair, names, rules)
@@ -192,7 +218,7 @@ def convert_seed(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     return found
 
 
-def _only(value: object, field: str, if_several: str) -> object:
+def only(value: object, field: str, if_several: str) -> object:
     """The one of a list, as Natural Instructions writes definitions and outputs. Raises Unusable with that reason."""
     if not isinstance(value, list) or not value:
         return value

@@ -8,9 +8,10 @@ import polars as pl
 from stages.ingest.conversation import MAY_BE_NO_ANSWER, MEDIA_MARKS, NO_VALUE, UNSEEN_ONLY, Rules, any_of, matching
 from stages.ingest.conversation_table import Columns, plain_rows, plain_turns
 from stages.ingest.flat import LONGEST_PLACEHOLDER, PREAMBLE_START
+from stages.ingest.rendered import STARTS
 from stages.ingest.transcripts import MAY_AWAIT_ANSWER
 
-MAY_BE_TURNS = r"^[\s\x1c-\x1f]*\[[\s\x1c-\x1f]*\{"  # written out as text, as `split_turns.py` reads them
+MAY_BE_TURNS = r"^[\s\x1c-\x1f]*(?:\[[\s\x1c-\x1f]*\{|\{[\s\x1c-\x1f]*[\"']messages)"  # written out as text, as `split_turns.py` reads them
 MAY_BE_NO_INPUT = rf"(?i)n/a|none|input|^[\s\x1c-\x1f]*(?:{NO_VALUE})[\s\x1c-\x1f]*$"
 
 
@@ -46,6 +47,7 @@ def _is_odd(rules: Rules, columns: Sequence[str]) -> pl.Expr:
         *anywhere,
         *MEDIA_MARKS,
         PREAMBLE_START,
+        *STARTS,
         *([rules.placeholder_literal] if rules.placeholder_literal else []),
     ]
     odd = (

@@ -7,7 +7,8 @@ from typing import Any
 from stages.ingest.annotations import annotated
 from stages.ingest.dialects import Dialects
 from stages.ingest.request_logs import logged
-from stages.ingest.spellings import CONTEXTS, PROMPT_NAMES, plain, spelt_so, words
+from stages.ingest.responses_api import with_messages
+from stages.ingest.spellings import CONTEXTS, PROMPT_NAMES, SPELLINGS, plain, spelt_so, words
 from stages.ingest.transcripts import starts_with_mark
 from stages.ingest.turns import is_turn
 from stages.ingest.unusable import Unusable
@@ -17,11 +18,14 @@ Placed = tuple[str, dict[str, Any]]  # where it stands in the value, and the rec
 # Fields that hold a whole record, or a list of them, where the record around them is none.
 WRAPPERS = words(
     "data row record json fields example item sample entry payload body doc _source "
-    "rows records examples items samples entries results dataset train validation test paragraphs qas"
+    "rows records examples items samples entries results dataset train validation test paragraphs qas "
+    "qa qa_pairs faqs questions"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
-HOLD_TURNS = ("dialog", "dialogue", "turns", "chat")  # beside the names that always mean turns
+# Beside the names that always mean turns.
+HOLD_TURNS = words("dialog dialogue turns chat utterances trajectory traj chatml openai_messages")
 CARRIED_IN = ("task", "weight", "system", "tools", "definition")  # what a record says of those within it
+TOLD_IN = dict.fromkeys((*TOLD_IN_TURN, *HOLD_TURNS))
 NO_RECORD = {"unknown_dialect", "no_answer", "no_prompt"}  # dialects of records that may hold one
 
 
@@ -31,7 +35,7 @@ def records_within(value: object) -> list[Placed]:
     each column, and of other lists each object is a record. Raises Unusable for what holds none."""
     match value:
         case dict():
-            return [(place, logged(one) or one) for place, one in _objects(value)]
+            return [(place, logged(one) or one) for place, one in _objects(with_messages(value))]
         case str():
             return [("", {"text": value})]
         case [dict(), *_] if not any(map(is_turn, value)) and all(isinstance(one, dict) for one in value):
@@ -111,12 +115,17 @@ def _is_table(names: list[Any], rows: list[Any]) -> bool:
 
 def _told_in_turn(record: dict[str, Any]) -> Placed:
     """The record, or with what two say in turn in one of its fields as messages; the field stays, as it may be named."""
-    for name in (*TOLD_IN_TURN, *HOLD_TURNS):
+    if TOLD_IN.keys().isdisjoint(record):
+        return "", record
+    for name in TOLD_IN:
         said = record.get(name)
-        if not isinstance(said, list) or not said:
+        has_others = any(other != name and record.get(other) for other in SPELLINGS["turns"])
+        if not isinstance(said, list | str) or not said or has_others:
             continue
-        if name in HOLD_TURNS and all(map(is_turn, said)):
+        if name in HOLD_TURNS and (starts_with_mark(said) if isinstance(said, str) else all(map(is_turn, said))):
             return name, {**record, "messages": said}
+        if isinstance(said, str):
+            continue
         if name in TOLD_IN_TURN and _are_plain(said) and _are_two(record.get("speakers")):
             return name, {**record, "messages": _in_turn(said)}
     return "", record

@@ -10,7 +10,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 ANSWERS = ("response", "answer", "completion", "output", "conversation")  # of which preference data numbers two
-CONTEXTS = words("context contexts retrieved_contexts passage paragraph story document article")
+CONTEXTS = words("context contexts retrieved_contexts passage passages paragraph story document documents ctxs article")
 # Names that mean one thing by themselves: where two of a kind are there, only what they hold tells which one is meant.
 PROMPT_NAMES = words("instruction prompt question query user_prompt user_input problem")
 RESPONSE_NAMES = words("output response completion answer")
@@ -18,14 +18,16 @@ RESPONSE_NAMES = words("output response completion answer")
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "turns": ("messages", "conversations", "conversation", "contents", "chat_messages"),
     "prompt": words(
-        "instruction prompt question query model_prompt user_prompt user_input problem human user "
-        "inputs_pretokenized inputs input input_text context instructions questions prompts"
+        "instruction prompt question query model_prompt user_prompt user_input problem human user instructions "
+        "user_message user_query user_question inputs_pretokenized inputs input input_text context questions prompts"
     ),
     "response": words(
         "output response completion solution answer target targets_pretokenized targets output_text target_text "
         "canonical_solution "
         "continuation original_correct_question generation reply assistant gpt bot "
-        "outputs responses completions answers"
+        "outputs responses completions answers "
+        "generated_solution llm_response model_response model_answer generated_text gold_standard_solution ideal "
+        "assistant_response assistant_message bot_response ai_response agent_response gpt_response best_answer long_answer"
     ),
     "context": ("input", *CONTEXTS),
     "more_context": CONTEXTS,
@@ -35,29 +37,42 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "system_message",
         "system_instruction",
         "systeminstruction",
+        "systemprompt",
+        "sys_prompt",
+        "system_msg",
+        "system_prompt_used",
         "meta_instruction",
     ),
     "task": ("category", "task", "task_type"),
     "weight": ("weight", "loss_weight", "sample_weight"),
     "history": ("history", "chat_history", "conversation_history"),
-    "tools": ("tools", "functions"),
-    "reasoning": words("reasoning_content reasoning thinking complex_cot chain_of_thought"),
+    "tools": words("tools functions available_tools tool_definitions tools_json"),
+    "settings": ("chat_template_kwargs",),
+    "told_first": ("instruction", "instructions"),
+    "reasoning": words(
+        "reasoning_content reasoning thinking complex_cot chain_of_thought model_reasoning reasoning_trace reasoning_process "
+        "thinking_process thought_process think thoughts thought cot rationale"
+    ),
     "options": words("choices options a option_a choice_a opa option_1 option1"),
     "asked": ("turns",),
     "tree": ("prompt",),
     "mapping": ("mapping",),
     "shown": ("current_node",),
     "label": ("label", "labels", "class"),
+    "summary": ("summary", "highlights", "abstract"),
     "desired": ("kto_tag", "label"),
     **{name: (name,) for name in ("text", "reference", "instances", "choices", "gold", "definition", "ts")},
     "chosen": (
         "chosen",
         "chosen_response",
         "better_response",
+        "preferred_output",
+        "preferred",
+        "response1",
         *(f"{name}_{one}" for name in ANSWERS for one in "j0a1"),
     ),
     "rejected": (
-        *("rejected", "rejected_response", "worse_response"),
+        *("rejected", "rejected_response", "worse_response", "non_preferred_output", "dispreferred", "response2"),
         *(f"{name}_{one}" for name in ANSWERS for one in "kb21"),
     ),
     "refused": words(
@@ -66,7 +81,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in ("role", "message_tree_id", "message_id", "parent_id")},
 }
 # Names that mean a prompt or a response only where the other one is there too.
-ONLY_TOGETHER = {"user", "human", "problem", "solution", "reply", "generation", "assistant", "gpt", "bot", "q", "a"}
+ONLY_TOGETHER = {*words("user human problem solution reply generation assistant gpt bot q a ideal generated_text")}
 WORDS = {
     "prompt": {"question", "prompt", "query", "instruction", "q"},
     "response": {"answer", "response", "reply", "completion", "output", "a"},
@@ -116,12 +131,29 @@ def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
         told["chosen"] = None
     if told["definition"] and (told["instances"] or told["response"]) and told["prompt"] in (None, "inputs", "input"):
         told["prompt"], told["context"] = "definition", told["prompt"]  # Natural Instructions
-    contexts = [
+    if told["response"] is None and {"content", "reasoning_content"} <= names.keys():
+        told["response"] = "content"  # an answer as servers give it
+    return told | _contexts(names, told)
+
+
+def _contexts(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str, str | None]:
+    """What belongs to the prompt, or to the first question of a chat, which has no `input`."""
+    of_pair = [
         name for name in SPELLINGS["context"] if name in names and name not in (told["prompt"], told["response"])
     ]
-    told["context"] = told["context"] if told["prompt"] == "definition" else next(iter(contexts), None)
-    told["more_context"] = next((name for name in contexts if name in CONTEXTS and name != told["context"]), None)
-    return told
+    contexts = [name for name in CONTEXTS if name in names] if told["turns"] else of_pair
+    first = told["context"] if told["prompt"] == "definition" and not told["turns"] else next(iter(contexts), None)
+    others = [name for name in contexts if name in CONTEXTS and name != first]
+    return {
+        "context": first,
+        "more_context": None,
+        **{f"more_context{number or ''}": name for number, name in enumerate(others)},
+    }
+
+
+def contexts_in(fields: Mapping[str, str]) -> list[str]:
+    """The fields with what belongs to the prompt."""
+    return [field for meaning, field in fields.items() if meaning.startswith(("context", "more_context"))]
 
 
 def rivals(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:

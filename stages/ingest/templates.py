@@ -39,7 +39,7 @@ ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, ke
 
 
 class PromptTemplate(Declaration):
-    """Jinja texts over the fields of a record; `choices` stands for the list of the set."""
+    """Jinja texts over the fields of a record; `choices` stands for the list of the set, if it has one."""
 
     prompt: str
     response: str
@@ -134,6 +134,7 @@ def convert_by_template(record: Record, one: TemplateSet, number: int, rules: Ru
 
 def _rendered(text: str, record: Record, one: TemplateSet) -> str:
     try:
-        return _compiled(text).render({**record, "choices": Choices(one.choices)}).strip()
+        named = {"choices": Choices(one.choices)} if one.choices else {}
+        return _compiled(text).render({**record, **named}).strip()
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         raise Unusable("template_failed", None, f"{one.name}: {error}") from error

@@ -3,6 +3,7 @@
 import re
 
 from stages.ingest.conversation import Turn
+from stages.ingest.rendered import rendered_turns, without_end
 
 # Who asks -> who answers, under the same marks. Those of the second only in headings: prose has them at line starts too.
 PARTNERS = {"human": ("assistant", "ai", "bot", "gpt"), "user": ("assistant", "ai", "bot", "chatbot", "model")}
@@ -15,7 +16,6 @@ OPENING = re.compile(r"\s*+(?P<before>#{2,3} ?|<|\*\*|)(?P<name>[A-Za-z]{2,12})(
 VICUNA = re.compile(
     r"\s*+(?P<system>A chat between a curious [^\n]{1,500}?) USER:"
 )  # as FastChat writes its system prompt
-END_OF_ANSWER = "</s>"
 # For whole columns: texts that may end where an answer is due, which is true more often than `transcript` finds one.
 ANSWERED_BY = "|".join(sorted({name for names in PARTNERS_IN_HEADINGS.values() for name in names}))
 MAY_AWAIT_ANSWER = rf"(?i)(?:{ANSWERED_BY})[ *>]{{0,3}}:[\s*]*$"
@@ -24,6 +24,8 @@ MAY_AWAIT_ANSWER = rf"(?i)(?:{ANSWERED_BY})[ *>]{{0,3}}:[\s*]*$"
 def transcript(text: str) -> list[Turn]:
     """The turns of a text that starts with the mark of who asks, or of the system, and holds one of who answers; none for
     any other text. The first mark tells what the others look like: other names are part of what is said."""
+    if written := rendered_turns(text):
+        return written if any(turn.role == "assistant" for turn in written) else []
     vicuna = VICUNA.match(text)
     turns = [Turn("system", vicuna["system"].strip())] if vicuna else []
     marks = _marks_in(text, vicuna.end("system") if vicuna else 0)
@@ -35,7 +37,9 @@ def transcript(text: str) -> list[Turn]:
         if mark.lastgroup == "input" and turns and turns[-1].role == "user":
             turns[-1] = Turn("user", f"{turns[-1].content}\n\n{said}".strip())
         elif mark.lastgroup == "answered":
-            turns.append(Turn("assistant", said.removesuffix(END_OF_ANSWER).rstrip()))
+            turns.append(Turn("assistant", without_end(said)))
+        elif mark.lastgroup == "tool":
+            turns.append(Turn("tool", said))
         else:
             turns.append(Turn("system" if mark.lastgroup == "system" else "user", said))
     return turns
@@ -69,6 +73,7 @@ def _pattern(before: str, name: str, after: str, beside: str = "") -> re.Pattern
     if not partners or not is_plain:
         return None
     names = {"asked": [name], "answered": ["AI" if one == "ai" else _like(name, one) for one in partners]}
+    names |= {"tool": ["FUNCTION RESPONSE"]} if name == "USER" else {}  # Glaive's
     names |= {"system": [_like(name, "system")]} if is_heading or beside else {}
     names |= {"input": [_like(name, "input")]} if name.lower() == "instruction" else {}
     groups = "|".join(f"(?P<{role}>{'|'.join(spelt)})" for role, spelt in names.items())

@@ -14,7 +14,7 @@ from stages.ingest.conversation_table import Halves, Quarantined, columns_of, co
 from stages.ingest.dialects import TREE_FRAGMENT, Dialects
 from stages.ingest.flat import weight_of
 from stages.ingest.fragments import ROOT_FIELD, Fragment, assembled
-from stages.ingest.records_within import NO_RECORD, records_within, unwrapped
+from stages.ingest.records_within import NO_RECORD, TOLD_IN, records_within, unwrapped
 from stages.ingest.request_logs import Half
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
@@ -210,6 +210,12 @@ class _Made:
 
     def set_aside(self, record: Record, unusable: Unusable, place: str = "") -> None:
         field = f"{place}.{unusable.field}".strip(".") if unusable.field else place or None
+        if place in TOLD_IN and unusable.field:  # which stand in the field itself
+            field = (
+                f"{place}{unusable.field.removeprefix('messages')}"
+                if unusable.field.startswith("messages")
+                else unusable.field
+            )
         self.quarantined.add(record, unusable.reason, field, unusable.found)
 
     def tables(self, records: int) -> Ingested:

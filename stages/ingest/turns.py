@@ -3,12 +3,30 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, TypeGuard
+from typing import Any
 
-from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns, text_of
+from stages.ingest.beside_turns import (
+    answers_beside,
+    refuse_other_instruction,
+    stated_tools,
+    system_texts,
+    with_passages,
+    with_reasoning,
+)
+from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns
 from stages.ingest.flat import task_of
+from stages.ingest.message_content import (
+    ATTACHED,
+    content_of,
+    is_tool_result,
+    result_of,
+    stated_calls,
+    stated_reasoning,
+    text_field,
+)
+from stages.ingest.spellings import plain
 from stages.ingest.stage import Repair
-from stages.ingest.tool_calls import dumped, parsed, tool_calls_of, tools_text
+from stages.ingest.tool_calls import dumped, parsed, tool_calls_of
 from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
 from stages.raw_files.repair_names import PYTHON_READ
@@ -17,10 +35,13 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "ai", "model", "bard", "bing"), "assistant"),
-    **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response", "ipython"), "tool"),
+    **dict.fromkeys(("tool", "function", "observation", "environment", "ipython"), "tool"),
+    **{f"{of}_{what}": "tool" for of in ("function", "tool") for what in ("response", "result", "output")},
     **dict.fromkeys(("function_call", "tool_call"), "call"),  # an assistant turn that is nothing but a call
 }
-SPEAKERS = dict.fromkeys(("role", "from", "sender")).keys()  # where a message says whose it is
+SPEAKERS = dict.fromkeys(("role", "from", "sender", "speaker")).keys()  # where a message says whose it is
+TRAINED, TRAINED_IN_PARTS = ("train", "training", "trainable", "loss"), ("train_detail", "training_detail")
+LEARNT_BY = {"weight", *TRAINED, *TRAINED_IN_PARTS}
 # What question and answer are called where one object holds both.
 EXCHANGES = (
     ("input", "output"),
@@ -28,14 +49,11 @@ EXCHANGES = (
     ("user", "assistant"),
     ("question", "answer"),
     ("prompt", "response"),
+    ("query", "response"),
+    ("user", "bot"),
+    ("human", "bot"),
+    ("human", "gpt"),
 )
-TEXT_PARTS = {"text", "input_text", "output_text"}
-REASONING_PARTS = {"reasoning", "thinking"}
-CALL_PARTS = {"tool_call", "tool_use", "function_call"}
-GEMINI_CALL, GEMINI_RESULT = ("functionCall", "function_call"), ("functionResponse", "function_response")
-ATTACHED = ("attachments", "files")  # what a message of Claude's export is about, beside its text
-MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
-PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 
 
 def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> list[Conversation | Unusable]:
@@ -45,19 +63,25 @@ def convert_turns(record: Record, fields: Mapping[str, str], rules: Rules) -> li
     given = _given(record[field], field, rules, noted)
     if not isinstance(given, list):
         raise Unusable("no_turns", field, given)
-    system = _system_of(record, fields.get("system"))
-    turns = [Turn("system", system)] if system and not _starts_with(given, system) else []
-    places = [fields.get("system", field)] * len(turns)
+    systems = [(place, text) for place, text in system_texts(record, fields) if not _starts_with(given, text)]
+    if "transcript_split" in noted:
+        systems = [(place, text.removeprefix("SYSTEM:").strip()) for place, text in systems]
+    turns = [Turn("system", text) for _, text in systems]
+    places = [place for place, _ in systems]
     learnt: dict[int, bool] = {}  # place of each answer
     messages = [one for number, message in enumerate(given) for one in _messages_in(message, f"{field}[{number}]")]
+    if messages and _role_name(messages[-1][1]) in ("user", "tool"):
+        messages += [_as_turn(place, one) for place, one in answers_beside(record, fields)]
     for where, message in messages:
         _append(turns, message, where)
         place = len(turns) - 1
         places += [where] * (len(turns) - len(places))
         if turns[place].role == "assistant":  # a call that joined its turn is learnt with it or not at all
             learnt[place] = learnt.get(place, True) and _is_learnt(message, where)
+    refuse_other_instruction(turns, record, fields)
+    turns = with_reasoning(with_passages(turns, record, fields), record, fields)
     checked, repairs = checked_turns(turns, (places or [f"{field}[0]"]).__getitem__, rules)
-    tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
+    tools = stated_tools(record, fields, messages)
     learn = _supervised(list(learnt.values()), field)
     return [Conversation(checked, tools, task_of(record, fields), (*noted, *repairs), learn)]
 
@@ -79,20 +103,11 @@ def _in_rows(given: object) -> object:
     return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
 
 
-def _system_of(record: Record, field: str | None) -> str:
-    """The system prompt beside the turns: a text, Gemini's object with parts, or Anthropic's and Amazon's list of them."""
-    value = record.get(field) if field else None
-    if field and isinstance(value, list):
-        return _content_of(value, field)[0]
-    return _content_of(value["parts"], f"{field}.parts")[0] if _has_parts(value) else text_of(record, field)
-
-
-def _has_parts(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict) and "parts" in value
-
-
 def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
     """The message with its place; of an exchange both of its sides, and a system prompt before them."""
+    if isinstance(message, dict) and not SPEAKERS.isdisjoint(message):
+        yield where, message
+        return
     match message:
         case [str() as role, str() as said] if role.strip().lower() in ROLES:
             yield where, {"role": role, "content": said}
@@ -104,11 +119,20 @@ def _messages_in(message: object, where: str) -> Iterator[tuple[str, object]]:
             for role, name in zip(("system", "user", "assistant"), ("system", *names), strict=True):
                 if role != "system" or fields.get(name):
                     yield f"{where}.{name}", {"role": role, "content": fields[name], "train": is_learnt}
-        case {"type": "human" | "ai" | "system" | "tool" as speaker, **rest} if SPEAKERS.isdisjoint(map(str, rest)):
+        case {"type": "human" | "ai" | "system" | "tool" as speaker, **rest}:
             inner = rest.get("data", rest)  # LangChain's
             yield where, {**inner, "role": speaker} if isinstance(inner, dict) else message
+        case {**named}:
+            small = {plain(str(name)): value for name, value in named.items()}
+            yield where, {"role": small["author"], **small} if "author" in small else small
         case _:
             yield where, message
+
+
+def _as_turn(where: str, message: object) -> tuple[str, object]:
+    if not is_turn(message):
+        raise Unusable("not_text", where, message)
+    return where, message
 
 
 def is_turn(message: object) -> bool:
@@ -124,25 +148,22 @@ def _sides_of(message: Mapping[Any, Any]) -> tuple[str, str] | None:
 
 
 def _starts_with(given: Sequence[object], system: str) -> bool:
-    """Whether the first turn says what the field for the system prompt says; another one does not replace it."""
+    """Whether the first turn holds what a field for the system prompt says; another one does not replace it."""
     first = given[0] if given else None
-    return _role_name(first) == "system" and isinstance(first, dict) and _text_field(first)[1] == system
-
-
-def _text_field(message: Mapping[str, Any]) -> tuple[str, object]:
-    """The field with what is said, and that."""
-    given = [name for name in ("content", "value", "text", "parts") if name in message]
-    name = next((name for name in given if message[name]), given[0] if given else "content")
-    return name, message.get(name)
+    return _role_name(first) == "system" and isinstance(first, dict) and system in str(text_field(first)[1])
 
 
 def _is_learnt(message: Any, where: str) -> bool:
     """OpenAI's fine-tuning files keep an answer of weight 0 out of the loss, Axolotl's one with train: false, ms-swift's one with
     loss: false. Raises Unusable for another weight than 0 and 1: a message has none of its own."""
+    if LEARNT_BY.isdisjoint(message):
+        return True
     weight = message.get("weight")
     if weight is not None and weight not in (0, 1):
         raise Unusable("bad_weight", f"{where}.weight", weight)
-    return weight != 0 and message.get("train") is not False and message.get("loss") is not False
+    if in_parts := next((name for name in TRAINED_IN_PARTS if message.get(name)), None):
+        raise Unusable("bad_weight", f"{where}.{in_parts}", message[in_parts])
+    return weight != 0 and all(message.get(name) is not False for name in TRAINED)
 
 
 def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
@@ -152,8 +173,12 @@ def _supervised(learnt: Sequence[bool], field: str) -> tuple[bool, ...] | None:
 
 
 def _role_name(message: object) -> str | None:
-    stated = next((message[name] for name in SPEAKERS if name in message), None) if isinstance(message, dict) else None
-    return ROLES.get(stated.strip().lower()) if isinstance(stated, str) else None
+    if not isinstance(message, dict):
+        return None
+    stated = (
+        message["role"] if "role" in message else next((message[name] for name in SPEAKERS if name in message), None)
+    )
+    return ROLES.get(stated.lower(), ROLES.get(plain(stated))) if isinstance(stated, str) else None
 
 
 def _append(turns: list[Turn], message: object, where: str) -> None:
@@ -168,21 +193,21 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
         stated = [message[name] for name in SPEAKERS if name in message]
         spelt = next((name for name in SPEAKERS if name in message), "role")
         raise Unusable("unknown_role", f"{where}.{spelt}", stated[0] if stated else message)
-    field, said = _text_field(message)
+    field, said = text_field(message)
     if beside := next((name for name in ATTACHED if message.get(name)), None):
         raise Unusable("image_content", f"{where}.{beside}", message[beside])
     if role == "call":
         _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))
         return
     parts = said if isinstance(said, list) and role != "assistant" else []
-    results = list(takewhile(_is_tool_result, parts))
+    results = list(takewhile(is_tool_result, parts))
     for number, part in enumerate(results):
-        turns.append(Turn("tool", _result_of(part, f"{where}.{field}[{number}]")))
+        turns.append(Turn("tool", result_of(part, f"{where}.{field}[{number}]")))
     if results and len(results) == len(parts):
         return
-    content, reasoning, calls = _content_of(said, f"{where}.{field}", len(results))
-    calls += _stated_calls(message, where)
-    reasoning = reasoning or _stated_reasoning(message, where)
+    content, reasoning, calls = content_of(said, f"{where}.{field}", len(results))
+    calls += stated_calls(message, where)
+    reasoning = reasoning or stated_reasoning(message, where)
     if role != "assistant":
         turns.append(Turn(role, content))
     else:
@@ -195,68 +220,3 @@ def _append_calls(turns: list[Turn], calls: list[dict[str, Any]]) -> None:
         turns[-1] = turns[-1]._replace(tool_calls=dumped(earlier + calls))
     else:
         turns.append(Turn("assistant", "", None, dumped(calls)))
-
-
-def _content_of(value: object, where: str, first: int = 0) -> tuple[str, str, list[dict[str, Any]]]:
-    """Text, reasoning and tool calls of a message's content, which is a text or a list of typed parts, from part `first` on."""
-    if value is None or isinstance(value, str):
-        return value or "", "", []
-    if not isinstance(value, list):
-        raise Unusable("not_text", where, value)
-    text, reasoning, calls = "", "", list[dict[str, Any]]()
-    for number, part in enumerate(value[first:], first):
-        place = f"{where}[{number}]"
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind in TEXT_PARTS or _is_bare_text(part) or (isinstance(part, str) and len(value) == 1):
-            text += _part_text(part, place)
-        elif kind in REASONING_PARTS:
-            reasoning += _part_text(part, place)
-        elif call := _named(part, GEMINI_CALL):
-            calls += tool_calls_of(call, place)
-        elif kind in CALL_PARTS:
-            calls += tool_calls_of(part.get("value", part), place)
-        else:
-            raise Unusable("image_content" if kind in MEDIA_PARTS else "unknown_content_part", place, part)
-    return text, reasoning, calls
-
-
-def _is_tool_result(part: object) -> bool:
-    return isinstance(part, dict) and (part.get("type") == "tool_result" or bool(_named(part, GEMINI_RESULT)))
-
-
-def _result_of(part: Mapping[str, Any], where: str) -> str:
-    result = _named(part, GEMINI_RESULT)
-    return dumped(result.get("response")) if result else _content_of(part.get("content"), f"{where}.content")[0]
-
-
-def _named(part: object, names: Sequence[str]) -> dict[str, Any] | None:
-    """The object in a part that has one of these names instead of a type."""
-    found = [part[name] for name in names if isinstance(part.get(name), dict)] if isinstance(part, dict) else []
-    return found[0] if found else None
-
-
-def _is_bare_text(part: object) -> bool:
-    """Amazon's and Google's form: a part that is nothing but a text needs no type."""
-    return isinstance(part, dict) and part.keys() == {"text"}
-
-
-def _part_text(part: Mapping[str, Any] | str, where: str) -> str:
-    if isinstance(part, str):
-        return part
-    value = next((part[name] for name in PART_VALUES if part.get(name) is not None), None)
-    if not isinstance(value, str):
-        raise Unusable("not_text", where, value)
-    return value
-
-
-def _stated_reasoning(message: Mapping[str, Any], where: str) -> str:
-    name = next((name for name in ("reasoning_content", "reasoning", "thinking") if message.get(name)), None)
-    value = message[name] if name else ""
-    if not isinstance(value, str):
-        raise Unusable("not_text", f"{where}.{name}", value)
-    return value
-
-
-def _stated_calls(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
-    name = next((name for name in ("tool_calls", "function_call") if message.get(name)), None)
-    return tool_calls_of(message[name], f"{where}.{name}") if name else []

@@ -20,6 +20,8 @@ COMMENT = r"//[^\n\r]*+|/\*(?:[^*]++|\*(?!/))*+\*/"
 STRING_OR_TRAILING_COMMA = re.compile(rf"{STRING}|,(?=\s*+[}}\]])", re.DOTALL)
 STRING_OR_COMMENT = re.compile(rf"{STRING}|{COMMENT}|/\*.*\Z", re.DOTALL)  # the last: a comment that is never closed
 COMMENT_LINE = re.compile(rf"(?:\s*+(?:{COMMENT}))++\s*+\Z".encode())  # or several of them
+PYTHON_STRING = r"'(?:[^'\\]++|\\.)*+(?:'|\\?\Z)|" + STRING
+NUMPY = re.compile(rf"{PYTHON_STRING}|\}}(?=\s++\{{)|array\((?=\[)|,\s*+dtype=object\)", re.DOTALL)
 BETWEEN_RECORDS = "\ufeff \t\r\n"  # a byte order mark stands in the middle where files were put one behind the other
 MAX_PYTHON_CHARS = 1 << 20  # Python's parser takes a few hundred bytes for each
 
@@ -82,6 +84,11 @@ def without_comments(text: str) -> str:
 
 def _without(pattern: re.Pattern[str], text: str) -> str:
     return pattern.sub(lambda found: found[0] if found[0].startswith('"') else " " * (found[0] != ","), text)
+
+
+def without_numpy(text: str) -> str:
+    """Python's notation as NumPy shows lists of objects, with the commas that it leaves out."""
+    return NUMPY.sub(lambda found: found[0] if found[0][0] in "\"'" else "}," if found[0] == "}" else "", text)
 
 
 def python_value(text: str) -> Any:

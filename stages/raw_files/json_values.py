@@ -25,9 +25,12 @@ NAMES = "data|rows|records|examples|items|samples|entries|dataset|train|validati
 # What such an object may say of all its records, as `ingest` reads it; then it is read whole, with it.
 SAID_OF_ALL = (
     *("instruction", "prompt", "question", "query", "user_prompt", "user_input", "problem", "definition"),
-    *("context", "contexts", "retrieved_contexts", "passage", "paragraph", "story", "document", "article"),
+    *("context", "contexts", "retrieved_contexts", "passage", "passages", "paragraph", "story"),
+    *("document", "documents", "ctxs", "article"),
     *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction", "meta_instruction"),
-    *("task", "task_type", "category", "weight", "loss_weight", "sample_weight", "tools", "functions"),
+    *("systemprompt", "sys_prompt", "system_msg", "system_prompt_used"),
+    *("task", "task_type", "category", "weight", "loss_weight", "sample_weight"),
+    *("tools", "functions", "available_tools", "tool_definitions", "tools_json"),
 )
 SAID = re.compile("|".join(SAID_OF_ALL).replace("_", "[_ -]"), re.IGNORECASE)
 OTHER_NAME = rf'\s*"(?!(?:{SAID.pattern})")[^"\\]*"\s*:\s*'

@@ -66,7 +66,7 @@ def _group_rows(file: pq.ParquetFile, group: int, max_record_bytes: int) -> Iter
 
 
 def _batches(file: pq.ParquetFile, group: int, batch_rows: int, skipped: int) -> Iterator[pa.RecordBatch]:
-    batches = file.iter_batches(batch_rows, row_groups=[group], use_threads=False)
+    batches = file.iter_batches(batch_rows, row_groups=[group], columns=_read_columns(file), use_threads=False)
     while True:
         with bounded_memory():
             batch = next(batches, None)
@@ -76,6 +76,17 @@ def _batches(file: pq.ParquetFile, group: int, batch_rows: int, skipped: int) ->
         skipped -= dropped
         if dropped < batch.num_rows:
             yield batch.slice(dropped)
+
+
+def _read_columns(file: pq.ParquetFile) -> list[str] | None:
+    """All but vectors, such as embeddings: no text, and Arrow cannot read those that lack a row's."""
+    schema = file.schema_arrow
+    left = [field.name for field in schema if not _is_vector(field.type)]
+    return left if len(left) < len(schema) else None
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 @contextmanager
