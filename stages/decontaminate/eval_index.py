@@ -16,6 +16,13 @@ SHORT_WORDS = 5  # a shorter text is found only as a whole turn: "What is it?" s
 MANY_TEXTS = 20  # a run of words in more evaluation texts than this is their template
 SIEVE_BITS = 22  # 4 MB of booleans; with 100,000 runs it lets 2 % of others through
 
+PAIRS: dict[str, type[pl.DataType]] = {
+    "row": pl.Int64,
+    "text": pl.UInt32,
+    "overlap": pl.Float64,  # share of the text, 0-1
+    "first": pl.Int64,  # where in the text the run of words begins that both say
+    "shared_words": pl.Int64,  # of that run
+}
 RUNS = {"length": pl.Int64, "run": pl.UInt64, "text": pl.UInt32, "position": pl.Int64}
 
 
