@@ -71,9 +71,9 @@ def compare(rows: pl.LazyFrame, known: Known) -> Compared:
 
 def decide(compared: list[Compared], kept: pl.LazyFrame, known: Known, clean_rows: pl.Series) -> Decided:
     """A row goes when an item's prompt stands in it word by word (eval_exact), when it has at least `min_overlap` of an
-    item's runs of words (eval_ngram), or when one of its turns says what an item says (eval_rephrased). Prompts of fewer
-    than 5 words count only where they are a whole turn. What so many rows say that it is a phrase or a template of theirs
-    counts in no way. `clean_rows` are the ids of rows known clean.
+    item's runs of words or all of its words but one or two (eval_ngram), or when one of its turns says what an item says
+    (eval_rephrased). Prompts of fewer than 5 words count only where they are a whole turn. What so many rows say that it
+    is a phrase or a template of theirs counts in no way. `clean_rows` are the ids of rows known clean.
     """
     pairs, rows = pl.concat([some.overlaps for some in compared]), sum(some.rows for some in compared)
     overlaps = find_overlaps(pairs, rows, kept)

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from stages.decontaminate.eval_items import EvalText
+from stages.decontaminate.readings import readings
 from stages.texts.conversation_text import normalised, words
 from stages.texts.word_bytes import Booleans, Hashes, Ints
 from stages.texts.word_runs import ranges, run_hashes, word_hashes
@@ -62,7 +63,8 @@ class EvalIndex(NamedTuple):
 
 
 def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
-    """The index of all texts; of equal texts the first stands for all.
+    """The index of all texts; of equal texts the first stands for all. A text with something to read is also
+    what it says as read.
 
     A prompt of SHORT_WORDS up to `ngram_words` is one run, longer texts are all their runs of `ngram_words`. A later
     turn of fewer than TURN_WORDS, or an answer of fewer than `ngram_words`, says too little to be looked for.
@@ -70,8 +72,9 @@ def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
     count = pl.col("words").list.len()
     least = pl.col("role").replace_strict({"prompt": 1, "turn": TURN_WORDS, "answer": ngram_words})
     every = pl.DataFrame(eval_texts, schema=["file", "item", "text", "role"], orient="row")
+    told = every.filter(pl.col("role") != "gist")
     texts = (
-        every.filter(pl.col("role") != "gist")
+        pl.concat([told, told.with_columns(text=readings(told["text"])).drop_nulls("text")])
         .with_columns(words=words(normalised(pl.col("text"))))
         .filter(count >= least)
         .with_columns(phrase=pl.col("words").list.join(" "))
