@@ -31,6 +31,8 @@ class NearIndex(NamedTuple):
     weights: Floats  # of each of the words
     runs: pl.DataFrame  # run: hash, entry: which of the texts, position: of the run's first word
     sieve: Sieve
+    allowed: Ints  # per entry, how many words may be missing
+    least: Ints  # and how many of its runs are left on one side of a word put in or left out, at the least
 
 
 def build_near_index(texts: pl.DataFrame, weights: Weights, ngram_words: int) -> NearIndex:
@@ -48,7 +50,10 @@ def build_near_index(texts: pl.DataFrame, weights: Weights, ngram_words: int) ->
     )
     own = runs.filter(pl.col("entry").n_unique().over("run") <= MANY_TEXTS)
     said = _weights(chosen["words"].explode(empty_as_null=False), weights)
-    return NearIndex(chosen["text"].to_numpy(), words, said, own, Sieve.of(own["run"].to_numpy()))
+    allowed = np.clip(words.counts // WORDS_PER_MISSING, 1, MAX_MISSING)
+    left = np.bincount(own["entry"].to_numpy(), minlength=chosen.height) - ANCHOR_WORDS * allowed
+    least = np.maximum((left + 1) // 2, 1)
+    return NearIndex(chosen["text"].to_numpy(), words, said, own, Sieve.of(own["run"].to_numpy()), allowed, least)
 
 
 def _weights(words: pl.Series, weights: Weights) -> Floats:
@@ -66,8 +71,9 @@ def near_copies(row_words: Runs, index: NearIndex) -> pl.DataFrame:
     found = pl.DataFrame({"run": every.hashes[likely], "row": every.owners[likely], "place": places[likely]})
     begun = (
         found.join(index.runs, on="run")
-        .select("row", "entry", begin=pl.col("place") - pl.col("position"))
-        .unique()
+        .group_by("row", "entry", begin=pl.col("place") - pl.col("position"))
+        .agg(runs=pl.len())
+        .filter(pl.col("runs") >= pl.lit(pl.Series(index.least)).gather(pl.col("entry")))
         .sort("row", "entry", "begin")
     )
     step = max(1, WORDS_AT_ONCE // max(int(index.words.counts.max(initial=1)), 1))
@@ -96,8 +102,7 @@ def _checked(begun: pl.DataFrame, row_words: Runs, index: NearIndex) -> pl.DataF
     weight = index.weights[at]
     held, whole = np.bincount(pair, weight * said), np.bincount(pair, weight)
     missing = counts - np.bincount(pair, said)
-    allowed = np.clip(counts // WORDS_PER_MISSING, 1, MAX_MISSING)
-    near = (missing <= allowed) & (held >= LEAST_SHARE * whole) & (held >= LEAST_SAID)
+    near = (missing <= index.allowed[entry]) & (held >= LEAST_SHARE * whole) & (held >= LEAST_SAID)
     runs = _longest_runs(pair[near[pair]], place[near[pair]], said[near[pair]])
     return (
         pl.DataFrame(
