@@ -10,14 +10,12 @@ import polars as pl
 from stages.decontaminate.eval_index import MANY_TEXTS, PAIRS, SHORT_WORDS, Sieve
 from stages.decontaminate.features import Floats, Weights
 from stages.decontaminate.lexicon import concept_of
-from stages.texts.word_bytes import Ints
+from stages.texts.word_bytes import Booleans, Ints
 from stages.texts.word_runs import Runs, ranges, run_hashes, starts_of, word_hashes
 
 ANCHOR_WORDS = 4  # a run that both have; of nine words with one changed one is left
 MAX_MISSING, WORDS_PER_MISSING = 2, 5  # words that may be missing, and at most one of so many
-LEAST_SHARE = (
-    0.65  # of what the words weigh: "What is the capital of Spain?" has five words of six, and half of what they say
-)
+LEAST_SHARE = 0.65  # of what the words weigh: "What is the capital of Spain?" has five words of six, half of the weight
 LEAST_SAID = 10.0  # weight of the words that are there: about two that are rare
 KEPT_RUNS = 3  # a text of so many times the words of a run keeps half of its runs, whatever word is changed
 WORDS_AT_ONCE = 4_000_000
@@ -118,7 +116,7 @@ def _checked(begun: pl.DataFrame, row_words: Runs, index: NearIndex) -> pl.DataF
     )
 
 
-def _longest_runs(pair: Ints, place: Ints, said: "np.ndarray") -> pl.DataFrame:
+def _longest_runs(pair: Ints, place: Ints, said: Booleans) -> pl.DataFrame:
     """pair, first and shared_words: of the words of each pair the longest run that the row says."""
     words = pl.DataFrame({"pair": pair, "place": place, "run": np.cumsum(~said), "said": said})
     runs = words.filter("said").group_by("pair", "run").agg(first=pl.col("place").min(), shared_words=pl.len())
