@@ -152,7 +152,8 @@ def test_the_evidence_of_an_item_with_a_changed_word_ends_before_it(tmp_path: Pa
     changed = [*words[:19], "changed", *words[20:]]
     [verdict] = runs_flagged([row("a", " ".join(changed), "x")], eval_files(tmp_path, {"question": LONG})).values()
     expected = " ".join(words[:19]).lower().replace(",", "")
-    assert (verdict["reason"], verdict["overlap"], verdict["evidence"]) == ("eval_ngram", 0.5, expected)
+    assert (verdict["reason"], verdict["evidence"]) == ("eval_ngram", expected)
+    assert 0.9 < verdict["overlap"] < 1  # all that its words say but for one
 
 
 def test_the_item_of_which_a_row_holds_most_is_named(tmp_path: Path) -> None:

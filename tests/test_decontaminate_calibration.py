@@ -76,6 +76,7 @@ def test_so_few_items_are_alike_that_one_more_of_their_kind_is_flagged_with_a_ch
     found = calibrate({"a.jsonl": alike}, {}, 0.01, sure_score=0.45)["a.jsonl"]
     assert (alike >= found.least_score).sum() == 1  # 1 of 199, and the next of 200 would be the second
     assert found.false_positive_rate == pytest.approx(1 / 199)
+    assert found.highest_rate == pytest.approx(0.0279, abs=1e-4)  # Wilson's, of 1 in 199
     few = calibrate({"a.jsonl": alike[100:]}, {}, 0.01, sure_score=0.45)["a.jsonl"]
     assert (alike >= few.least_score).sum() == 0  # of 99 none may be flagged
     capped = calibrate({"a.jsonl": alike}, {}, 0.01, sure_score=0.36)["a.jsonl"]
@@ -97,9 +98,12 @@ def test_a_question_that_a_file_asks_twice_word_by_word_is_no_mistake(tmp_path: 
 def test_the_estimate_of_false_positives_keeps_to_the_rate_on_real_sets(name: str) -> None:
     evals = list_source_files([shared_data(f"eval/{name}")])
     made = decontaminated(table("kept", [row("a", "Hi", "Hello")]), evals)
-    [(score, rate)] = made.decontamination.select("least_score", "false_positive_rate").rows()
+    [(score, rate, high)] = made.decontamination.select(
+        "least_score", "false_positive_rate", "false_positive_rate_high"
+    ).rows()
     assert rate <= 0.01
     assert made.told == [
-        f"items in other words: of the items of {name} {rate:.2%} would be flagged by mistake, of no other file more"
+        f"items in other words: of the items of {name} {rate:.2%} would be flagged by mistake (95 % sure: at most "
+        f"{high:.2%}), of no other file more"
     ]
     assert score < 0.45  # else the estimate would be that of a score which is capped

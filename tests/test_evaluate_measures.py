@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 from stages.evaluate.answers import answer_prompts, greedy
 from stages.evaluate.comparison import base_beside_tuned
 from stages.evaluate.diagnosis import is_looping, leaks_role, role_marks, same_answer
-from stages.evaluate.intervals import mean_loss, share
 from stages.evaluate.losses import estimates_by_slice
+from stages.measures.intervals import mean_loss, share
 from stages.modelling.chat_template import ChatTemplate, ChatTokenizer
 from stages.modelling.models import load_model, repeatable
 from stages.modelling.sequence_loss import loss_sums

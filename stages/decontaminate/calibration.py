@@ -12,6 +12,7 @@ import polars as pl
 
 from stages.decontaminate.features import Floats
 from stages.decontaminate.similarity import LEAST_SCORE
+from stages.measures.intervals import share
 
 LEAST_ITEMS = 15  # fewer say nothing of the rate
 MOST_ALIKE = 0.2  # a set of which more items are surely alike is made from a template, which any row may share
@@ -22,6 +23,7 @@ class Calibration(NamedTuple):
 
     least_score: float  # from which a row is flagged
     false_positive_rate: float | None  # measured on items that had no part in choosing the score; None for few items
+    highest_rate: float | None  # end of its 95 % interval
 
 
 def calibrate(
@@ -38,8 +40,10 @@ def calibrate(
         least = _least_score(scores, max_rate, sure_score)
         if len(clean.get(file, ())):
             least = max(least, _above(clean[file], max_rate))
-        rate = _rate_left_out(scores, max_rate, sure_score) if len(scores) >= LEAST_ITEMS else None
-        found[file] = Calibration(least, rate)
+        rate = (
+            share(_flagged_left_out(scores, max_rate, sure_score), len(scores)) if len(scores) >= LEAST_ITEMS else None
+        )
+        found[file] = Calibration(least, rate and rate.value, rate and rate.high)
     return found
 
 
@@ -62,11 +66,10 @@ def _above(scores: Floats, max_rate: float) -> float:
     return float(np.nextafter(highest[allowed], 2.0)) if allowed < len(highest) else 0.0
 
 
-def _rate_left_out(scores: Floats, max_rate: float, sure_score: float) -> float:
-    """The share of the items that are flagged by the score that the other items give."""
+def _flagged_left_out(scores: Floats, max_rate: float, sure_score: float) -> int:
+    """How many of the items are flagged by the score that the other items give."""
     alike = np.flatnonzero(scores >= LEAST_SCORE)
-    flagged = sum(scores[i] >= _least_score(np.delete(scores, i), max_rate, sure_score) for i in alike)
-    return float(flagged / len(scores))
+    return sum(bool(scores[i] >= _least_score(np.delete(scores, i), max_rate, sure_score)) for i in alike)
 
 
 def least_scores(calibrations: Mapping[str, Calibration]) -> pl.DataFrame:

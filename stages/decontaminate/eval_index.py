@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from stages.decontaminate.eval_items import EvalText
+from stages.decontaminate.readings import readings
 from stages.texts.conversation_text import normalised, words
 from stages.texts.word_bytes import Booleans, Hashes, Ints
 from stages.texts.word_runs import ranges, run_hashes, word_hashes
@@ -16,6 +17,13 @@ SHORT_WORDS = 5  # a shorter text is found only as a whole turn: "What is it?" s
 MANY_TEXTS = 20  # a run of words in more evaluation texts than this is their template
 SIEVE_BITS = 22  # 4 MB of booleans; with 100,000 runs it lets 2 % of others through
 
+PAIRS: dict[str, type[pl.DataType]] = {
+    "row": pl.Int64,
+    "text": pl.UInt32,
+    "overlap": pl.Float64,  # share of the text, 0-1
+    "first": pl.Int64,  # where in the text the run of words begins that both say
+    "shared_words": pl.Int64,  # of that run
+}
 RUNS = {"length": pl.Int64, "run": pl.UInt64, "text": pl.UInt32, "position": pl.Int64}
 
 
@@ -55,7 +63,8 @@ class EvalIndex(NamedTuple):
 
 
 def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
-    """The index of all texts; of equal texts the first stands for all.
+    """The index of all texts; of equal texts the first stands for all. A text with something to read is also
+    what it says as read.
 
     A prompt of SHORT_WORDS up to `ngram_words` is one run, longer texts are all their runs of `ngram_words`. A later
     turn of fewer than TURN_WORDS, or an answer of fewer than `ngram_words`, says too little to be looked for.
@@ -63,8 +72,9 @@ def build_index(eval_texts: Sequence[EvalText], ngram_words: int) -> EvalIndex:
     count = pl.col("words").list.len()
     least = pl.col("role").replace_strict({"prompt": 1, "turn": TURN_WORDS, "answer": ngram_words})
     every = pl.DataFrame(eval_texts, schema=["file", "item", "text", "role"], orient="row")
+    told = every.filter(pl.col("role") != "gist")
     texts = (
-        every.filter(pl.col("role") != "gist")
+        pl.concat([told, told.with_columns(text=readings(told["text"])).drop_nulls("text")])
         .with_columns(words=words(normalised(pl.col("text"))))
         .filter(count >= least)
         .with_columns(phrase=pl.col("words").list.join(" "))

@@ -34,6 +34,7 @@ LEAST_WORDS_OF_LONGEST = 3  # where no unknown field has as many: of its fields 
 DEFINITION = r"(?m)^\s*(?:async\s+)?def\s+(\w+)\s*\("
 DOCSTRING = r'(?s)("""|\'\'\')(.*?)\1'
 EXAMPLES = r"(?i)>>>|\bexamples?\b|\bfor example\b"
+ANNOTATION = r"<<[^<>]{1,200}>>"  # sums that GSM8K writes into its answers, and others leave out of them
 LABEL = r"(?i)^\s*(question|q|instruction|query|problem)\s*:|\b(answer|a)\s*:\s*$"  # around a question, not part of it
 
 
@@ -92,6 +93,8 @@ def texts_of(record: object) -> Iterator[tuple[str, str]]:
     for text, role in known or _unknown(record):
         if stripped := re.sub(LABEL, "", text).strip():
             yield stripped, role
+            if role == "answer" and (bare := re.sub(ANNOTATION, "", stripped)) != stripped:
+                yield bare, role
             if role == "prompt" and (described := description_of_code(stripped)):
                 yield described[1], "turn"
                 yield " ".join(described), "gist"

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stages.decontaminate.eval_index import SHORT_WORDS, TURN_WORDS, EvalIndex, RunsOfLength
+from stages.decontaminate.eval_index import PAIRS, SHORT_WORDS, TURN_WORDS, EvalIndex, RunsOfLength
 from stages.decontaminate.eval_items import LABEL
+from stages.decontaminate.near_copies import NearIndex, near_copies
 from stages.decontaminate.rarity import rarest_word_shares
 from stages.texts.conversation_text import words
 from stages.texts.word_bytes import Ints
@@ -16,13 +17,6 @@ MOST_SHARE = 0.02  # of the rows, that may hold a text of which a word is hardly
 HOLDING_SHARE = 0.5  # of the rows with that word, that hold the text
 LONG_WORDS = 20  # a text of so many words is no phrase, but may be what all rows are begun with: a template
 MOST_LONG_ROWS, MOST_LONG_SHARE = 50, 0.1  # rows, and share of them, that may hold a long text which is no template
-PAIRS: dict[str, type[pl.DataType]] = {
-    "row": pl.Int64,
-    "text": pl.UInt32,
-    "overlap": pl.Float64,
-    "first": pl.Int64,
-    "shared_words": pl.Int64,
-}
 FOUND: dict[str, type[pl.DataType]] = {
     "row_id": pl.String,
     "reason": pl.String,
@@ -40,12 +34,12 @@ class Overlaps(NamedTuple):
     too_common: pl.DataFrame  # row_id, eval_file, eval_item, is_whole
 
 
-def overlaps_in(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
+def overlaps_in(rows: pl.DataFrame, index: EvalIndex, near: NearIndex, min_overlap: float) -> pl.DataFrame:
     """Every evaluation text that some rows contain, whole or in part, with the row and what is known of the pair.
 
     `rows` have row_id, conversation, questions (a list) and answers, all normalised.
     """
-    found = pl.concat([_equal_questions(rows, index), _overlapping(rows, index, min_overlap)])
+    found = pl.concat([_equal_questions(rows, index), _overlapping(rows, index, near, min_overlap)])
     return _in_words(found.join(index.texts, on="text"), rows)
 
 
@@ -139,12 +133,16 @@ def _equal_questions(rows: pl.DataFrame, index: EvalIndex) -> pl.DataFrame:
     )
 
 
-def _overlapping(rows: pl.DataFrame, index: EvalIndex, min_overlap: float) -> pl.DataFrame:
+def _overlapping(rows: pl.DataFrame, index: EvalIndex, near: NearIndex, min_overlap: float) -> pl.DataFrame:
     """The rows and texts that share enough: row_id, and PAIRS but the row's number."""
     row_words = word_hashes(rows["conversation"])
     begins = _beginnings(row_words, index)
-    pairs = pl.concat([pl.DataFrame(schema=PAIRS), *(_shared(row_words, runs, begins) for runs in index.lengths)])
-    enough = pairs.filter(pl.col("overlap") >= min_overlap)
+    in_runs = (_shared(row_words, runs, begins) for runs in index.lengths)
+    pairs = pl.concat([pl.DataFrame(schema=PAIRS), *in_runs, near_copies(row_words, near)])
+    most_first = pairs.filter(pl.col("overlap") >= min_overlap).sort(
+        "row", "text", -pl.col("overlap"), maintain_order=True
+    )
+    enough = most_first.unique(["row", "text"], keep="first", maintain_order=True)
     numbered = rows.select("row_id", row=pl.int_range(pl.len()))
     return enough.join(numbered, on="row").select("row_id", *list(PAIRS)[1:])
 

@@ -45,14 +45,15 @@ BEST: dict[str, type[pl.DataType]] = {
 }  # fmt: skip
 
 
-def wanted_in(rows: pl.LazyFrame, texts: Sequence[EvalText], params: DecontaminateParams) -> Wanted | None:
-    """The items that say enough to be found in other words, weighed by how rare their words are in `rows` and in their
-    file; None where none is, or none is looked for.
-    """
-    items = _items(texts)
+def weights_in(rows: pl.LazyFrame, items: pl.DataFrame) -> Weights:
+    """How rare words are in `rows` and in the files of the `items`."""
+    return weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
+
+
+def wanted_in(items: pl.DataFrame, weights: Weights, params: DecontaminateParams) -> Wanted | None:
+    """The `items` to find in other words; None where there are none, or none is looked for."""
     if params.max_false_positive_rate is None or items.is_empty():
         return None
-    weights = weights_of([_sample(rows), *(part["text"] for part in items.partition_by("file", maintain_order=True))])
     own = own_words(items)
     return Wanted(items, _texts(items, weights)._replace(own=features_of(own, weights)), own, weights)
 
@@ -103,8 +104,8 @@ def _sample(rows: pl.LazyFrame) -> pl.Series:
     return asked_turns(rows.join(ids, on="row_id", how="semi"))["text"]
 
 
-def _items(texts: Sequence[EvalText]) -> pl.DataFrame:
-    """file, item, text, answer and number of the prompts that say enough."""
+def telling_items(texts: Sequence[EvalText]) -> pl.DataFrame:
+    """file, item, text, answer and number of the prompts that say enough to be found in other words."""
     table = pl.DataFrame(texts, schema=["file", "item", "text", "role"], orient="row")
     answers = (
         table.filter(role="answer").group_by("file", "item", maintain_order=True).agg(answer=pl.col("text").last())

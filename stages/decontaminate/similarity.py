@@ -20,7 +20,7 @@ from stages.texts.word_runs import ranges, starts_of
 LEAST_WORDS_COSINE = 0.2  # of a pair that is looked at more closely
 CANDIDATES = 6  # per text, that are compared in full
 MAX_ITEM_SHARE = 0.05  # a word in more of the items than this finds nothing: it would find everything
-CELLS_AT_ONCE = 2_000_000  # pairs scored together: 16 MB
+CELLS_AT_ONCE = 400_000  # pairs scored together: 3 MB, which a cache holds
 ENTRIES_AT_ONCE = 4_000_000
 NO_NUMBERS = 0.5  # agreement of texts that have no numbers
 NUMBERS_NEEDED = 2.0  # weight of numbers that counts as much as having none
@@ -115,14 +115,15 @@ def _candidates(texts: Sparse, items: Sparse) -> tuple[Ints, Ints, Floats]:
     known = (texts.id >= 0) & (texts.id < ids)
     known[known] &= finds[texts.id[known]]
     owner, word, value = texts.owner[known], texts.id[known], texts.value[known]
+    held_by, held_value = items.owner[by_id], items.value[by_id]  # those of one word side by side
     block = max(1, CELLS_AT_ONCE // max(items.texts, 1))
     found = []
     for first in range(0, texts.texts, block):
         part = slice(*np.searchsorted(owner, [first, first + block]))
-        at = by_id[ranges(starts[word[part]], holders[word[part]])]
         each = holders[word[part]]
-        cell = np.repeat((owner[part] - first) * items.texts, each) + items.owner[at]
-        cosine = np.bincount(cell, np.repeat(value[part], each) * items.value[at])
+        entry, at = np.repeat(np.arange(len(each)), each), ranges(starts[word[part]], each)
+        cell = ((owner[part] - first) * items.texts)[entry] + held_by[at]
+        cosine = np.bincount(cell, value[part][entry] * held_value[at])
         near = np.flatnonzero(cosine >= LEAST_WORDS_COSINE)
         found.append((near // items.texts + first, near % items.texts, cosine[near]))
     if not found:

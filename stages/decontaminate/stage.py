@@ -8,14 +8,14 @@ class DecontaminateParams(Params):
 
     ngram_words: int = setting(
         13,
-        "consecutive words that count as shared; items of 5 words up to this must stand in a row whole",
+        "consecutive words that count as shared; of items up to three times as long nearly every word, in order, counts too",
         unit="words",
         ge=8,
         le=50,
     )
     min_overlap: float = setting(
         0.5,
-        "a row goes when it holds at least this share of an item's runs of words",
+        "a row goes when it holds at least this share of an item's runs of words, or of what its words weigh",
         unit="share of the item's runs",
         gt=0,
         le=1,

@@ -38,6 +38,7 @@ def summarise(
                 "too_common": common.get(file.name, 0),
                 "least_score": calibration.least_score if calibration else None,
                 "false_positive_rate": calibration.false_positive_rate if calibration else None,
+                "false_positive_rate_high": calibration.highest_rate if calibration else None,
                 "known_clean_rows": clean_rows,
                 "known_clean_flagged": wrongly.get(file.name, 0) if clean_rows else None,
             }
@@ -53,9 +54,11 @@ def told_of(decontamination: pl.DataFrame, max_rate: float | None) -> list[str]:
     """Lines for people: how surely items in other words were told from others, and what was not looked at or kept."""
     rates = decontamination.filter(pl.col("false_positive_rate").is_not_null()).sort("false_positive_rate")
     told = [
-        f"items in other words: of the items of {file} {rate:.2%} would be flagged by mistake, of no other file more"
-        + (f"; {max_rate:.2%} was asked for" if rate > (max_rate or 0) else "")
-        for file, rate in rates.select("eval_file", "false_positive_rate").tail(1).rows()
+        f"items in other words: of the items of {file} {rate:.2%} would be flagged by mistake (95 % sure: at most "
+        f"{high:.2%}), of no other file more" + (f"; {max_rate:.2%} was asked for" if rate > (max_rate or 0) else "")
+        for file, rate, high in rates.select("eval_file", "false_positive_rate", "false_positive_rate_high")
+        .tail(1)
+        .rows()
     ]
     unmeasured = decontamination.filter(pl.col("least_score").is_not_null(), pl.col("false_positive_rate").is_null())
     if unmeasured.height:

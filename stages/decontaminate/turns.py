@@ -5,9 +5,10 @@ import polars as pl
 from stages.texts.conversation_text import answers_text, normalised, words
 
 LONG_WORDS = 160  # a longer turn is compared by its beginning and in parts
-WINDOW_WORDS = 80
 LEAST_LINE_WORDS = 8
-STEP_WORDS = 40  # parts overlap by half, so that an item of up to 40 words stands in one of them whole
+STEP_WORDS = (
+    40  # parts have two steps and overlap by one, so that an item of up to 40 words stands in one of them whole
+)
 QUESTION = r"[^.?!]+\?"
 DOCSTRING = r'def .*?(?:"""|\'\'\')(.*?)(?:"""|\'\'\'|>>>|\bexamples?\b|$)'
 NUMBER = r"\d+(?:\.\d+)?"
@@ -54,18 +55,30 @@ def _questions(turns: pl.DataFrame) -> pl.DataFrame:
 
 def _parts(turns: pl.DataFrame) -> pl.DataFrame:
     """The beginning of each turn, its lines of some words, and pieces that overlap."""
-    split = turns.with_columns(words=pl.col("text").str.split(" "))
-    starts = pl.int_ranges(0, pl.max_horizontal(pl.col("words").list.len() - STEP_WORDS, 1), STEP_WORDS)
-    pieces = split.with_columns(start=starts).explode("start")
+    split = turns.with_columns(words=pl.col("text").str.split(" ")).with_row_index("place")
     lines = turns.with_columns(text=pl.col("content").str.split("\n")).explode("text")
     lines = lines.with_columns(text=normalised(pl.col("text")))
     parts = [
         split.with_columns(text=pl.col("words").list.head(LONG_WORDS).list.join(" ")),
-        pieces.with_columns(text=pl.col("words").list.slice("start", WINDOW_WORDS).list.join(" ")),
+        _pieces(split),
         lines.filter(pl.col("text").str.count_matches(" ").is_between(LEAST_LINE_WORDS - 1, LONG_WORDS)),
     ]
     columns = ["row_id", "answer", "number", "text"]
-    return pl.concat([part.select(columns) for part in parts]).unique(maintain_order=True)
+    return pl.concat([part.select(columns) for part in parts]).unique(["row_id", "text"], maintain_order=True)
+
+
+def _pieces(split: pl.DataFrame) -> pl.DataFrame:
+    """Pieces of two steps each, of turns with their `place` and `words`. No list of words is made twice: a book has many."""
+    step = pl.int_range(pl.len()).over("place") // STEP_WORDS
+    steps = (
+        split.select("place", "words")
+        .explode("words")
+        .group_by("place", step.alias("step"), maintain_order=True)
+        .agg(said=pl.col("words").str.join(" "))
+    )
+    following = pl.col("said").shift(-1).over("place")
+    pieces = steps.select("place", text=pl.col("said") + " " + following).drop_nulls("text")
+    return pieces.join(split.drop("text", "words"), on="place", maintain_order="left")
 
 
 def answer_words(text: pl.Expr) -> pl.Expr:

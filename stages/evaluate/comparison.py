@@ -9,9 +9,9 @@ import polars as pl
 
 from stages.evaluate.answers import Answer
 from stages.evaluate.diagnosis import is_looping, leaks_role, role_marks, same_answer
-from stages.evaluate.intervals import Estimate, share
 from stages.evaluate.losses import ALL, estimates_by_slice
 from stages.evaluate.stage import EvaluateParams
+from stages.measures.intervals import Estimate, share
 from stages.modelling.chat_template import ChatTokenizer
 
 Row = dict[str, Any]

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.evaluate.intervals import Estimate, mean_loss
+from stages.measures.intervals import Estimate, mean_loss
 
 ALL = "all"
 

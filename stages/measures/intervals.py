@@ -1,4 +1,4 @@
-"""95 % intervals of what evaluate measures: the bootstrap for losses, Wilson's for shares."""
+"""95 % intervals of what is measured: the bootstrap for losses, Wilson's for shares."""
 
 import math
 from typing import NamedTuple
