@@ -12,9 +12,9 @@ DEFAULT_BATCH_ROWS = 32_768
 
 
 class Declaration(BaseModel):
-    """Cannot change once made; a misspelt field is an error."""
+    """Cannot change once made; a misspelt field is an error, and so is a number without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Params(Declaration):

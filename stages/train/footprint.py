@@ -157,6 +157,11 @@ def _without_numbers(shape: Shape, layers: int | None, fake: FakeTensorMode) -> 
                     made[id(tensor)] = nn.Parameter(faked, tensor.requires_grad) if is_weight else faked
                 if tensor is not None:
                     group[name] = made[id(tensor)]
+    # PEFT keeps the numbers of virtual tokens beside the weights.
+    prompts: dict[str, Tensor] = getattr(trained, "prompt_tokens", {})
+    prompts |= {
+        name: converter.from_meta_and_device(fake, ids.to("meta"), torch.device("cpu")) for name, ids in prompts.items()
+    }
     return trained
 
 
