@@ -74,8 +74,9 @@ def make_plan(inputs: Mapping[str, Path], params: TrainParams, *, with_time: boo
         if is_worth_foreseeing(base, work.largest.tokens):
             # The run looks at its footprint too, and keeps what that has loaded.
             process_bytes, start_seconds = resident_bytes(), time.process_time()
-        first = find_footprint(shape, work.first[:1], packs_per_step=1)
-        pace = rehearse(shape, work.first, first, splits[0]) if with_time else None
+        if with_time:
+            first = find_footprint(shape, work.first[:1], packs_per_step=1)
+            pace = rehearse(shape, work.first, first, splits[0])
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         pass  # what torch raises for shapes that it cannot know depends on the operation
     return TrainingPlan(
