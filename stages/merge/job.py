@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +70,19 @@ def run(
         name: rounding._asdict() | {"share": rounding.share} for name, rounding in certificate.roundings.items()
     }
     write_json(model / MERGE_CERTIFICATE, stated | {"rounding": rounding})
-    return certificate.stated | _worst(certificate.roundings)
+    return certificate.stated | _worst(certificate.roundings) | {"told": _in_words(certificate.stated)}
+
+
+def _in_words(stated: Mapping[str, object]) -> list[str]:
+    """The certificate, and of two bases which was chosen."""
+    bases = {"stored": "as it is stored", "four_bit": "in four bits, as it was trained on"}
+    chosen = [f"merged into the base {bases[str(stated['merged_into'])]}"] if "merged_into" in stated else []
+    return [
+        f"logits differ by at most {stated['max_logit_difference']:.2g} from base and adapter "
+        f"({stated['allowed_logit_difference']:.2g} allowed), with the same most likely token in "
+        f"{stated['top1_agreement']:.2%} of {stated['positions']:,} positions",
+        *chosen,
+    ]
 
 
 DIGEST = re.compile("[0-9a-f]{64}")
@@ -195,7 +208,7 @@ def serve_beside(base: Path, adapter: Path, model: Path, workbench: Workbench) -
     facts: dict[str, object] = {"merged": False, "kind": kind, "why_not": why_not(kind)}
     digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
     write_json(model / MERGE_CERTIFICATE, facts | digests)
-    return facts
+    return facts | {"told": [f"not merged, base and adapter side by side: {facts['why_not']}"]}
 
 
 def write_settings(

@@ -35,7 +35,7 @@ from stages.train.samples import shortened
 from stages.train.sharding import copy_into
 from stages.train.stage import TrainParams
 from stages.train.team import Team
-from stages.train.telling import MetricsLog
+from stages.train.telling import MetricsLog, what_was_trained
 
 
 class Work(NamedTuple):
@@ -206,5 +206,8 @@ def facts(training: Run) -> dict[str, object]:
         ),
         **plan.foreseen.told(plan.arithmetic.device),
         "out_of_memory_halvings": training.gradients.halvings,
-        "told": shortened(training.teller.samples),
+        "told": [
+            what_was_trained(training.weights, training.model, position.rows),
+            *shortened(training.teller.samples),
+        ],
     } | {f"checked_{name}": float(f"{difference:.2g}") for name, difference in training.checked.items()}
