@@ -25,7 +25,7 @@ from stages.modelling.models import attention_of, load_config
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch
 from stages.train.gradients import Forward
-from stages.train.methods import Trainable, causal_model, load_trainable, trained_weights
+from stages.train.methods import Trainable, causal_model, load_trainable, trained_weights, weight_count
 from stages.train.optimizer import make_optimizer
 from stages.train.stage import TrainParams
 
@@ -169,9 +169,7 @@ def _by_part(held: int, gradients: int, moments: int, seen: tuple[int, int], wha
     left_layers, peak = seen
     waiting = held + gradients + moments
     trained, flops = what
-    trainable, every = (
-        sum(weight.numel() for weight in group) for group in (trained_weights(trained).values(), trained.parameters())
-    )
+    trainable, every = sum(weight.numel() for weight in trained_weights(trained).values()), weight_count(trained)
     activations, rest = max(left_layers - waiting, 0), peak - max(left_layers, waiting)
     return Footprint(held, gradients, moments, activations, rest, trainable, every, flops)
 

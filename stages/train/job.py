@@ -30,6 +30,7 @@ from stages.train.methods import (
     save_adapter,
     save_full,
     trained_weights,
+    weight_count,
 )
 from stages.train.samples import shortened
 from stages.train.sharding import copy_into
@@ -192,7 +193,7 @@ def facts(training: Run) -> dict[str, object]:
         "total_tokens": position.total_tokens,
         "pack_fill": round(tokens / (order.packs_per_epoch * plan.params.pack_tokens), 4),
         "trained_weights": sum(weight.numel() for weight in training.weights.values()),
-        "all_weights": sum(weight.numel() for weight in training.model.parameters()),
+        "all_weights": weight_count(training.model),
         "train_loss": position.rows[-1]["loss"],
         "validation_loss": position.rows[-1]["validation_loss"],
         "best_validation_step": position.best_step,
