@@ -174,7 +174,7 @@ def trained_weights(model: Trainable) -> dict[str, nn.Parameter]:
 
 def weight_count(model: Trainable) -> int:
     """All weights, those in four bits too, which are no parameters."""
-    count = sum(weight.numel() for weight in model.parameters())
+    count: int = sum(weight.numel() for weight in model.parameters())
     for module in model.modules():
         if isinstance(module, NF4Linear):
             count += module.in_features * module.out_features
