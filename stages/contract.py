@@ -12,9 +12,9 @@ DEFAULT_BATCH_ROWS = 32_768
 
 
 class Declaration(BaseModel):
-    """Cannot change once made; a misspelt field is an error."""
+    """Cannot change once made; a misspelt field is an error, and so is a number without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Params(Declaration):
@@ -78,6 +78,7 @@ class Stage(Declaration):
            a worker gets, as `prepared`, what `preparation.prepare(params)` of that folder made in another process; that
            says, as `leaves_lock`, whether most of the work lets go of Python's lock, so that workers may be threads.
     table: `transform(datasets…, *, params, progress)`, sees whole datasets; may give `told` beside them, lines for people.
+    Both give a NamedTuple with a table for each output, of its name.
     job:   `run(inputs…, *, outputs…, params, workbench)`, folders in and folders out, with effects.
     """
 
@@ -124,6 +125,15 @@ class Stage(Declaration):
         """The outputs of a run with `params`, in declared order."""
         left_out = set(params.outputs_left_out())
         return tuple(name for name in self.outputs if name not in left_out)
+
+    def named(self, made: Any) -> dict[str, Any]:
+        """What this stage's transform gave, by name. TypeError, for who writes a stage, when it has no names."""
+        if not hasattr(made, "_asdict"):
+            raise TypeError(
+                f"stages/{self.name}/transform.py gives a {type(made).__name__}; let it give a NamedTuple with a table for "
+                f"each output: {', '.join(self.outputs)}"
+            )
+        return dict(made._asdict())
 
 
 class Pipeline(Declaration):

@@ -62,6 +62,7 @@ def told_to_user(fault: BaseException) -> TemperError | None:
     """What a failed command says: its own error, or that of the disk in words; None for a fault of the program."""
     if isinstance(fault, TemperError):
         return fault
+    meanwhile = "".join(f", {note}" for note in getattr(fault, "__notes__", ()))
     number = fault.errno if isinstance(fault, OSError) else None  # Polars raises one without a number
     if number is None and (found := OS_ERROR.search(str(fault))):
         fault = OSError(int(found[1]), os.strerror(int(found[1])))
@@ -74,6 +75,7 @@ def told_to_user(fault: BaseException) -> TemperError | None:
     if isinstance(fault, OSError) and fault.errno in NO_ROOM:
         # Of a copy, the second name is the one that was written.
         mend = "let it be written to" if fault.errno == errno.EROFS else "make room there"
-        return TryAgain(f"{fault.filename2 or fault.filename or 'the disk'}: {fault.strerror}; {mend} or choose another "
+        where = fault.filename2 or fault.filename or f"the disk{meanwhile}"
+        return TryAgain(f"{where}: {fault.strerror}; {mend} or choose another "
                         f"folder, and run the same command again: what was finished is kept")  # fmt: skip
     return None

@@ -4,12 +4,12 @@ import argparse
 import importlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.contract import Params, Stage
-from stages.errors import UsageError
+from stages.errors import ConfigError, DataError, UsageError
 from stages.pipeline import STAGES
 from stages.profile import load_profile, parse_value, resolve_params
 
@@ -39,13 +39,24 @@ def plan(options: argparse.Namespace) -> str:
     inputs = _inputs(TRAIN, options.input)
     methods = _methods(options.methods)
     planner: Any = importlib.import_module(f"stages.{TRAIN.name}.plan")
-    made = []
-    for chosen in [{"method": method} for method in methods] or [{}]:
+
+    def plan_of(chosen: dict[str, Any]) -> dict[str, Any]:
         params = _params(options.profile, settings | chosen)
-        made.append(planner.facts(_with_inputs(planner, inputs, params, with_time=not options.no_time)))
+        told: dict[str, Any] = planner.facts(_with_inputs(planner, inputs, params, with_time=not options.no_time))
+        return told
+
+    made = [_or_why_not(plan_of, method) for method in methods] or [plan_of({})]
     if options.json:
         return json.dumps(made if methods else made[0], indent=2)
     return _table(made) if methods else text_of(made[0])
+
+
+def _or_why_not(plan_of: Callable[[dict[str, Any]], dict[str, Any]], method: str) -> dict[str, Any]:
+    """The plan of one method among several; or, where it would be refused here, what it would be refused with."""
+    try:
+        return plan_of({"method": method})
+    except (ConfigError, DataError) as refusal:
+        return {"method": method, "refused": str(refusal)}
 
 
 def _with_inputs(planner: Any, inputs: Mapping[str, Path], params: Params, *, with_time: bool) -> Any:
@@ -143,11 +154,15 @@ def _time_line(told: Mapping[str, Any]) -> str:
 def _table(plans: Sequence[Mapping[str, Any]]) -> str:
     rows = [("method", "trained weights", "memory", "time", "steps")]
     for told in plans:
+        if "refused" in told:
+            rows.append((told["method"], "refused", "-", "-", "-"))
+            continue
         trained = f"{told['memory']['trained_weights']:,}" if told["memory"] else "?"
         memory = _mib(told["peak_bytes"]).strip() if told["memory"] else "?"
         rows.append((told["method"], trained, memory, _clock(told["seconds"]), f"{told['steps']:,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*lines, *(f"{told['method']}: {told['refused']}" for told in plans if "refused" in told)])
 
 
 def _mib(size: int) -> str:

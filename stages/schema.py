@@ -149,7 +149,7 @@ def conform(table: pl.LazyFrame, schema: Schema, where: str) -> pl.LazyFrame:
     )
     if problems:
         raise DataError(
-            f"{where}: not a {schema.name} table: it {' and '.join(problems)}; its columns are {', '.join(known)} "
+            f"{where}: not a table of {schema.name}: it {' and '.join(problems)}; its columns are {', '.join(known)} "
             f"(python -m stages describe {schema.name})"
         )
     return table.select(_shaped(column, found.get(column.name)) for column in schema.columns)

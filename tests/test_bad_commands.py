@@ -58,6 +58,11 @@ def test_a_store_that_is_a_file_is_told_in_words(tmp_path: Path, capsys: pytest.
     assert store.read_text() == "mine"
 
 
+def noted(fault: BaseException, note: str) -> BaseException:
+    fault.add_note(note)
+    return fault
+
+
 @pytest.mark.parametrize(("fault", "code", "said"), [
     (PermissionError(errno.EACCES, "Permission denied", "/mine"), UsageError.exit_code, "/mine: Permission denied; correct"),
     (OSError(errno.ENOSPC, "No space left on device", "/full"), TryAgain.exit_code, "/full: No space left on device; make room"),
@@ -66,6 +71,8 @@ def test_a_store_that_is_a_file_is_told_in_words(tmp_path: Path, capsys: pytest.
     (OSError(errno.EFBIG, "File too large", "/read", None, "/written"), TryAgain.exit_code, "/written: File too large; make room"),
     (OSError(errno.EROFS, "Read-only file system"), TryAgain.exit_code, "the disk: Read-only file system; let it be written to"),
     (OSError("No space left on device (os error 28)"), TryAgain.exit_code, "the disk: No space left on device; make room"),
+    (noted(OSError("No space left on device (os error 28)"), "while /out was made"), TryAgain.exit_code,
+     "the disk, while /out was made: No space left on device; make room"),
     (KeyboardInterrupt(), Interrupted.exit_code, "interrupted before the end; run the same command again"),
 ])  # fmt: skip
 def test_what_the_machine_refuses_is_told_in_words(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.models import BPE
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from rows import chat
@@ -235,6 +236,9 @@ def test_what_is_no_tokenizer_is_told_with_what_would_be(tmp_path: Path) -> None
         open_tokenizer(tmp_path / "missing")
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(ConfigError, match=r"tokenizer\.json is not JSON"):
+        open_tokenizer(tmp_path)
+    Tokenizer(BPE()).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ConfigError, match=r"the vocabulary in .* is empty; save that tokenizer again"):
         open_tokenizer(tmp_path)
 
 

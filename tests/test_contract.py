@@ -109,3 +109,19 @@ def test_every_parameter_says_what_it_does(name: str) -> None:
 def test_what_a_deciding_stage_sets_aside_carries_a_reason(name: str) -> None:
     if STAGES[name].sets_aside:
         assert "reason" in load_schema(str(STAGES[name].sets_aside)).dtypes
+
+
+def test_who_writes_a_transform_that_names_no_table_is_told_what_belongs_there() -> None:
+    with pytest.raises(
+        TypeError, match=r"stages/a/transform\.py gives a list; let it give a NamedTuple .* output: x, y"
+    ):
+        stage("a", ("raw",), ("x", "y")).named([1])
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan"])
+def test_a_number_without_end_is_no_setting(number: str) -> None:
+    from stages.train.stage import TrainParams
+
+    for name in ("learning_rate", "lora_alpha", "weight_decay", "max_grad_norm"):
+        with pytest.raises(ValidationError, match=r"finite number|greater than"):
+            TrainParams.model_validate({name: float(number)})

@@ -17,6 +17,7 @@ from stages.merge.changes import TrainedRows
 from stages.merge.deltas import Adapter
 from stages.merge.embeddings import Names, settle_tied
 from stages.modelling.models import add_token_rows, load_model, quiet_peft
+from stages.modelling.tensor_files import TensorFolder
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import CHATML, make_tokenizer
@@ -96,7 +97,11 @@ def test_the_same_inputs_give_the_same_bytes(base: Path, adapter: Path, tmp_path
     assert digests(first) == digests(again)
 
 
-def test_a_base_in_parts_is_merged_part_by_part(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_a_base_in_parts_is_merged_part_by_part_and_says_how_far_it_is(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+    monkeypatch.setattr("workbench.say_nothing", lambda *said, **_: heard.append(said))
     parts = tmp_path / "parts"
     load_model(base).save_pretrained(parts, max_shard_size="30KB")
     model = merge(tmp_path, parts, adapter)
@@ -104,6 +109,11 @@ def test_a_base_in_parts_is_merged_part_by_part(base: Path, adapter: Path, tmp_p
     assert len(weights) > 2
     assert {path.name for path in model.glob("*.safetensors*")} == weights
     assert_equals_peft(model, base, adapter)
+    tensors = len(TensorFolder.of_model(parts).file_of)
+    assert heard == [
+        *((n + 1, tensors, "tensors") for n in range(tensors)),
+        *((n, 2, "models asked") for n in range(2)),
+    ]
 
 
 @pytest.mark.parametrize("is_tied", [True, False])

@@ -256,7 +256,7 @@ from stages.modelling.tensor_files import TensorFolder
 base = TensorFolder.of_model(Path({str(tmp_path / "half")!r}))
 adapter = match_names(read_adapter(Path({str(adapter)!r}), ()), {{name: name for name in base.file_of}}, ())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-write_merged(base, adapter, Path({str(tmp_path)!r}))
+write_merged(base, adapter, Path({str(tmp_path)!r}), progress=lambda *_: None)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

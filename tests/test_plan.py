@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from rows import sealed
-from stages.errors import UsageError
-from stages.plan_command import text_of
+from stages.errors import ConfigError, DataError, UsageError
+from stages.plan_command import _or_why_not, _table, text_of
 from stages.train import foresight
 from stages.train.plan import facts, make_plan
 from stages.train.stage import TrainParams
+from tiny_methods import SMALL
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
 from tiny_training import TINY, example, random_examples, train
@@ -74,8 +75,9 @@ def test_weights_gradients_and_moments_of_full_training_are_all_counted(tmp_path
     assert memory["optimizer"] == pytest.approx(2 * weights, rel=0.02), "two moments, and a count for each tensor"
 
 
-def test_an_adapter_has_gradients_and_moments_for_its_own_weights_only(tmp_path: Path, base: Path) -> None:
-    memory = planned(tmp_path, base, method="lora", lora_rank=4)["memory"]
+@pytest.mark.parametrize("method", ["lora", "qlora", "prompt", "prefix"])
+def test_an_adapter_has_gradients_and_moments_for_its_own_weights_only(tmp_path: Path, base: Path, method: str) -> None:
+    memory = planned(tmp_path, base, method=method, lora_rank=4, **SMALL.get(method, {}))["memory"]
     assert memory["gradients"] == 4 * memory["trained_weights"] < memory["weights"] / 2
 
 
@@ -89,6 +91,24 @@ def test_the_plan_says_everything_in_words(tmp_path: Path, base: Path) -> None:
     text = text_of(planned(tmp_path, base, with_time=True, method="full"))
     for word in ("58 examples", "supervised", "steps", "packs", "weights", "optimizer", "activations", "tokens/s"):
         assert word in text
+
+
+def test_a_method_that_would_be_refused_is_told_beside_those_that_would_not(tmp_path: Path, base: Path) -> None:
+    def plan_of(chosen: dict[str, Any]) -> dict[str, Any]:
+        if chosen["method"] == "prefix":
+            raise ConfigError("it has new tokens")
+        return planned(tmp_path, base, **chosen)
+
+    told = _table([_or_why_not(plan_of, method) for method in ("lora", "prefix")]).splitlines()
+    assert [line.split()[0] for line in told[1:3]] == ["lora", "prefix"]
+    assert told[2].split()[1] == "refused"
+    assert told[3:] == ["prefix: it has new tokens"]
+
+
+def test_examples_that_the_run_would_refuse_are_refused_by_the_plan(tmp_path: Path, base: Path) -> None:
+    examples = sealed(tmp_path / "planned", "examples", [example("far", [5, 900_000], [0, 1])])
+    with pytest.raises(DataError, match=r"token id 900000 and others are beyond .*--input tokenizer="):
+        make_plan({"base": base, "examples": examples}, TrainParams(**TINY))
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -33,6 +33,20 @@ def test_the_first_word_of_a_loop_says_nothing_of_the_time_that_preparing_for_it
     ]
 
 
+def test_unlike_pieces_of_work_are_each_told_and_have_no_speed(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    clock = iter([0.0, 1.0, 1.5, 9.0])
+    monkeypatch.setattr("stages.processes.progress.time.monotonic", lambda: next(clock))
+    line = ProgressLine("train")
+    line(0, 3, "preparations", now="reads")
+    line(1, 3, "preparations", now="proves")
+    line(2, 3, "preparations", now="waits")
+    assert capsys.readouterr().err.splitlines() == [
+        "[train] 0 of 3 preparations  now reads",
+        "[train] 1 of 3 preparations  now proves",
+        "[train] 2 of 3 preparations  now waits",
+    ]
+
+
 @pytest.mark.parametrize(("watched", "lines"), [(True, 3600), (False, 243)])
 def test_an_hour_of_work_fills_no_log(monkeypatch: pytest.MonkeyPatch, watched: bool, lines: int) -> None:
     clock, stream = iter(range(3602)), io.StringIO()

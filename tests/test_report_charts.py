@@ -37,6 +37,11 @@ def test_bars_are_as_wide_as_their_shares_and_titles_are_escaped() -> None:
     assert "&lt;b&gt;" in drawn
 
 
+def test_ticks_that_lie_close_together_have_the_digits_that_tell_them_apart() -> None:
+    assert formats.short_apart([10.8, 10.805, 10.81]) == ["10.8", "10.805", "10.81"]
+    assert formats.short_apart([0, 1500, 2000]) == ["0", "1.5k", "2k"]
+
+
 def test_a_single_row_is_seen_in_a_logarithmic_histogram() -> None:
     drawn = svg.histogram([1_000_000, 1], [1_000_000, 0], ["many", "one"], [], "rows", logarithmic=True)
     heights = [float(height) for height in re.findall(r'<rect[^>]* height="([\d.]+)"', drawn)]

@@ -76,7 +76,7 @@ def test_equal_settings_are_one_trial_however_they_are_written(tmp_path: Path, p
 
 def test_a_wrong_value_in_any_trial_stops_the_sweep_before_its_first_run(tmp_path: Path, profile: Path) -> None:
     name = described(tmp_path, profile, {"one": {"question": "?", "vary": {"train.learning_rate": [0.1, -1]}}})
-    with pytest.raises(ConfigError, match="learning_rate"):
+    with pytest.raises(ConfigError, match=r"experiment one: train\.learning_rate"):
         start_sweep(name, LocalStore(tmp_path / "store"))
 
 

@@ -131,10 +131,14 @@ def test_answers_are_given_so_often_and_change_nothing(
     assert list(heard.texts) == [f"samples/step-0000000{step}.txt" for step in (2, 4, 5)]
     first = heard.texts["samples/step-00000002.txt"]
     assert [name in first for name in ("row-009", "row-019", "row-029", "row-000")] == [True, True, True, False]
-    assert [line.split(" → ")[0] for line in asked.facts["told"]] == [
+    assert [line.split(" → ")[0] for line in asked.facts["told"][1:]] == [
         f"step 5, row row-0{number}9" for number in range(3)
     ]
-    assert silent.facts["told"] == []
+    (said,) = silent.facts["told"]
+    assert said.startswith(
+        f"{silent.facts['trained_weights']:,} of {silent.facts['all_weights']:,} weights trained; loss "
+    )
+    assert said.endswith(f", of validation {silent.facts['validation_loss']:.4g}")
     assert all(isinstance(value, int | float) for row in heard.numbers for value in row.values())
     looked = [row for row in heard.numbers if "system/cpu_utilization_percentage" in row]
     assert len(looked) == 1

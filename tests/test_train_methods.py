@@ -244,3 +244,5 @@ def test_an_adapter_of_a_base_in_four_bits_says_so(base: Path, tmp_path: Path) -
     stated = json.loads((trained.adapter / "base_quantization.json").read_text())
     assert stated["type"] == "nf4"
     assert "model.layers.0.self_attn.q_proj" in stated["layers"]
+    beside = trained.facts["all_weights"] - trained.facts["trained_weights"]
+    assert beside == load_model(base).num_parameters(), "weights in four bits are weights"

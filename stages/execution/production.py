@@ -49,7 +49,7 @@ def _produce_table(request: Request, values: Mapping[str, Any], staged: Path, be
         name: read_table(value) if isinstance(value, Path) else value
         for name, value in _with_absent(stage, values).items()
     }
-    made = transform_of(stage.name)(**arguments, params=request.params, progress=bench.progress)._asdict()
+    made = stage.named(transform_of(stage.name)(**arguments, params=request.params, progress=bench.progress))
     facts = {"told": made.pop("told")} if "told" in made else {}
     write_spool(made, spool)
     _write_tables(stage.outputs, spool, staged)

@@ -137,7 +137,7 @@ def _make(
         earlier = _earlier(request, inputs, parts)
         if earlier:
             notes += (f"rows that are the same as in {earlier.folder} were taken from there",)
-        with using(request.engine, request.workers):
+        with using(request.engine, request.workers), _said_of_faults(final):
             facts = produce(request, inputs, staged, bench, earlier)
         outputs = {name: seal(staged / name) for name in request.stage.outputs_made(request.params)}
         if request.stage.decided:
@@ -147,6 +147,16 @@ def _make(
         write_json(staged / RECEIPT, receipt)
         commit(staged, final)
     return Outcome(final, receipt, notes=notes)
+
+
+@contextmanager
+def _said_of_faults(final: Path) -> Iterator[None]:
+    """Libraries that say that a disk is full do not all say which: where the result was to go tells."""
+    try:
+        yield
+    except Exception as fault:
+        fault.add_note(f"while {final} was made")
+        raise
 
 
 def _earlier(request: Request, inputs: Mapping[str, Input], parts: Mapping[str, Any]) -> Earlier | None:

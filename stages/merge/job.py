@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig
 
 import stages.modelling.without_scipy  # noqa: F401 - before all that loads PEFT
-from stages.contract import Workbench
+from stages.contract import Progress, Workbench
 from stages.errors import DataError
 from stages.merge.certificate import (
     ROUNDING,
@@ -60,7 +61,7 @@ def run(
         load_config(base)
         return serve_beside(base, adapter, model, workbench)
     with repeatable(params.cpu_threads):
-        work = _prepare(base, adapter, examples, params)
+        work = _prepare(base, adapter, examples, params, workbench.progress)
         layers = quantised_layers(adapter)
         certificate = _best_of_two(work, layers, model, workbench) if layers else _merge(work, work.weights, model)
     digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
@@ -69,7 +70,19 @@ def run(
         name: rounding._asdict() | {"share": rounding.share} for name, rounding in certificate.roundings.items()
     }
     write_json(model / MERGE_CERTIFICATE, stated | {"rounding": rounding})
-    return certificate.stated | _worst(certificate.roundings)
+    return certificate.stated | _worst(certificate.roundings) | {"told": _in_words(certificate.stated)}
+
+
+def _in_words(stated: Mapping[str, object]) -> list[str]:
+    """The certificate, and of two bases which was chosen."""
+    bases = {"stored": "as it is stored", "four_bit": "in four bits, as it was trained on"}
+    chosen = [f"merged into the base {bases[str(stated['merged_into'])]}"] if "merged_into" in stated else []
+    return [
+        f"logits differ by at most {stated['max_logit_difference']:.2g} from base and adapter "
+        f"({stated['allowed_logit_difference']:.2g} allowed), with the same most likely token in "
+        f"{stated['top1_agreement']:.2%} of {stated['positions']:,} positions",
+        *chosen,
+    ]
 
 
 DIGEST = re.compile("[0-9a-f]{64}")
@@ -101,6 +114,7 @@ class Work(NamedTuple):
     examples: Path | None  # where the prompts come from
     longest: int  # tokens that the model reads at once
     params: MergeParams
+    progress: Progress
 
 
 class Merged(NamedTuple):
@@ -110,7 +124,7 @@ class Merged(NamedTuple):
     roundings: dict[str, Rounding]
 
 
-def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergeParams) -> Work:
+def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergeParams, progress: Progress) -> Work:
     config = load_config(base)
     weights = TensorFolder.of_model(base)
     names = names_of(config, weights.file_of)
@@ -119,7 +133,7 @@ def _prepare(base: Path, adapter: Path, examples: Path | None, params: MergePara
     longest = int(getattr(config.get_text_config(), "max_position_embeddings", None) or ALMOST_ENDLESS)
     asked = params.check_prompts, min(params.check_tokens, longest)
     prompts = random_prompts(tokens, *asked) if examples is None else held_out(examples, tokens, *asked).prompts
-    return Work(base, adapter, weights, names, read, tokens, prompts, examples, longest, params)
+    return Work(base, adapter, weights, names, read, tokens, prompts, examples, longest, params, progress)
 
 
 def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
@@ -137,7 +151,7 @@ def _merge(work: Work, weights: TensorFolder, model: Path) -> Merged:
     whole = matched._replace(changes={**matched.changes, **also})
     dtypes = [TYPES[weights.place(name).dtype] for name in whole.changes if name in weights]
     dtype = max(dtypes, key=lambda dtype: ROUNDING.get(dtype, 1), default=torch.float32)
-    roundings = write_merged(weights, whole, model, threads=work.params.cpu_threads)
+    roundings = write_merged(weights, whole, model, progress=work.progress, threads=work.params.cpu_threads)
     write_settings(work.base, work.adapter, load_config(work.base), model, tokens=work.tokens, is_tied=is_tied)
     copy_tokenizer(work.adapter if has_tokenizer(work.adapter) else work.base, model)
     return Merged(certify(work, weights, model, dtype), roundings)
@@ -154,7 +168,7 @@ def _best_of_two(work: Work, layers: list[str], model: Path, workbench: Workbenc
         folder = workbench.scratch / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        merged[name] = _merge(work, weights, folder)
+        merged[name] = _merge(work._replace(progress=partial(workbench.progress, into=name)), weights, folder)
         trained = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, four_bit)
         distance = compare(trained, merged_logits(folder, work.prompts, work.tokens)).mean_kl
         found = merged_logits(folder, judged.prompts, work.tokens) if judged.prompts else iter(())
@@ -194,7 +208,7 @@ def serve_beside(base: Path, adapter: Path, model: Path, workbench: Workbench) -
     facts: dict[str, object] = {"merged": False, "kind": kind, "why_not": why_not(kind)}
     digests = {f"{name}_digest": workbench.input_digests.get(name) for name in ("base", "adapter")}
     write_json(model / MERGE_CERTIFICATE, facts | digests)
-    return facts
+    return facts | {"told": [f"not merged, base and adapter side by side: {facts['why_not']}"]}
 
 
 def write_settings(
@@ -220,7 +234,9 @@ def certify(work: Work, weights: TensorFolder, model: Path, dtype: torch.dtype) 
     `dtype` is the coarsest that a changed tensor is stored in.
     """
     files = None if weights is work.weights else weights
+    work.progress(0, 2, "models asked", now="base and adapter, for the certificate")
     expected = adapted_logits(work.base, work.adapter, work.tokens, work.prompts, files)
+    work.progress(1, 2, "models asked", now="the merged one, as it lies on disk")
     found = compare(expected, merged_logits(model, work.prompts, work.tokens))
     allowed = allowed_difference(work.params, found, dtype)
     if not found.max_logit_difference <= allowed:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from itertools import count
 from math import isfinite, prod
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stages.contract import Progress
 from stages.errors import DataError
 from stages.merge.changes import BLOCK_ELEMENTS, Change, Replaced, Scaled
 from stages.merge.deltas import Adapter
@@ -57,7 +59,9 @@ def match_names(adapter: Adapter, stored: Mapping[str, str], added: Collection[s
     return adapter._replace(changes=kept)
 
 
-def write_merged(base: TensorFolder, adapter: Adapter, folder: Path, *, threads: int = 1) -> dict[str, Rounding]:
+def write_merged(
+    base: TensorFolder, adapter: Adapter, folder: Path, *, progress: Progress, threads: int = 1
+) -> dict[str, Rounding]:
     """Writes each weight file of the base with the adapter's changes; tensors new to the base go into the last.
 
     Gives the rounding of each tensor that changed. DataError when a change does not fit its tensor.
@@ -65,7 +69,8 @@ def write_merged(base: TensorFolder, adapter: Adapter, folder: Path, *, threads:
     new = {name: change for name, change in adapter.changes.items() if name not in base}
     roundings: dict[str, list[tuple[float, float]]] = {}
     places: dict[str, str] = {}
-    total_bytes = 0
+    total_bytes, numbers = 0, count(1)
+    every = sum(len(file.places) for file in base.files) + len(new)
     for file in base.files:
         tensors = {
             name: _merged(file, name, adapter.changes[name], roundings)
@@ -77,8 +82,9 @@ def write_merged(base: TensorFolder, adapter: Adapter, folder: Path, *, threads:
             dtype = next(place.dtype for place in file.places.values() if place.dtype in FLOATS)
             tensors |= {name: _new(change, dtype) for name, change in new.items() if isinstance(change, Replaced)}
         total_bytes += write_tensors(
-            folder / file.path.name, tensors, file.metadata or {"format": "pt"}, threads=threads
-        )
+            folder / file.path.name, tensors, file.metadata or {"format": "pt"}, threads=threads,
+            wrote=lambda: progress(next(numbers), every, "tensors"),
+        )  # fmt: skip
         places |= dict.fromkeys(tensors, file.path.name)
     if len(base.files) > 1 or (base.files[0].path.parent / INDEX).is_file():
         index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(places.items()))}

@@ -6,6 +6,7 @@ training or merging after it goes on with wrong ones.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -120,10 +121,15 @@ def _pairs(device: torch.device) -> Tensor:
 
 
 def _scale_values(device: torch.device) -> Tensor:
-    """256 values from -1 to 1, dense around zero. Source: Dettmers, "8-Bit Approximations for Parallelism", 2015."""
+    return torch.tensor(_dense_around_zero(), device=device)
+
+
+@cache
+def _dense_around_zero() -> tuple[float, ...]:
+    """256 values from -1 to 1. Source: Dettmers, "8-Bit Approximations for Parallelism", 2015."""
     values = [0.0, 1.0]
     for exponent in range(7):
-        bounds = torch.linspace(0.1, 1, 2**exponent + 1)
+        bounds = torch.linspace(0.1, 1, 2**exponent + 1, device="cpu")  # also where a model is built without numbers
         means = 10.0 ** (exponent - 6) * (bounds[:-1] + bounds[1:]) / 2
         values += [*means.tolist(), *(-means).tolist()]
-    return torch.tensor(sorted(values), device=device)
+    return tuple(sorted(values))

@@ -19,7 +19,10 @@ from stages.errors import ConfigError
 
 
 class PromptedDecoder:
-    """Stands in for the `forward` of a decoder; hidden states come back for the given tokens only."""
+    """Stands in for the `forward` of a decoder; hidden states come back for the given tokens only.
+
+    A caller that knows the columns of each document of a row says so in `documents`; else positions tell.
+    """
 
     def __init__(self, adapted: PeftModel) -> None:
         model = adapted.get_base_model()
@@ -51,7 +54,7 @@ class PromptedDecoder:
             )
         if cache is not None and cache.get_seq_length() > 0:
             return self.plain(**self._behind(call))
-        lengths = _document_lengths(call)
+        lengths = list(call.pop("documents", ())) or _document_lengths(call)
         if self.is_prefix:
             self._refuse_checkpointing()
             return self._prefixed(call) if len(lengths) == 1 else self._prefixed_apart(call, lengths)
@@ -76,16 +79,17 @@ class PromptedDecoder:
         embeds = self.embed(ids) if embeds is None else embeds
         rows, columns, _ = embeds.shape
         prompt = self.adapted.get_prompt(1)[0].to(embeds.dtype)
-        documents = torch.repeat_interleave(torch.tensor(lengths))
-        real = (torch.arange(columns) + self.length * (documents + 1)).to(embeds.device)
-        virtual = torch.ones(columns + self.length * len(lengths), dtype=torch.bool, device=embeds.device)
-        virtual[real] = False
-        widened = embeds.new_zeros(rows, len(virtual), embeds.shape[2])
+        # No place is looked for among numbers, so that a plan can count shapes alone.
+        before = torch.repeat_interleave(torch.tensor(lengths), output_size=columns)
+        real = (torch.arange(columns) + self.length * (before + 1)).to(embeds.device)
+        starts = torch.tensor([sum(lengths[:number]) + number * self.length for number in range(len(lengths))])
+        virtual = (starts[:, None] + torch.arange(self.length)).flatten().to(embeds.device)
+        widened = embeds.new_zeros(rows, columns + len(virtual), embeds.shape[2])
         widened[:, real] = embeds
         widened[:, virtual] = prompt.repeat(len(lengths), 1)
         call = self._behind(call) | {"inputs_embeds": widened}
         if (positions := call.get("position_ids")) is not None:
-            call["position_ids"] = positions.new_zeros(positions.shape[0], len(virtual))
+            call["position_ids"] = positions.new_zeros(positions.shape[0], widened.shape[1])
             call["position_ids"][:, real] = positions
             call["position_ids"][:, virtual] = torch.arange(self.length, device=embeds.device).repeat(len(lengths))
         output = self.plain(**call)

@@ -196,8 +196,17 @@ def copied(file: TensorFile, name: str) -> NewTensor:
     return NewTensor(place.dtype, place.shape, pieces)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NewTensor], metadata: Mapping[str, str], *, threads: int) -> int:
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, NewTensor],
+    metadata: Mapping[str, str],
+    *,
+    threads: int,
+    wrote: Callable[[], object] = lambda: None,
+) -> int:
     """Writes a safetensors file, tensors side by side on threads; the same bytes however many. Gives the tensors' bytes.
+
+    `wrote` is called after each tensor.
 
     Wide types stand first, as the library has it, so that every tensor starts at a multiple of its type's width.
     """
@@ -217,6 +226,7 @@ def write_tensors(path: Path, tensors: Mapping[str, NewTensor], metadata: Mappin
             starts = {name: 8 + len(text) + header[name]["data_offsets"][0] for name, _ in ordered}
             for done in [pool.submit(_write, file.fileno(), tensor, starts[name]) for name, tensor in ordered]:
                 done.result()
+                wrote()
         os.fsync(file.fileno())
     return at
 

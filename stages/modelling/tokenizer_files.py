@@ -42,6 +42,11 @@ def open_tokenizer(name: str | Path) -> PreTrainedTokenizerFast:
     """
     folder = tokenizer_folder(name)
     tokenizer = _open_folder(folder)
+    if not tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False):
+        # What transformers 5 makes and saves of GPT-2's files when they are given to the class as vocab_file.
+        raise ConfigError(
+            f"the vocabulary in {folder / TOKENIZER_JSON} is empty; save that tokenizer again from its files"
+        )
     tokenizer.backend_tokenizer.no_truncation()  # tokenizer.json may hold a length of its own
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer

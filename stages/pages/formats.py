@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 CELL_CHARS = 300  # of a value in a table or beside a quote
 SHOWN_AS_IT_IS = "\n\t\u200c\u200d"  # the joiners make letters of Persian and Hindi, and families of emoji, one
@@ -42,6 +43,16 @@ def short(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:.3g}"
+
+
+def short_apart(values: Sequence[float]) -> list[str]:
+    """Each of them short, with more digits where two would read alike."""
+    texts = [short(value) for value in values]
+    for digits in range(4, 16):
+        if len(set(texts)) == len(set(values)):
+            break
+        texts = [f"{value:.{digits}g}" for value in values]
+    return texts
 
 
 def cell(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from stages.pages.formats import short
+from stages.pages.formats import short, short_apart
 
 LABEL_SPACE = 22  # px under a plot, for the ticks of the x axis
 PLOT_UNITS = 1000  # width of the coordinate system in which lines are drawn before they are stretched
@@ -118,7 +118,8 @@ def line_chart(
     y_bounds = (y_values[0], y_values[-1])
     round_numbers = [x for x in round_ticks(*x_bounds, 5) if x_bounds[0] <= x <= x_bounds[1]]
     across = across or [Tick(_place(x, x_bounds), short(x)) for x in round_numbers]
-    up = [Tick(_place(y, y_bounds), up_text(y)) for y in y_values]
+    texts = short_apart(y_values) if up_text is short else [up_text(y) for y in y_values]
+    up = [Tick(_place(y, y_bounds), text) for y, text in zip(y_values, texts, strict=True)]
     drawn = Markup("").join(_drawn_line(line, x_bounds, y_bounds, height) for line in shown)
     return _framed(drawn, across, up, height, label)
 

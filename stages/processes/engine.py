@@ -274,8 +274,7 @@ def run_batch(work: Work, spool: Path, number: int, batch: Batch) -> int:
     prepared = {"prepared": taken_over(work.prepared)} if work.prepared else {}
 
     def make(some: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        made: dict[str, pl.DataFrame] = transform(some, params=work.params, **prepared)._asdict()
-        return made
+        return work.stage.named(transform(some, params=work.params, **prepared))
 
     with no_search_for_cycles():
         made = work.earlier.beside(rows, make) if work.earlier else make(rows)

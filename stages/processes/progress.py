@@ -14,7 +14,8 @@ class ProgressLine:
     """Prints how far a stage is; `form` is `text`, `json` or `off`.
 
     Speed and time left count from the first word, which says where a loop begins, and is told at once. Then at most once
-    a second; less often in a log that nobody watches the longer it takes, at least once a minute.
+    a second; less often in a log that nobody watches the longer it takes, at least once a minute. What is told with what
+    it does `now` is one of a few unlike pieces of work: how long one took says nothing of the next, and each is told.
     """
 
     def __init__(self, stage: str, form: str = "text", stream: TextIO | None = None) -> None:
@@ -33,11 +34,12 @@ class ProgressLine:
         if self.first is None or self.first[2] != unit or self.first[1] > done:
             self.first = (now, done, unit)
         finished = total is not None and done >= total
-        is_due = is_first_word or finished or now - self.last >= self._seconds_between_lines(now)
+        is_unlike = "now" in facts
+        is_due = is_first_word or finished or is_unlike or now - self.last >= self._seconds_between_lines(now)
         if self.form == "off" or not is_due:
             return
         self.last = now
-        rate = self._rate(now, done)
+        rate = None if is_unlike else self._rate(now, done)
         eta = (total - done) / rate if total is not None and rate else None
         if self.form == "json":
             line = json.dumps({"stage": self.stage, "done": done, "total": total, "unit": unit,

@@ -130,20 +130,11 @@ def start_sweep(name_or_path: str, store: LocalStore, *, only: Sequence[str] = (
     experiments: dict[str, list[Point]] = {}
     for title, experiment in sweep.experiments.items():
         if not only or title in only:
-            experiments[title] = [
-                Point(
-                    _start_trial(
-                        sweep,
-                        {**experiment.set, **varied, **({} if seed is None else {SEED: seed})},
-                        experiment,
-                        store,
-                        trials,
-                    ),
-                    varied,
-                    seed,
-                )
-                for varied, seed in experiment.points()
-            ]
+            try:
+                points = [_start_point(sweep, experiment, point, store, trials) for point in experiment.points()]
+            except ConfigError as error:
+                raise ConfigError(f"sweep {stem}, experiment {title}: {error}") from error
+            experiments[title] = points
     folder = store.root / "sweeps" / (name or stem)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / PLAN, {
@@ -152,6 +143,18 @@ def start_sweep(name_or_path: str, store: LocalStore, *, only: Sequence[str] = (
         "experiments": [[title, [point._asdict() for point in points]] for title, points in experiments.items()],
     })  # fmt: skip
     return load_planned(folder)
+
+
+def _start_point(
+    sweep: Sweep,
+    experiment: Experiment,
+    point: tuple[dict[str, Any], int | None],
+    store: LocalStore,
+    trials: dict[str, Trial],
+) -> Point:
+    varied, seed = point
+    settings = {**experiment.set, **varied, **({} if seed is None else {SEED: seed})}
+    return Point(_start_trial(sweep, settings, experiment, store, trials), varied, seed)
 
 
 def _start_trial(

@@ -75,7 +75,7 @@ def refuse_unfit(examples: Examples, *, tokens: int, max_positions: int | None) 
     if rows := np.flatnonzero(np.logical_or.reduceat(unknown, starts)).tolist():
         raise DataError(
             f"examples: token id {examples.input_ids[unknown][0]} and others are beyond the {tokens:,} tokens of the model, "
-            f"in {examples.named(rows)}; tokenize with the tokenizer of the base, or give train the one that was used"
+            f"in {examples.named(rows)}; tokenize with the tokenizer of the base, or give train the one that was used (--input tokenizer=<folder>)"
         )
     too_long = np.flatnonzero(examples.lengths > max_positions).tolist() if max_positions else []
     if too_long:

@@ -25,7 +25,7 @@ from stages.modelling.models import attention_of, load_config
 from stages.train.arithmetic import Arithmetic
 from stages.train.batches import Batch
 from stages.train.gradients import Forward
-from stages.train.methods import Trainable, causal_model, load_trainable, trained_weights
+from stages.train.methods import Trainable, causal_model, load_trainable, trained_weights, weight_count
 from stages.train.optimizer import make_optimizer
 from stages.train.stage import TrainParams
 
@@ -157,6 +157,11 @@ def _without_numbers(shape: Shape, layers: int | None, fake: FakeTensorMode) -> 
                     made[id(tensor)] = nn.Parameter(faked, tensor.requires_grad) if is_weight else faked
                 if tensor is not None:
                     group[name] = made[id(tensor)]
+    # PEFT keeps the numbers of virtual tokens beside the weights.
+    prompts: dict[str, Tensor] = getattr(trained, "prompt_tokens", {})
+    prompts |= {
+        name: converter.from_meta_and_device(fake, ids.to("meta"), torch.device("cpu")) for name, ids in prompts.items()
+    }
     return trained
 
 
@@ -164,9 +169,7 @@ def _by_part(held: int, gradients: int, moments: int, seen: tuple[int, int], wha
     left_layers, peak = seen
     waiting = held + gradients + moments
     trained, flops = what
-    trainable, every = (
-        sum(weight.numel() for weight in group) for group in (trained_weights(trained).values(), trained.parameters())
-    )
+    trainable, every = sum(weight.numel() for weight in trained_weights(trained).values()), weight_count(trained)
     activations, rest = max(left_layers - waiting, 0), peak - max(left_layers, waiting)
     return Footprint(held, gradients, moments, activations, rest, trainable, every, flops)
 

@@ -30,12 +30,13 @@ from stages.train.methods import (
     save_adapter,
     save_full,
     trained_weights,
+    weight_count,
 )
 from stages.train.samples import shortened
 from stages.train.sharding import copy_into
 from stages.train.stage import TrainParams
 from stages.train.team import Team
-from stages.train.telling import MetricsLog
+from stages.train.telling import MetricsLog, what_was_trained
 
 
 class Work(NamedTuple):
@@ -192,7 +193,7 @@ def facts(training: Run) -> dict[str, object]:
         "total_tokens": position.total_tokens,
         "pack_fill": round(tokens / (order.packs_per_epoch * plan.params.pack_tokens), 4),
         "trained_weights": sum(weight.numel() for weight in training.weights.values()),
-        "all_weights": sum(weight.numel() for weight in training.model.parameters()),
+        "all_weights": weight_count(training.model),
         "train_loss": position.rows[-1]["loss"],
         "validation_loss": position.rows[-1]["validation_loss"],
         "best_validation_step": position.best_step,
@@ -206,5 +207,8 @@ def facts(training: Run) -> dict[str, object]:
         ),
         **plan.foreseen.told(plan.arithmetic.device),
         "out_of_memory_halvings": training.gradients.halvings,
-        "told": shortened(training.teller.samples),
+        "told": [
+            what_was_trained(training.weights, training.model, position.rows),
+            *shortened(training.teller.samples),
+        ],
     } | {f"checked_{name}": float(f"{difference:.2g}") for name, difference in training.checked.items()}

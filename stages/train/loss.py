@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from stages.modelling.prompted import PromptedDecoder
 from stages.train.batches import Batch
 from stages.train.kernels import documents_of, is_by_document
 
@@ -23,7 +24,10 @@ def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
         # A mask of four dimensions is handed on as it is, so none is made.
         nothing = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
         mask = {"attention_mask": nothing, "documents": documents_of(batch.documents, device)}
-    output = model.get_decoder()(
+    decoder = model.get_decoder()
+    if isinstance(decoder.forward, PromptedDecoder):
+        mask |= {"documents": batch.documents}
+    output = decoder(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
         use_cache=False,  # with a cache, transformers 5.23 does not look at the positions to keep packed examples apart

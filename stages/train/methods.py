@@ -172,6 +172,15 @@ def trained_weights(model: Trainable) -> dict[str, nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
+def weight_count(model: Trainable) -> int:
+    """All weights, those in four bits too, which are no parameters."""
+    count: int = sum(weight.numel() for weight in model.parameters())
+    for module in model.modules():
+        if isinstance(module, NF4Linear):
+            count += module.in_features * module.out_features
+    return count
+
+
 def save_full(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
     """A model folder whose weights have the precision of the base."""
     save_model(model.to(dtype), folder)

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stages.errors import ConfigError
 from stages.modelling.models import load_config
 from stages.modelling.tokenizer_files import open_tokenizer
 from stages.processes.memory import resident_bytes
 from stages.train.arithmetic import choose_arithmetic
 from stages.train.footprint import Footprint, Shape, find_footprint
 from stages.train.foresight import KEPT_SHARE, is_worth_foreseeing, peak_of
-from stages.train.job import read_splits
+from stages.train.job import read_splits, refuse_unfit_splits
 from stages.train.rehearsal import TIMED_STEPS, Pace, rehearse
 from stages.train.stage import TrainParams
 from stages.train.workload import Workload, count_work
@@ -68,16 +67,16 @@ def make_plan(inputs: Mapping[str, Path], params: TrainParams, *, with_time: boo
     shape = Shape(base, tokenizer, params, arithmetic)
     footprint, pace = None, None
     try:
+        refuse_unfit_splits(splits, shape.build(torch.device("meta")), params.virtual_token_count)
         footprint = find_footprint(
             shape, [work.largest], packs_per_step=min(params.packs_per_step, work.packs_per_epoch)
         )
         if is_worth_foreseeing(base, work.largest.tokens):
             # The run looks at its footprint too, and keeps what that has loaded.
             process_bytes, start_seconds = resident_bytes(), time.process_time()
-        first = find_footprint(shape, work.first[:1], packs_per_step=1)
-        pace = rehearse(shape, work.first, first, splits[0]) if with_time else None
-    except ConfigError:
-        raise
+        if with_time:
+            first = find_footprint(shape, work.first[:1], packs_per_step=1)
+            pace = rehearse(shape, work.first, first, splits[0])
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         pass  # what torch raises for shapes that it cannot know depends on the operation
     return TrainingPlan(

@@ -65,7 +65,9 @@ def told(samples: Sequence[Sample]) -> str:
 def shortened(samples: Sequence[Sample]) -> list[str]:
     """One line for each, for the end of a run."""
     answers = [" ".join(mask_all(s.answer).split())[:SHOWN_CHARS] for s in samples]
-    return [f"step {s.step}, row {s.row_id} → {answer}" for s, answer in zip(samples, answers, strict=True)]
+    return [
+        f"step {s.step}, row {s.row_id} → {answer or '(nothing)'}" for s, answer in zip(samples, answers, strict=True)
+    ]
 
 
 def _prompt(examples: Examples, place: int) -> list[int]:

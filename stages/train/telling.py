@@ -4,10 +4,10 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from stages.contract import Progress
@@ -16,6 +16,7 @@ from stages.train.batches import Batch
 from stages.train.examples import Examples
 from stages.train.gradients import Forward
 from stages.train.machine import Machine
+from stages.train.methods import Trainable, causal_model, is_adapted, weight_count
 from stages.train.position import Position, StepFacts
 from stages.train.samples import Sample, Sampler, told
 from stages.train.spikes import SpikeWatch
@@ -99,6 +100,19 @@ class Teller:
         """Held by this process: on the GPU at most so far, on the CPU now."""
         is_gpu = self.team.device.type == "cuda"
         return (torch.cuda.max_memory_allocated(self.team.device) if is_gpu else resident_bytes()) >> 20
+
+
+def what_was_trained(weights: Mapping[str, nn.Parameter], model: Trainable, rows: Sequence[Mapping[str, Any]]) -> str:
+    """For the end of a run: how much was trained, and the losses that say whether it helped; `rows` are training_log's."""
+    trained = sum(weight.numel() for weight in weights.values())
+    embeddings = causal_model(model).get_input_embeddings().parameters()
+    whole = is_adapted(model) and any(weight.requires_grad for weight in embeddings)
+    validation = rows[-1]["validation_loss"]
+    return (
+        f"{trained:,} of {weight_count(model):,} weights trained{', both embedding matrices among them' if whole else ''}; "
+        f"loss {rows[0]['loss']:.4g} → {rows[-1]['loss']:.4g}"
+        f"{'' if validation is None else f', of validation {validation:.4g}'}"
+    )
 
 
 @contextmanager

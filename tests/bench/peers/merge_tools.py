@@ -55,7 +55,7 @@ def temper(given: Path, made: Path) -> None:
     def work() -> None:
         base = TensorFolder.of_model(given / "base")
         adapter = match_names(read_adapter(given / "adapter", ()), {name: name for name in base.file_of}, ())
-        write_merged(base, adapter, made, threads=2)
+        write_merged(base, adapter, made, progress=lambda *_, **__: None, threads=2)
 
     timed(work, made)
 
