@@ -25,6 +25,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from rows import sealed
 from stages.modelling.adapters import load_adapted
 from stages.modelling.models import add_token_rows, load_model, quiet_peft
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
@@ -225,11 +226,18 @@ def test_blocks_of_any_size_give_the_same(tmp_path: Path, base: Path, monkeypatc
 
 @pytest.mark.parametrize("with_examples", [True, False])
 def test_a_qlora_adapter_goes_into_the_better_of_both_bases(tmp_path: Path, with_examples: bool) -> None:
-    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"))
-    trained = train(tmp_path / "run", base, random_examples(20), method="qlora", max_steps=3)
-    model = merge(tmp_path, base, trained.adapter, tmp_path / "run" / "examples" if with_examples else None)
+    longest, rows = 24, random_examples(20)
+    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"), max_position_embeddings=longest)
+    # In four bits are all layers, also those that the adapter leaves as they are.
+    short, adapted = [row for row in rows if len(row["input_ids"]) <= longest], ["q_proj", "down_proj"]
+    trained = train(tmp_path / "run", base, short, method="qlora", max_steps=3, target_modules=adapted)
+    model = merge(
+        tmp_path, base, trained.adapter, sealed(tmp_path / "examples", "examples", rows) if with_examples else None
+    )
     told = json.loads((model / "merge_certificate.json").read_text())
-    assert told["loss_examples"] == (16 if with_examples else 0)
+    first = sorted(rows, key=lambda row: (row["split"] != "validation", row["row_id"]))[: 16 if with_examples else 0]
+    assert told["loss_examples"] == len(first)
+    assert told["loss_tokens"] == sum(sum(row["loss_mask"][1:longest]) for row in first)
     if with_examples:
         difference = told["stored_base_loss"] - told["four_bit_base_loss"]
         assert told["loss_difference"] == pytest.approx(difference, abs=1e-6)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 
 import pytest
 import torch
@@ -58,6 +59,15 @@ def test_four_bits_are_those_of_the_paper() -> None:
     found = dequantise(quantise(matrix()), SHAPE, torch.float32)
     torch.testing.assert_close(found.double(), by_hand(matrix()), rtol=1e-5, atol=1e-7)
     assert (found - matrix()).norm() / matrix().norm() < 0.15
+
+
+def test_codes_are_quantiles_of_a_normal_distribution() -> None:
+    """QLoRA's released code: from 96.8 % to the middle in eight steps above zero and in seven below, and zero itself."""
+    quantile, outermost = NormalDist().inv_cdf, 0.9677083
+    above = [quantile(outermost + (0.5 - outermost) * step / 8) for step in range(8)]
+    below = [-quantile(outermost + (0.5 - outermost) * step / 7) for step in range(7)]
+    expected = sorted([*below, 0.0, *above])
+    assert pytest.approx([value / expected[-1] for value in expected], abs=1e-6) == NF4_VALUES
 
 
 def test_a_value_on_the_grid_of_codes_is_kept() -> None:
