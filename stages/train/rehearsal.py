@@ -47,17 +47,17 @@ def rehearse(shape: Shape, batches: Sequence[Batch], whole: Footprint, train: Ex
             break
     grown = -_held(shape.arithmetic.device)
     with repeatable(shape.params.cpu_threads):
-        learning, updating, proof, most = _timed(shape, batches, layers, train)
-    grown += most
+        timings = _timed(shape, batches, layers, train)
+    grown += _held_at_most(shape.arithmetic.device)
     kept = max(grown - cut.bytes, 0) / (cut.activations + cut.loss)
     scale = whole.flops / cut.flops
     weights = whole.trained_weights / max(cut.trained_weights, 1)
     forward_backward = [
-        [t / batch.tokens * scale for t, batch in zip(clock, batches, strict=False)] for clock in learning
+        [t / batch.tokens * scale for t, batch in zip(clock, batches, strict=False)] for clock in timings[0]
     ]
     return Pace(median(forward_backward[0]), median(forward_backward[1]),
-                min(updating[0]) * weights, min(updating[1]) * weights,
-                proof[0] * scale, proof[1] * scale, layers, kept)  # fmt: skip
+                min(timings[1][0]) * weights, min(timings[1][1]) * weights,
+                timings[2][0] * scale, timings[2][1] * scale, layers, kept)  # fmt: skip
 
 
 Clocks = tuple[list[float], list[float]]  # wall seconds, CPU seconds
@@ -65,9 +65,7 @@ Clocks = tuple[list[float], list[float]]  # wall seconds, CPU seconds
 
 def _timed(
     shape: Shape, batches: Sequence[Batch], layers: int | None, train: Examples
-) -> tuple[Clocks, Clocks, tuple[float, float], int]:
-    """Of forward and backward, of updates and of the proofs; and the most that was held before these: a run proves when it
-    has no moments yet, so that its steps take more."""
+) -> tuple[Clocks, Clocks, tuple[float, float]]:
     trained = shape.build(shape.arithmetic.device, layers)
     weights = trained_weights(trained)
     optimizer = make_optimizer(weights.values(), shape.params, choose_optimizer(shape.params, shape.arithmetic.device))
@@ -87,10 +85,10 @@ def _timed(
             for clock, seconds in zip(clocks, _seconds(work), strict=True):
                 if number:  # the first allocates, and makes the optimizer's moments
                     clock.append(seconds)
-    most = _held_at_most(shape.arithmetic.device)
+    optimizer.state.clear()  # a run proves before it has moments, and they would be added to the peak of the proofs
     trained.eval()
     gradients = Gradients(forward, weights, train, alone(shape.arithmetic.device))
-    return learning, updating, _seconds(lambda: prove(gradients, train, shape.params, shape.arithmetic.dtype)), most
+    return learning, updating, _seconds(lambda: prove(gradients, train, shape.params, shape.arithmetic.dtype))
 
 
 def _held(device: torch.device) -> int:
