@@ -116,6 +116,8 @@ def test_work_is_counted_pack_by_pack() -> None:
     assert (work.tokens, work.epochs, work.pack_fill) == (2 * 24 + last, 2.5, 24 / 30)
     assert (work.largest.tokens, len(work.first)) == (10, 2)
     assert work.validation_tokens == 3 * (7 + 6), "after steps 2 and 4, and at the end"
+    at_the_end = params.model_copy(update={"validate_every_steps": 5})
+    assert count_work(arrays(rows), held_out, at_the_end, sample=1).validation_tokens == 13, "not twice"
     once = params.model_copy(update={"validate_every_steps": None, "max_steps": None})
     assert (count_work(arrays(rows), held_out, once, sample=1).validation_tokens, planned_steps(order, once)) == (13, 4)
 
