@@ -63,3 +63,9 @@ def test_a_tensor_of_another_shape_is_refused(case: str) -> None:
     change, base, _ = CASES[case]
     with pytest.raises(ValueError, match=r"a matrix of|scales of|a row 6"):
         change.shape_after(tuple(size - 1 for size in base.shape))
+
+
+def test_a_row_beyond_the_last_is_refused() -> None:
+    assert CASES["some rows"][0].shape_after((7, IN)) == (7, IN)
+    with pytest.raises(ValueError, match="a row 6"):
+        CASES["some rows"][0].shape_after((6, IN))
