@@ -25,8 +25,9 @@ from transformers import (
     Qwen3Config,
 )
 
+from rows import sealed
 from stages.modelling.adapters import load_adapted
-from stages.modelling.models import load_model, quiet_peft
+from stages.modelling.models import add_token_rows, load_model, quiet_peft
 from tiny_merge import LINEAR, TOKENS, make_adapter, merge
 from tiny_model import make_config, make_model, save_model
 from tiny_tokenizer import make_tokenizer
@@ -67,9 +68,11 @@ def save(config: PreTrainedConfig, folder: Path, dtype: torch.dtype = torch.floa
     return folder
 
 
-def merged_by_peft(base: Path, adapter: Path) -> dict[str, Tensor]:
+def merged_by_peft(base: Path, adapter: Path, tokens: int = 0) -> dict[str, Tensor]:
+    model = load_model(base, torch.float32)
+    add_token_rows(model, tokens)
     with quiet_peft():
-        adapted = PeftModel.from_pretrained(load_model(base, torch.float32), str(adapter))
+        adapted = PeftModel.from_pretrained(model, str(adapter))
         return dict(adapted.merge_and_unload().state_dict())
 
 
@@ -133,6 +136,8 @@ def make_scales(folder: Path, model: PreTrainedModel, targets: list[str], feedfo
         {"trainable_token_indices": [3, 50]},
         {"trainable_token_indices": {"embed_tokens": [3, 50], "lm_head": [4]}},
         {"use_dora": True, "use_rslora": True, "target_modules": [*LINEAR, "lm_head"]},
+        # As PEFT saves it unasked: both matrices themselves, beside their updates.
+        {"target_modules": ["embed_tokens", "lm_head"], "save_embedding_layers": True},
     ],
     ids=lambda config: " ".join(config),
 )
@@ -141,14 +146,31 @@ def test_every_setting_merges_as_peft_merges_it(base: Path, tmp_path: Path, conf
     assert_equals_peft(merge(tmp_path, base, adapter), base, adapter)
 
 
-def test_embeddings_that_peft_saved_because_they_were_resized_are_merged(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"target_modules": ["q_proj"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["embed_tokens", "lm_head"]},
+    ],
+    ids=["resized", "resized and trained whole", "resized and updated"],
+)
+def test_embeddings_that_peft_saved_because_they_were_resized_are_merged(
+    base: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
     model = load_model(base)
     model.resize_token_embeddings(TOKENS + 4, pad_to_multiple_of=8, mean_resizing=False)
-    adapter = make_adapter(tmp_path / "adapter", model, ["q_proj"], save_embedding_layers=True)
-    made = load_model(merge(tmp_path, base, adapter))
-    assert torch.equal(made.lm_head.weight, model.lm_head.weight)
-    assert torch.equal(made.get_input_embeddings().weight, model.get_input_embeddings().weight)
+    adapter = make_adapter(tmp_path / "adapter", model, save_embedding_layers=True, **config)
+    made, expected = load_model(merge(tmp_path, base, adapter)), dict(merged_by_peft(base, adapter, tokens=64))
     assert made.config.vocab_size == 64
+    for name, tensor in made.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=2e-6, msg=name)
+
+
+def test_rows_that_were_trained_of_two_tied_matrices_are_saved_once(tmp_path: Path) -> None:
+    base = save(make_config(TOKENS, tie_word_embeddings=True), tmp_path / "base")
+    adapter = make_adapter(tmp_path / "adapter", load_model(base), ["q_proj"], trainable_token_indices=[3, 50])
+    assert_equals_peft(merge(tmp_path, base, adapter), base, adapter)
 
 
 def test_a_base_of_several_precisions_is_judged_by_the_coarsest(base: Path, tmp_path: Path) -> None:
@@ -204,11 +226,18 @@ def test_blocks_of_any_size_give_the_same(tmp_path: Path, base: Path, monkeypatc
 
 @pytest.mark.parametrize("with_examples", [True, False])
 def test_a_qlora_adapter_goes_into_the_better_of_both_bases(tmp_path: Path, with_examples: bool) -> None:
-    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"))
-    trained = train(tmp_path / "run", base, random_examples(20), method="qlora", max_steps=3)
-    model = merge(tmp_path, base, trained.adapter, tmp_path / "run" / "examples" if with_examples else None)
+    longest, rows = 24, random_examples(20)
+    base = make_model(tmp_path / "base", make_tokenizer(tmp_path / "tokenizer"), max_position_embeddings=longest)
+    # In four bits are all layers, also those that the adapter leaves as they are.
+    short, adapted = [row for row in rows if len(row["input_ids"]) <= longest], ["q_proj", "down_proj"]
+    trained = train(tmp_path / "run", base, short, method="qlora", max_steps=3, target_modules=adapted)
+    model = merge(
+        tmp_path, base, trained.adapter, sealed(tmp_path / "examples", "examples", rows) if with_examples else None
+    )
     told = json.loads((model / "merge_certificate.json").read_text())
-    assert told["loss_examples"] == (16 if with_examples else 0)
+    first = sorted(rows, key=lambda row: (row["split"] != "validation", row["row_id"]))[: 16 if with_examples else 0]
+    assert told["loss_examples"] == len(first)
+    assert told["loss_tokens"] == sum(sum(row["loss_mask"][1:longest]) for row in first)
     if with_examples:
         difference = told["stored_base_loss"] - told["four_bit_base_loss"]
         assert told["loss_difference"] == pytest.approx(difference, abs=1e-6)

@@ -98,6 +98,21 @@ def of_two_ranks(folder: Path, model: PreTrainedModel) -> None:
     edited(folder, model, "lora_B", lambda tensor: tensor[:, :2])
 
 
+def of_rank_zero(folder: Path, model: PreTrainedModel) -> None:
+    make_adapter(folder, model)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    empty = {name: t[:0] if "lora_A" in name else t[:, :0].contiguous() for name, t in tensors.items()}
+    save_file(empty, folder / "adapter_model.safetensors")
+
+
+def of_another_rank(folder: Path, model: PreTrainedModel) -> None:
+    stating(folder, model, lambda config: config | {"r": 8})
+
+
+def without_what_was_trained_whole(folder: Path, model: PreTrainedModel) -> None:
+    stating(folder, model, lambda config: config | {"modules_to_save": ["lm_head"]})
+
+
 def stating(folder: Path, model: PreTrainedModel, stated: Callable[[dict[str, Any]], Any]) -> None:
     make_adapter(folder, model)
     path = folder / "adapter_config.json"
@@ -124,6 +139,9 @@ def with_a_list_for_settings(folder: Path, model: PreTrainedModel) -> None:
         (no_adapter, ConfigError, r"no readable adapter_config\.json"),
         (pickled, ConfigError, r"only pickled weights \(adapter_model\.bin\)"),
         (cut, DataError, "is damaged"),
+        (of_rank_zero, DataError, r"of \[0, 64\] and .* are not two halves of one update"),
+        (of_another_rank, DataError, "does not hold what its settings name .*size mismatch"),
+        (without_what_was_trained_whole, DataError, r"does not hold what its settings name .*lm_head\.weight"),
         (half_missing, DataError, "the other half of an update"),
         (layer_missing, DataError, r"lacks 14 tensors that its settings name \(first: .*layers\.1"),
         (of_another_base, DataError, "trained on the base with digest cccccccccccc, and this one has bbbbbbbbbbbb"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel, PhiConfig, PhiForCausalLM
 
 from stages.errors import ConfigError, DataError
 from stages.modelling.models import add_token_rows, copy_tokenizer, load_model, repeatable, set_stop_ids, weight_files
@@ -151,6 +151,14 @@ def test_new_rows_are_the_mean_of_the_old(tmp_path: Path, is_tied: bool) -> None
         torch.testing.assert_close(matrix[50:], mean.expand(3, -1))
     assert (matrices[0] is matrices[1]) == is_tied
     assert model.config.vocab_size == 53
+
+
+def test_new_tokens_are_as_likely_as_the_average_one_where_the_output_has_a_bias() -> None:
+    shape = PhiConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2)
+    model = PhiForCausalLM(shape)
+    model.lm_head.bias.data = torch.arange(9.0)
+    assert add_token_rows(model, 11) == 2
+    assert model.lm_head.bias.tolist() == [*map(float, range(9)), 4.0, 4.0]
 
 
 def test_room_for_more_tokens_than_there_are_is_left_as_it_is(folder: Path) -> None:

@@ -6,18 +6,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from rows import sealed
 from stages.errors import ConfigError, DataError, UsageError
+from stages.modelling.tokenizer_files import open_tokenizer
 from stages.plan_command import _or_why_not, _table, text_of
 from stages.train import foresight
-from stages.train.plan import facts, make_plan
+from stages.train.arithmetic import Arithmetic
+from stages.train.batches import packed
+from stages.train.footprint import Footprint, Shape, find_footprint
+from stages.train.packing import StepOrder
+from stages.train.plan import TrainingPlan, facts, make_plan
+from stages.train.rehearsal import Pace
 from stages.train.stage import TrainParams
+from stages.train.workload import count_work, planned_steps
 from tiny_methods import SMALL
 from tiny_model import make_model
 from tiny_tokenizer import make_tokenizer
-from tiny_training import TINY, example, random_examples, train
+from tiny_training import TINY, arrays, example, random_examples, train
 
 ROOT = Path(__file__).resolve().parent.parent
 REPLAY = [
@@ -109,6 +118,66 @@ def test_examples_that_the_run_would_refuse_are_refused_by_the_plan(tmp_path: Pa
     examples = sealed(tmp_path / "planned", "examples", [example("far", [5, 900_000], [0, 1])])
     with pytest.raises(DataError, match=r"token id 900000 and others are beyond .*--input tokenizer="):
         make_plan({"base": base, "examples": examples}, TrainParams(**TINY))
+
+
+# ---- numbers that need no model
+
+
+def test_work_is_counted_pack_by_pack() -> None:
+    """Packs of 10 tokens: 6 and 4, 9, and 5 alone; two steps an epoch of three packs, and the last epoch is cut."""
+    rows = [example(f"r{length}", range(3, 3 + length), [0] + [1] * (length - 1)) for length in (4, 5, 6, 9)]
+    held_out = arrays([example("v", range(3, 10)), example("w", range(3, 9))])
+    params = TrainParams(**(TINY | {"pack_tokens": 10, "packs_per_step": 2, "max_steps": 5, "validate_every_steps": 2}))
+    work = count_work(arrays(rows), held_out, params, sample=2)
+    assert (work.examples, work.packs_per_epoch, work.steps_per_epoch, work.steps) == (4, 3, 2, 5)
+    assert (work.epoch_tokens, work.epoch_supervised) == (24, 20)
+    order = StepOrder(arrays(rows).lengths, arrays(rows).repeats, params)
+    last = sum(int(arrays(rows).lengths[pack].sum()) for pack in order.packs_of(4))
+    assert (work.tokens, work.epochs, work.pack_fill) == (2 * 24 + last, 2.5, 24 / 30)
+    assert (work.largest.tokens, len(work.first)) == (10, 2)
+    assert work.validation_tokens == 3 * (7 + 6), "after steps 2 and 4, and at the end"
+    at_the_end = params.model_copy(update={"validate_every_steps": 5})
+    assert count_work(arrays(rows), held_out, at_the_end, sample=1).validation_tokens == 13, "not twice"
+    once = params.model_copy(update={"validate_every_steps": None, "max_steps": None})
+    assert (count_work(arrays(rows), held_out, once, sample=1).validation_tokens, planned_steps(order, once)) == (13, 4)
+
+
+def test_time_is_that_of_start_proofs_tokens_and_updates() -> None:
+    params = TrainParams(**(TINY | {"pack_tokens": 10, "max_steps": 3}))
+    work = count_work(arrays([example("r", range(3, 13))]), arrays([example("v", range(3, 9))]), params, sample=1)
+    parts = Footprint(100, 20, 40, 7, 3, 5, 25, 1000)
+    pace = Pace(0.5, 0.25, 4.0, 2.0, 32.0, 16.0, layers=None, kept_share=0.5)
+    plan = TrainingPlan(params, "Llama", "cpu", "float32", work, parts, 1000, 8.0, pace)
+    assert plan.seconds() == 8 + 32 + (3 * 10 + 6 / 3) * 0.5 + 3 * 4
+    assert plan.seconds(cpu=True) == 8 + 16 + (3 * 10 + 6 / 3) * 0.25 + 3 * 2
+    assert plan.peak_bytes == 100 + 20 + 40 + 7 + 3 + 5 + 1000
+    assert plan._replace(device="cuda").peak_bytes == 175
+    assert plan._replace(pace=None).peak_bytes == 1170 + round(0.45 * 10)
+
+
+@pytest.mark.parametrize(("packs", "checkpointing"), [(1, False), (2, True)])
+def test_a_footprint_counts_each_weight_once_and_every_product(tmp_path: Path, packs: int, checkpointing: bool) -> None:
+    hidden, layers, tokens, vocabulary = 32, 2, 48, 401
+    base = make_model(tmp_path / "model", make_tokenizer(tmp_path / "tokenizer"), vocab_size=vocabulary, tie_word_embeddings=True)  # fmt: skip
+    params = TrainParams(method="full", kernels="plain", gradient_checkpointing=checkpointing)
+    shape = Shape(base, open_tokenizer(base), params, Arithmetic(torch.device("cpu"), torch.float32))
+    batch = packed(arrays([example("r", range(3, 3 + tokens), [0] + [1] * (tokens - 1))]), np.asarray([0]))
+    found = find_footprint(shape, [batch], packs_per_step=packs)
+
+    per_layer = hidden * hidden * 3 + 3 * hidden * 2 * hidden  # half as wide: keys and values
+    weights = layers * (per_layer + 2 * hidden) + hidden + vocabulary * hidden
+    assert (found.trained_weights, found.all_weights) == (weights, weights)
+    assert 0 <= found.weights - 4 * weights < 1000, "rotary frequencies"
+    assert found.gradients == (0 if packs == 1 else 4 * weights)
+    scores = 4 * tokens * tokens * hidden
+    forward = 2 * tokens * per_layer + scores
+    backward = 4 * tokens * per_layer + scores * 5 // 2
+    again = forward - 2 * tokens * 2 * hidden * hidden  # but for the last product of a layer, which no gradient needs
+    head = 6 * (tokens - 1) * vocabulary * hidden
+    assert found.flops == layers * (forward + backward + (again if checkpointing else 0)) + head
+    kept = tokens * hidden * 4
+    assert found.activations < 8 * kept if checkpointing else found.activations > 20 * kept
+    assert found.loss >= 4 * (tokens - 1) * vocabulary
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
 """Compares the merged model, as it lies on disk, with base and adapter, and says in numbers how equal they are."""
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,18 +108,32 @@ def put_on(model: PreTrainedModel, adapter: Path) -> tuple[PeftModel, dict[int, 
             if type(layers.get(name)) is nn.Linear and name.endswith(HALVES)
         }
         given = {name: halves[name] if name in halves else file.rows(name) for name in file.places}
-        _refuse_gaps(file, set_peft_model_state_dict(adapted, given, low_cpu_mem_usage=True).missing_keys)
+        _refuse_gaps(file, adapted, _load(file, adapted, given))
         if any(layers[name].weight.data_ptr() != half.data_ptr() for name, half in halves.items()):
             # PEFT made other matrices of them, as it does for some mixtures of experts.
             halves = {}
-            whole = {name: file.rows(name) for name in file.places}
-            set_peft_model_state_dict(adapted, whole, low_cpu_mem_usage=True)
+            _load(file, adapted, {name: file.rows(name) for name in file.places})
     return adapted, {id(layers[name].weight): name for name in halves}
 
 
-def _refuse_gaps(file: TensorFile, missing: Sequence[str]) -> None:
-    """What an adapter's settings name and its file lacks would be memory that nobody has written."""
-    if gaps := sorted(name for name in missing if ACTIVE in name.split(".")):
+def _load(file: TensorFile, adapted: PeftModel, given: Mapping[str, Tensor]) -> list[str]:
+    """Gives the adapter its tensors; the names of those that are not there."""
+    try:
+        missing: list[str] = set_peft_model_state_dict(adapted, dict(given), low_cpu_mem_usage=True).missing_keys
+    except (KeyError, RuntimeError) as error:  # PEFT's for a module that was to be saved, torch's with a line for each
+        raise DataError(
+            f"{file.path} does not hold what its settings name ({str(error).splitlines()[-1].strip()}); copy the adapter again"
+        ) from error
+    return missing
+
+
+def _refuse_gaps(file: TensorFile, adapted: PeftModel, missing: Sequence[str]) -> None:
+    """What an adapter's settings name and its file lacks would be memory that nobody has written; a tensor that is tied to
+    one that is there is not lacking."""
+    tensors = adapted.state_dict(keep_vars=True)
+    there = {id(tensor) for name, tensor in tensors.items() if name not in set(missing)}
+    lacking = [name for name in missing if ACTIVE in name.split(".") and id(tensors[name]) not in there]
+    if gaps := sorted(lacking):
         raise DataError(
             f"{file.path} lacks {len(gaps)} tensors that its settings name (first: {gaps[0]}); copy the adapter again"
         )

@@ -119,6 +119,25 @@ class Replaced(NamedTuple):
         return lambda _, start, stop: self.read(start, stop).float()
 
 
+class Upon(NamedTuple):
+    """A change of a tensor that was itself replaced: PEFT saves an embedding matrix beside the update that lies on it."""
+
+    replaced: Replaced
+    change: Change
+    needs_base: bool = False
+
+    @property
+    def needs_whole(self) -> bool:
+        return self.change.needs_whole
+
+    def shape_after(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        return self.change.shape_after(self.replaced.shape_after(before))
+
+    def begin(self) -> Rows:
+        replace, alter = self.replaced.begin(), self.change.begin()
+        return lambda rows, start, stop: alter(replace(rows, start, stop), start, stop)
+
+
 class TrainedRows(NamedTuple):
     """Some rows replaced, the others as they are (PEFT's trainable tokens)."""
 

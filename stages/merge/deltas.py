@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from stages.errors import ConfigError, DataError
-from stages.merge.changes import Change, LowRank, Replaced, Scaled, Shifted, TrainedRows
+from stages.merge.changes import Change, LowRank, Replaced, Scaled, Shifted, TrainedRows, Upon
 from stages.modelling.adapters import ADAPTER_WEIGHTS, MERGEABLE, VIRTUAL_TOKENS, read_adapter_config
 from stages.modelling.models import ADAPTER_CONFIG
 from stages.modelling.tensor_files import TensorFile
@@ -38,8 +38,9 @@ class Adapter(NamedTuple):
     rank: int | None
 
     def replaced(self, name: str) -> Replaced | None:
-        """The tensor that was trained whole, if this one was."""
+        """The tensor that stands in place of the base's, if the adapter brings one."""
         change = self.changes.get(name)
+        change = change.replaced if isinstance(change, Upon) else change
         return change if isinstance(change, Replaced) else None
 
 
@@ -63,16 +64,31 @@ def read_adapter(folder: Path, transposed: Collection[str]) -> Adapter:
     file = TensorFile(folder / ADAPTER_WEIGHTS)
     _refuse_no_numbers(file)
     changes: dict[str, Change] = {}
-    for key in sorted(file.places):
+    beneath: dict[str, Replaced] = {}
+    for key in sorted(set(file.places) - _copies(file)):
         module, kind = _split(key.removeprefix(PREFIX))
+        if kind.startswith(BENEATH):
+            beneath[f"{module}.{kind.removeprefix(BENEATH)}"] = _replaced(file, key)
+            continue
         change = _change(file, key, kind, module, config, transposed)
         for name, made in change.items():
             if name in changes:
                 raise ConfigError(f"{file.path} changes {name} in two ways, which is not known to merge")
             changes[name] = made
+    changes |= {name: Upon(under, changes[name]) if name in changes else under for name, under in beneath.items()}
     if not changes:
         raise ConfigError(f"{file.path} holds no update that is known; only LoRA and IA3 adapters can be merged")
     return Adapter(changes, str(config["peft_type"]), int(config["r"]) if "r" in config else None)
+
+
+def _copies(file: TensorFile) -> set[str]:
+    """What PEFT saves once more under its own names when it saves the embeddings unasked: trained, and as they were."""
+    named = ((key, COPY.sub(r".\1", key)) for key in file.places)
+    return {key for key, plain in named if plain != key and plain in file.places}
+
+
+def _replaced(file: TensorFile, key: str) -> Replaced:
+    return Replaced(file.places[key].shape, lambda start, stop: file.rows(key, start, stop))
 
 
 def _refuse_no_numbers(file: TensorFile) -> None:
@@ -87,8 +103,10 @@ def _refuse_no_numbers(file: TensorFile) -> None:
 
 KEY = re.compile(
     r"(?P<module>.*?)\.(?P<kind>lora_A\.weight|lora_B\.weight|lora_B\.bias|lora_magnitude_vector(\.weight)?|lora_embedding_[AB]"
-    r"|ia3_l|token_adapter\.trainable_tokens_delta|base_layer\.bias|weight|bias)"
+    r"|ia3_l|token_adapter\.trainable_tokens_delta|base_layer\.(weight|bias)|weight|bias)"
 )
+BENEATH = "base_layer."  # what lies under an update, where it was trained or saved too
+COPY = re.compile(r"\.(?:original_module|modules_to_save)\.(weight|bias)$")
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -122,16 +140,15 @@ def _change(
         return changes if scales.shape[0] == 1 else changes | {bias: Scaled(scales.flatten())}
     if kind == "token_adapter.trainable_tokens_delta":
         return {weight: TrainedRows(_token_places(module, config), file.rows(key))}
-    if kind in ("weight", "bias", "base_layer.bias"):
-        name = bias if kind == "base_layer.bias" else f"{module}.{kind}"
-        return {name: Replaced(file.places[key].shape, lambda start, stop: file.rows(key, start, stop))}
+    if kind in ("weight", "bias"):
+        return {f"{module}.{kind}": _replaced(file, key)}
     return {}
 
 
 def _halves(file: TensorFile, key: str, other: str) -> tuple[int, int, int]:
     """Rank, inputs and outputs of an update; DataError for two halves that are not of one."""
     down, up = file.places[key].shape, file.places[other].shape
-    if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
+    if len(down) != 2 or len(up) != 2 or down[0] != up[1] or not down[0]:
         raise DataError(
             f"{file.path}: {key} of {list(down)} and {other} of {list(up)} are not two halves of one update; copy the "
             f"adapter again"

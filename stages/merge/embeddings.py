@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from stages.errors import ConfigError, DataError
-from stages.merge.changes import Change, LowRank, Replaced, TrainedRows
+from stages.merge.changes import Change, LowRank, Replaced, TrainedRows, Upon
 from stages.merge.deltas import Adapter
 from stages.modelling.models import stored_names
 
@@ -52,7 +52,7 @@ def settle_tied(adapter: Adapter, names: Names, base_names: set[str]) -> tuple[A
         return adapter, False
     first, last = (adapter.changes.get(name) for name in (names.input_matrix, names.output_matrix))
     is_same = last is None or (first is not None and _are_equal(first, last))
-    if isinstance(first, LowRank) or not (is_same or isinstance(last, Replaced)):
+    if isinstance(first, LowRank | Upon) or not (is_same or isinstance(last, Replaced)):
         raise ConfigError(
             "the adapter updates one of two tied embedding matrices, and merged they would no longer be one; train without "
             "the matrices among the targets, or train the embeddings whole (train_embeddings)"

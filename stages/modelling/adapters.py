@@ -112,7 +112,8 @@ def _rows_in(folder: Path, model: PreTrainedModel) -> int:
     read_adapter_config(folder)
     own = next(name for name, module in model.named_modules() if module is model.get_input_embeddings())
     places = TensorFile(folder / ADAPTER_WEIGHTS).places
-    return max((place.shape[0] for name, place in places.items() if name.endswith(f"{own}.weight")), default=0)
+    ends = (f"{own}.weight", f"{own}.base_layer.weight")
+    return max((place.shape[0] for name, place in places.items() if name.endswith(ends)), default=0)
 
 
 class _Peft:
@@ -129,7 +130,7 @@ class _Peft:
             raise DataError(
                 f"{folder / ADAPTER_WEIGHTS} lacks tensors that its settings name; copy the adapter again"
             ) from error
-        except RuntimeError as error:  # torch's, with a line for each weight
+        except (RuntimeError, KeyError) as error:  # torch's, with a line for each weight; PEFT's for a whole matrix
             self._put_back()
             raise DataError(
                 f"{folder} does not fit the base: {str(error).splitlines()[-1].strip()} "
