@@ -14,6 +14,7 @@ from stages.errors import DataError
 from stages.modelling.tokenizer_files import open_chat_tokenizer
 from stages.tokenize.builtin_templates import BUILTIN_TEMPLATES
 from stages.tokenize.job import run
+from stages.tokenize.preparation import fit
 from stages.tokenize.refusal import REASONS
 from stages.tokenize.stage import TokenizeParams
 from stages.tokenize.transform import Tokenized, transform
@@ -68,6 +69,22 @@ def test_the_saved_tokenizer_has_the_template_and_ends_and_pads_with_different_t
     assert len(saved) == certificate["vocabulary"]["after"]
     prompt = open_chat_tokenizer(output).prompt_ids(ROWS[0]["messages"][:1])
     assert prompt == saved.apply_chat_template(ROWS[0]["messages"][:1], add_generation_prompt=True, return_dict=False)
+
+
+@pytest.mark.parametrize(
+    ("special_tokens", "pad", "added"),
+    [
+        (("<|endoftext|>", "<|padding|>"), "<|padding|>", 0),
+        (("<|endoftext|>", "<|image_pad|>"), "<|pad|>", 1),
+    ],
+)
+def test_a_tokenizer_pads_with_its_own_token_for_that_before_it_gets_one_that_has_to_be_trained(
+    special_tokens: tuple[str, ...], pad: str, added: int, tmp_path: Path
+) -> None:
+    make_tokenizer(tmp_path, special_tokens=special_tokens)
+    before = len(AutoTokenizer.from_pretrained(tmp_path))
+    fitted = fit(TokenizeParams(tokenizer=str(tmp_path), template="alpaca"))
+    assert (fitted.tokenizer.pad_token, len(fitted.tokenizer)) == (pad, before + added)
 
 
 def test_the_examples_that_go_on_with_the_model_tell_no_private_data(base: Path, tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ from stages.tokenize.stage import TokenizeParams
 OWN_TEMPLATE = "tokenizer"
 NEW_EOS = "<|endoftext|>"  # for a tokenizer that has no eos_token although the template or a document needs one
 NEW_PAD = "<|pad|>"
+PAD_NAME = re.compile(
+    r"\W*(?:finetune_right_)?pad(?:ding)?(?:_id)?\W*", re.IGNORECASE
+)  # Llama 3's, Pythia's, `<pad>`, `[PAD]`
 TAG = re.compile(r"</?[^\s<>]{1,40}>|\[/?[^\s\[\]]{1,40}\]")
 
 
@@ -175,7 +178,8 @@ def _set_padding(tokenizer: PreTrainedTokenizerFast, document_end: str) -> None:
     """A padding token that ends no answer: a trainer that ignores padding would never teach the model to stop."""
     if tokenizer.pad_token not in (None, tokenizer.eos_token):
         return
-    candidates = (document_end, tokenizer.unk_token, tokenizer.bos_token)
+    named = [token for token in sorted(tokenizer.added_tokens_encoder) if PAD_NAME.fullmatch(token)]
+    candidates = (*named, document_end, tokenizer.unk_token, tokenizer.bos_token)
     free = [token for token in candidates if token not in (None, tokenizer.eos_token)]
     if not free:
         _add_tokens(tokenizer, [NEW_PAD])
