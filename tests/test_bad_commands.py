@@ -4,10 +4,12 @@ import errno
 import os
 import re
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 from safetensors import SafetensorError
@@ -86,20 +88,31 @@ def test_what_the_machine_refuses_is_told_in_words(
     assert capsys.readouterr().err.startswith(f"error: {said}")
 
 
-def test_a_pipeline_that_is_ended_ends_its_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The stage is a sleeper that tells its id; SIGTERM comes to the pipeline alone."""
-    told, sleeper = tmp_path / "pid", tmp_path / "sleeper"
+@pytest.mark.parametrize("is_starting", [False, True])
+def test_a_pipeline_that_is_ended_ends_its_stage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_starting: bool
+) -> None:
+    """The stage is a sleeper that tells its id; SIGTERM comes to the pipeline alone, maybe before it has the process."""
+    told, sleeper, sent = tmp_path / "pid", tmp_path / "sleeper", Event()
     os.mkfifo(told)
     sleeper.write_text(f"#!/bin/sh\necho $$ > {told}\nexec sleep 600\n")
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(sleeper))
     folder = finished_run(tmp_path / "store", "good", {"conversations": [record(1)]})
+    if is_starting:
 
+        class SlowToStart(subprocess.Popen[str]):
+            def __init__(self, command: list[str], **how: Any) -> None:
+                super().__init__(command, **how)
+                sent.wait()
+
+        monkeypatch.setattr(subprocess, "Popen", SlowToStart)
     sleeping = list[str]()
 
     def end_once_it_sleeps() -> None:
         sleeping.append(told.read_text().strip())  # waits until it is written
         os.kill(os.getpid(), signal.SIGTERM)
+        sent.set()
 
     Thread(target=end_once_it_sleeps, daemon=True).start()
     before = signal.getsignal(signal.SIGTERM)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from stages.contract import Stage
@@ -45,25 +46,42 @@ def _request(run: Run, stage: Stage, inputs: Any, make_request: Callable[..., Re
 def _run_in_its_own_process(run: Run, stage: Stage, options: Sequence[str]) -> str:
     """The same command that a container or a DAG calls; its memory is its own, and is measured as such."""
     command = [sys.executable, "-m", "stages", "run", stage.name, "--run", str(run.folder), *options]
-    with _ending_together():
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
+    code, said = _ending_together(command)
+    if code:
         raise StageFailed(
             f"stage {stage.name} of run {run.name} failed, see above; mend the cause and run the same pipeline again: "
             f"finished stages are kept",
-            done.returncode if done.returncode > 0 else 70,
+            code if code > 0 else 70,
         )
-    return done.stdout.rstrip()
+    return said.rstrip()
+
+
+def _ending_together(command: Sequence[str]) -> tuple[int, str]:
+    """Runs a command and returns its exit code and output. Ctrl-C or SIGTERM, at whatever moment, ends it and this process:
+    nothing goes on behind a run that was stopped."""
+    came: list[int] = []
+    noted = _signals_to(lambda number, _: came.append(number))  # while it starts nobody has it yet to end it
+    with noted, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            with _signals_to(signal.default_int_handler):
+                if came:
+                    raise KeyboardInterrupt
+                said, _ = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, said
 
 
 @contextmanager
-def _ending_together() -> Iterator[None]:
-    """SIGTERM ends this process as Ctrl-C does, and with it the stage: nothing goes on behind a run that was stopped."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _signals_to(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Hands Ctrl-C and SIGTERM to `handler`; to whom they went before afterwards."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handled in before.items():
+            signal.signal(number, handled)
 
 
 def find_finished(run: Run, make_request: Callable[..., Request], *, before: Stage | None = None) -> Stage | None:
