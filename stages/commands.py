@@ -107,8 +107,11 @@ def _start(options: argparse.Namespace, folder: Path | None = None) -> "Run":
     for text in options.source:
         name, path = _pair("--source", text, "DATASET=PATH")
         sources[name].append(path)
-    return start_run(PIPELINES[options.name], _store(options), profile=options.profile, overrides=overrides,
-                     sources=sources, name=options.run_name, folder=folder)  # fmt: skip
+    store = _store(options)
+    if options.run_name and folder is None:
+        folder = store.run_folder(options.run_name)
+    return start_run(PIPELINES[options.name], store, profile=options.profile, overrides=overrides, sources=sources,
+                     folder=folder)  # fmt: skip
 
 
 def pipeline(options: argparse.Namespace) -> str:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from rows import conversation, dataset_digests, sealed, write_jsonl
-from stages.errors import DataError, UsageError
+from stages.errors import DataError, UsageError, told_to_user
 from stages.execution.request import Outcome, Request
 from stages.execution.runner import probe, run_stage
 from stages.pipeline import STAGES
@@ -187,6 +187,21 @@ def losing_a_row(stage: str) -> object:
         return real(pl.concat([rated.head(3), rated.slice(4)]), params=params)
 
     return transform
+
+
+def test_a_disk_that_fills_up_under_a_stage_is_told_with_what_was_made(
+    unique: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filling_up(stage: str) -> object:
+        def transform(rows: pl.DataFrame, *, params: object) -> object:
+            raise OSError("No space left on device (os error 28)")  # as Polars says it
+
+        return transform
+
+    monkeypatch.setattr("stages.processes.engine.transform_of", filling_up)
+    with pytest.raises(OSError, match="os error 28") as caught:
+        run_stage(request("score", {"unique": unique}, tmp_path / "out"))
+    assert str(told_to_user(caught.value)).startswith(f"the disk, while {tmp_path / 'out'} was made: No space left")
 
 
 def test_a_row_that_breaks_its_schema_is_refused_on_the_way_in(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ def started(tmp_path: Path, **settings: Any) -> Run:
     source = tmp_path / "raw.jsonl"
     source.write_text('{"instruction": "Why?", "output": "Because."}')
     overrides = {"tokenize": {"tokenizer": "gpt2"}, **settings}
-    return start_run(
-        CURATE, LocalStore(tmp_path / "store"), overrides=overrides, sources={"raw": [str(source)]}, name="nightly"
-    )
+    store = LocalStore(tmp_path / "store")
+    folder = store.run_folder("nightly")
+    return start_run(CURATE, store, overrides=overrides, sources={"raw": [str(source)]}, folder=folder)
 
 
 def note_all(run: Run) -> None:

@@ -6,9 +6,8 @@ from stages.texts.conversation_text import answers_text, normalised, words
 
 LONG_WORDS = 160  # a longer turn is compared by its beginning and in parts
 LEAST_LINE_WORDS = 8
-STEP_WORDS = (
-    40  # parts have two steps and overlap by one, so that an item of up to 40 words stands in one of them whole
-)
+# Parts have two steps and overlap by one, so that an item of up to so many words stands in one of them whole.
+STEP_WORDS = 40
 QUESTION = r"[^.?!]+\?"
 DOCSTRING = r'def .*?(?:"""|\'\'\')(.*?)(?:"""|\'\'\'|>>>|\bexamples?\b|$)'
 NUMBER = r"\d+(?:\.\d+)?"

@@ -6,9 +6,8 @@ from stages.dedup.sorting import rising, starts_group
 from stages.texts.word_bytes import Booleans, Hashes, Ints
 from stages.texts.word_runs import Runs, starts_of
 
-SLOTS_PER_SHINGLE = (
-    3  # at least; then at most one shingle in four counts as shared without being so, which costs time only
-)
+# At least; then at most one shingle in four counts as shared without being so, which costs time only.
+SLOTS_PER_SHINGLE = 3
 LEAST_BITS, MOST_BITS = 16, 31  # 64 KiB to 2 GiB
 SHINGLES_AT_ONCE = 65_536  # half a megabyte of hashes stays in a core's cache
 ADDED_AT_ONCE = 4_000_000  # bounds the memory of sorting them

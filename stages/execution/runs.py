@@ -54,18 +54,17 @@ def default_store() -> LocalStore:
     return LocalStore(Path(setting("STORE", "work/store")))
 
 
-def start_run(  # noqa: PLR0913 - what is run, with what, and where it is noted
+def start_run(
     pipeline: Pipeline,
     store: LocalStore,
     *,
     profile: str | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     sources: Mapping[str, Sequence[str]] | None = None,
-    name: str | None = None,
     folder: Path | None = None,
 ) -> Run:
-    """A new run whose plan was checked as a whole and written down: in a folder of the store's runs, called `name`, or in
-    another one that lies as deep in the store. Raises ConfigError with everything that is wrong.
+    """A new run whose plan was checked as a whole and written down: in `folder`, which is called as the run is, or in a new
+    one of the store's. Raises ConfigError with everything that is wrong.
     """
     chosen = load_profile(profile)
     params = resolve_params(pipeline.stages, chosen, overrides or {}, list(STAGES))
@@ -74,7 +73,8 @@ def start_run(  # noqa: PLR0913 - what is run, with what, and where it is noted
     unread = unread_sources(pipeline, params)
     found = {source: paths for source, paths in found.items() if source not in unread}
     refuse_what_is_missing(pipeline, params, found)
-    folder = folder or _new_folder(store, pipeline.name, name)
+    make_runs(store)
+    folder = folder or _new_folder(store, pipeline.name)
     folder.mkdir(exist_ok=True)
     plan = RunPlan(
         pipeline=pipeline.name,
@@ -165,10 +165,7 @@ def _curated_with(pipeline: Pipeline, store: LocalStore) -> Mapping[str, Params]
         return {}  # its folder was tidied away, or other code planned it
 
 
-def _new_folder(store: LocalStore, pipeline: str, name: str | None) -> Path:
-    make_runs(store)
-    if name:
-        return store.run_folder(name)
+def _new_folder(store: LocalStore, pipeline: str) -> Path:
     while True:
         folder = store.run_folder(new_name(store, pipeline))
         try:

@@ -57,8 +57,6 @@ BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first
     "query": "question_answer",
     "model_prompt": "question_answer",
 }
-
-
 NOTHING: tuple[object, ...] = (None, [])
 
 BY_COLUMN = {"turns": convert_turns, "prompt": convert_pair, "text": convert_document}  # by the first that is named

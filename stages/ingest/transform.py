@@ -209,19 +209,21 @@ class _Made:
             self.set_aside(record, unusable)
 
     def set_aside(self, record: Record, unusable: Unusable, place: str = "") -> None:
-        field = f"{place}.{unusable.field}".strip(".") if unusable.field else place or None
-        if place in TOLD_IN and unusable.field:  # which stand in the field itself
-            field = (
-                f"{place}{unusable.field.removeprefix('messages')}"
-                if unusable.field.startswith("messages")
-                else unusable.field
-            )
-        self.quarantined.add(record, unusable.reason, field, unusable.found)
+        self.quarantined.add(record, unusable.reason, _field_at(place, unusable.field), unusable.found)
 
     def tables(self, records: int) -> Ingested:
         conversations = conversation_table([columns_of(self.conversations)])
         aside, halves = self.quarantined.table(), self.halves.table()
         return Ingested(conversations, aside, records, self.dialects, self.fragments, halves)
+
+
+def _field_at(place: str, field: str | None) -> str | None:
+    """A field of a record that stands at `place` of what was read; what two say in turn there was read as messages."""
+    if not place or not field:
+        return field or place or None
+    if place in TOLD_IN:  # the record's other fields stand beside it
+        return place + field.removeprefix("messages") if field.startswith("messages") else field
+    return f"{place}.{field}"
 
 
 def repairs_of(value: object) -> tuple[Repair, ...]:

@@ -103,7 +103,7 @@ def paired_histogram(
 
 def line_chart(
     lines: Sequence[Line], label: str, *, height: int = 220, across: Sequence[Tick] | None = None,
-    up_text: Callable[[float], str] = short,
+    up_texts: Callable[[Sequence[float]], list[str]] = short_apart,
 ) -> Markup:  # fmt: skip
     """Lines over one pair of axes with ticks at round numbers; points that are not finite are left out.
 
@@ -118,8 +118,7 @@ def line_chart(
     y_bounds = (y_values[0], y_values[-1])
     round_numbers = [x for x in round_ticks(*x_bounds, 5) if x_bounds[0] <= x <= x_bounds[1]]
     across = across or [Tick(_place(x, x_bounds), short(x)) for x in round_numbers]
-    texts = short_apart(y_values) if up_text is short else [up_text(y) for y in y_values]
-    up = [Tick(_place(y, y_bounds), text) for y, text in zip(y_values, texts, strict=True)]
+    up = [Tick(_place(y, y_bounds), text) for y, text in zip(y_values, up_texts(y_values), strict=True)]
     drawn = Markup("").join(_drawn_line(line, x_bounds, y_bounds, height) for line in shown)
     return _framed(drawn, across, up, height, label)
 

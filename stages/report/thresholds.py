@@ -118,7 +118,7 @@ def _chart(points: pl.DataFrame, thresholds: Sequence[float], rule: Rule, *, is_
         f"{rule.setting}: share kept",
         height=110,
         across=across,
-        up_text=lambda share: f"{100 * share:.6g} %",
+        up_texts=lambda shares: [f"{100 * share:.6g} %" for share in shares],
     )
 
 

@@ -168,7 +168,8 @@ def _start_trial(
     params = resolve_params(PIPELINE.stages, load_profile(sweep.profile), overrides, list(STAGES))
     name = f"{TRIAL_PREFIX}{_digest(params, sweep)[:12]}"
     if name not in trials:
-        start_run(PIPELINE, store, profile=sweep.profile, overrides=overrides, sources=sweep.sources, name=name)
+        folder = store.run_folder(name)
+        start_run(PIPELINE, store, profile=sweep.profile, overrides=overrides, sources=sweep.sources, folder=folder)
         trials[name] = Trial(name, "train" if experiment.is_range_test else "evaluate")
     return name
 
