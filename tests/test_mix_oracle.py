@@ -191,7 +191,7 @@ class Asking(NamedTuple):
 
     def row(self, name: str) -> dict[str, Any]:
         if self.is_document:
-            return document(name, words=4, group_id=self.group)
+            return document(name, group_id=self.group)
         later = [self.later, "Yes."] if self.later else []
         columns = {"repeated_trigram_share": 0.0, "symbol_share": 0.0, "digit_share": 0.0, "url_count": 0}
         facts: dict[str, Any] = {**columns, "response_chars": 1, "response_words": 1, "group_id": self.group}
@@ -203,7 +203,7 @@ def plain(text: str) -> str:
 
 
 def opening(name: str, asked: Asking) -> str:
-    return f"about {name} more more" if asked.is_document else plain(asked.opening)
+    return f"about {name}{' more' * 8}" if asked.is_document else plain(asked.opening)
 
 
 def later_question(asked: Asking) -> str | None:

@@ -11,7 +11,8 @@ from stages.dedup.sorting import rising_order, starts_group
 from stages.dedup.stage import DedupParams
 from stages.dedup.turns import Turns
 from stages.texts.word_bytes import Booleans, Hashes, Ints, scattered
-from stages.texts.word_runs import may_repeat
+
+SLOTS_PER_KEY, MOST_SLOT_BITS = 4, 24  # at most 128 MiB
 
 
 class Corpus(NamedTuple):
@@ -117,7 +118,7 @@ def first_alike(keys: Hashes) -> Ints:
     """For each row the first with an equal key; a row without text is like itself alone."""
     first = np.arange(len(keys))
     stated = np.flatnonzero((keys[:, 0] | keys[:, 1]) != NO_TEXT)
-    stated = stated[may_repeat(keys[stated, 0])]
+    stated = stated[_may_repeat(keys[stated, 0])]
     order = stated[rising_order(keys[stated, 0])]
     if not len(order):
         return first
@@ -129,6 +130,14 @@ def first_alike(keys: Hashes) -> Ints:
         new = starts_group(ordered[:, 0]) | starts_group(ordered[:, 1])
     first[order] = np.minimum.reduceat(order, np.flatnonzero(new))[np.cumsum(new) - 1]
     return first
+
+
+def _may_repeat(keys: Hashes) -> Booleans:
+    """False for most of the keys that stand only once, so that they need not be sorted."""
+    bits = min((SLOTS_PER_KEY * len(keys)).bit_length(), MOST_SLOT_BITS)
+    slots = (keys >> np.uint64(64 - bits)).view(np.int64) if len(keys) else np.zeros(0, dtype=np.int64)
+    several: Booleans = np.bincount(slots)[slots] > 1
+    return several
 
 
 def is_repeated(keys: Hashes) -> Booleans:

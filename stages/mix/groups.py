@@ -1,4 +1,4 @@
-"""Rows that must lie in one split: those of one near-duplicate group, those that ask nearly the same, and what these link."""
+"""Rows that must lie in one split: those of one near-duplicate group, those that ask the same, and what these link."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,6 @@ import numpy.typing as npt
 import polars as pl
 
 from stages.errors import DataError
-from stages.mix.alike_prompts import alike_prompts
 
 SHOWN = 3
 MOST_ASKING_LATER = 20  # rows; a later turn of more is a phrase, such as "Can you explain that in simpler words?"
@@ -32,20 +31,11 @@ def with_groups(rows: pl.DataFrame, prompts: pl.DataFrame) -> pl.DataFrame:
     return named.drop("number").with_columns(group)
 
 
-def prompts_of(rows: pl.DataFrame, least_similarity: float | None) -> pl.DataFrame:
+def prompts_of(rows: pl.DataFrame) -> pl.DataFrame:
     """row_id and prompt: how each row opens, and the later turns of its user that are no phrase of many rows.
 
-    `rows` has row_id, opening and later, a list; all in words. Prompts that are so alike are told by the first of them.
+    `rows` has row_id, opening and later, a list; all in words.
     """
-    asked = _asked(rows)
-    if least_similarity is None:
-        return asked
-    prompts = asked["prompt"].unique().sort()
-    first = prompts.gather(_lowest_linked(len(prompts), [alike_prompts(prompts, least_similarity)]))
-    return asked.with_columns(pl.col("prompt").replace_strict(prompts, first)).unique(maintain_order=True)
-
-
-def _asked(rows: pl.DataFrame) -> pl.DataFrame:
     opening = rows.select("row_id", prompt="opening", is_later=pl.lit(value=False))
     later = rows.select("row_id", prompt="later", is_later=pl.lit(value=True)).explode("prompt", empty_as_null=False)
     asked = pl.concat([opening, later]).filter(pl.col("prompt") != "").unique(maintain_order=True)

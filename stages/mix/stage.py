@@ -63,13 +63,6 @@ class MixParams(Params):
     )
     validation_share: float = setting(0.02, "of the groups, for validation during training", unit="share", ge=0, lt=1)
     test_share: float = setting(0.02, "of the groups, for evaluation after training", unit="share", ge=0, lt=1)
-    prompt_similarity: float | None = setting(
-        None,
-        "prompts at least this similar, or with one word changed, lie in one split; None parts all that are not equal",
-        unit="Jaccard of runs of three words",
-        ge=0.3,
-        le=1,
-    )
     repeats: dict[str, Annotated[int, Field(ge=1, le=100)]] = setting(
         {}, "how often the training rows of a source are seen in an epoch, by source; 1 where none is given"
     )

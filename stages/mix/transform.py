@@ -42,7 +42,7 @@ def transform(clean: pl.LazyFrame, *, params: MixParams, progress: Progress) -> 
     where rows that belong together came apart.
     """
     read = _read(clean)
-    prompts = prompts_of(read, params.prompt_similarity)
+    prompts = prompts_of(read)
     rows = with_groups(read, prompts).drop("opening", "later")
     capped = _capped(rows, params)
     for name in ("repeats", "loss_weights"):

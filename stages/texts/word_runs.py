@@ -10,7 +10,6 @@ import polars as pl
 
 from stages.texts.word_bytes import Booleans, Hashes, Ints, scattered, word_hashes_only
 
-SLOTS_PER_HASH, MOST_SLOT_BITS = 4, 24  # at most 128 MiB
 BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so no word is lost; 2^64 / golden ratio (Knuth, TAOCP 3, 6.4)
 
 
@@ -96,14 +95,6 @@ def _within_texts(counts: Ints, length: int) -> Booleans:
 def starts_of(counts: Ints) -> Ints:
     """Where each of consecutive runs of these lengths begins."""
     return np.cumsum(counts) - counts
-
-
-def may_repeat(hashes: Hashes) -> Booleans:
-    """False for most of the hashes that stand only once, so that they need not be sorted."""
-    bits = min((SLOTS_PER_HASH * len(hashes)).bit_length(), MOST_SLOT_BITS)
-    slots = (hashes >> np.uint64(64 - bits)).view(np.int64) if len(hashes) else np.zeros(0, dtype=np.int64)
-    several: Booleans = np.bincount(slots)[slots] > 1
-    return several
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
