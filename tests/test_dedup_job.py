@@ -193,7 +193,7 @@ def test_pages_that_nothing_uses_any_more_are_dropped(tmp_path: Path) -> None:
     assert len(sketch_book.Page.read(pages[0]).counts) == len(rows) - 5
 
 
-@pytest.mark.parametrize("name", ["fields.npz", "shingles.u64", "seal.json"])
+@pytest.mark.parametrize("name", ["content.npy", "shingles.u64", "seal.json"])
 def test_a_page_with_a_flipped_byte_is_made_again(tmp_path: Path, name: str) -> None:
     rows = with_content(planted(10, seed=4)[0])
     run(tmp_path / "some", rows[:5])

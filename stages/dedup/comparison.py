@@ -134,12 +134,12 @@ class Comparison:
         """A column for each row; one without words shares its keys with none."""
         bands = self._bands
         keys = np.tile(rows.astype(np.uint32), (bands.bands, 1))
-        column = self._places(self.with_words)
-        column[column >= 0] = np.searchsorted(rows, column[column >= 0])
         wanted = np.zeros(self.corpus.rows, dtype=np.bool_)
         wanted[rows] = True
-        for numbers, shingles in self.corpus.shingles.of(self.corpus.by_sketch(wanted & self.with_words)):
-            keys[:, column[numbers]] = band_keys(without(shingles, self.templates), bands, self.params.seed)
+        place = self._places(wanted & self.with_words)
+        for numbers, shingles in self.corpus.shingles.of(place >= 0):
+            column = np.searchsorted(rows, place[numbers])
+            keys[:, column] = band_keys(without(shingles, self.templates), bands, self.params.seed)
         return keys
 
     def _places(self, rows: Booleans) -> Ints:

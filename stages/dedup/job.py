@@ -135,10 +135,8 @@ def _pages(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
 
 def _make_page(task: Task) -> Path:
     content = [np.where(part.identified[:, None], part.content, 0)[new] for part, new in task.rows]
-    sketches = []
-    for part, new in task.rows:
-        messages = _messages(part.path, new)
-        sketches += [sketch(rows, task.params) for rows in messages.iter_slices(ROWS_AT_ONCE)]
+    messages = pl.concat([_messages(part.path, new) for part, new in task.rows])
+    sketches = [sketch(rows, task.params) for rows in messages.iter_slices(ROWS_AT_ONCE)]
     return write_page(task.folder, np.concatenate(content), sketches)
 
 

@@ -35,9 +35,12 @@ class Occurrences:
     def at_least(self, times: int, shingles: Hashes) -> Booleans:
         """Whether each was added so often, `times` being 1 or 2."""
         found = np.empty(len(shingles), dtype=np.bool_)
+        times_seen = np.empty(SHINGLES_AT_ONCE, dtype=np.uint8)
         for first in range(0, len(shingles), SHINGLES_AT_ONCE):
-            block = slice(first, first + SHINGLES_AT_ONCE)
-            np.greater_equal(self._seen[self._slots(shingles[block])], times, out=found[block])
+            slots = self._slots(shingles[first : first + SHINGLES_AT_ONCE])
+            # No slot lies outside; a mode that does not look for one first takes two thirds of the time.
+            seen = np.take(self._seen, slots, mode="wrap", out=times_seen[: len(slots)])
+            np.greater_equal(seen, times, out=found[first : first + len(slots)])
         return found
 
     def _slots(self, shingles: Hashes) -> Ints:

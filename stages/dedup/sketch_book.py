@@ -47,9 +47,8 @@ class Page(NamedTuple):
 
 
 def _stored(folder: Path, name: str) -> Hashes:
-    with np.load(folder / "fields.npz") as fields:
-        found: Hashes = fields[name]
-        return found
+    found: Hashes = np.load(folder / f"{name}.npy")
+    return found
 
 
 def _number(folder: Path, name: str) -> Ints:
@@ -138,6 +137,7 @@ def write_page(folder: Path, content: Hashes, parts: Sequence[Sketches]) -> Path
             for run in runs:
                 run.hashes.tofile(file)
     fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
-    np.savez(new / "fields.npz", allow_pickle=False, content=content, **of_runs, **fields)
+    for name, values in {"content": content, **of_runs, **fields}.items():
+        np.save(new / f"{name}.npy", values, allow_pickle=False)
     seal(new)
     return new.rename(page)

@@ -7,7 +7,7 @@ it is enough to notice damage; CRC-32 does that seven times as fast where SHA-25
 import zlib
 from pathlib import Path
 
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 18  # stays in the cache of a core between reading and summing
 
 
 def checksum_of(path: Path) -> int:
