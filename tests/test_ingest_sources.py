@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,12 @@ from ingest_run import EXCHANGE, ingest, ingest_records, ingest_text
 from record_files import faults, read, values
 from shared_data import shared_data
 from stages.errors import UsageError
+from stages.execution.request import Request
+from stages.execution.runner import run_stage
+from stages.ingest.stage import IngestParams
+from stages.pipeline import STAGES
 from stages.raw_files.source_files import is_source, list_source_files
+from stages.store.tables import read_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = [{"instruction": f"q{n}", "output": "a"} for n in range(3)]
@@ -144,6 +150,30 @@ def test_a_pattern_names_files_and_nothing_behind_links(tmp_path: Path) -> None:
     assert is_source(raw / "*")
     with pytest.raises(UsageError, match="matches no file"):
         named("*.parquet")
+
+
+def test_names_need_not_be_utf8(tmp_path: Path) -> None:
+    """A zip from another system has such names; whatever reads the file must open it by its bytes."""
+    folder = tmp_path / os.fsdecode(b"l\xe9s")
+    folder.mkdir()
+    table = pl.DataFrame({"instruction": ["Why?"], "output": ["Because."]})
+    write = {
+        "a.jsonl": table.write_ndjson,
+        "b.csv": table.write_csv,
+        "c.parquet": table.write_parquet,
+        "d.arrow": table.write_ipc,
+    }
+    for name, write_as in write.items():
+        write_as(tmp_path / name)
+        (tmp_path / name).rename(folder / os.fsdecode(b"\xff" + name.encode()))
+    asked = Request(
+        STAGES["ingest"], IngestParams(), {"raw": [folder]}, "", output=tmp_path / "out", progress_form="off"
+    )
+    outcome = run_stage(asked)
+    made = read_table(outcome.folder / "conversations").sort("file").collect()
+    assert made["source"].to_list() == ["l\\xe9s"] * 4
+    assert made["file"].to_list() == [f"\\xff{name}" for name in write]
+    assert outcome.receipt["outputs"]["quarantined"]["rows"] == 0
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

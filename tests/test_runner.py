@@ -215,6 +215,7 @@ def test_a_row_that_breaks_its_schema_is_refused_on_the_way_in(tmp_path: Path) -
     ({}, r"stage score lacks --input unique=<path>; it reads unique"),
     ({"uniqe": "x"}, r"lacks --input unique=<path>, and has no input 'uniqe'"),
     ({"unique": "nowhere"}, r"unique: nowhere does not exist"),
+    ({"unique": "odd\udcff"}, r"odd\\xff: the name is not UTF-8; rename it"),
 ])  # fmt: skip
 def test_wrong_inputs_are_told_all_at_once(tmp_path: Path, inputs: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):

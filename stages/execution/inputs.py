@@ -1,5 +1,6 @@
 """Opens what a stage is given: sealed datasets, tables made by hand, models, and files from outside."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,13 @@ class Input:
     rows: int | None = None
 
 
+def refuse_odd_name(path: Path) -> None:
+    """Raises UsageError for a folder of tables or results whose name is not UTF-8: not every library can open it."""
+    named = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if named != str(path):
+        raise UsageError(f"{named}: the name is not UTF-8; rename it, or give another path")
+
+
 def open_inputs(stage: Stage, params: Params, given: Mapping[str, Sequence[Path]], imports: Path) -> dict[str, Input]:
     """All inputs that `stage` reads with `params`; tables made by hand are brought into canonical form under `imports`.
 
@@ -52,6 +60,7 @@ def open_input(schema: Schema, paths: tuple[Path, ...], imports: Path) -> Input:
             f"{schema.name} is one {schema.kind}, and {len(paths)} paths were given: {', '.join(map(str, paths))}"
         )
     path = paths[0]
+    refuse_odd_name(path)
     if not path.exists():
         raise UsageError(f"{schema.name}: {path} does not exist; correct the path behind --input {schema.name}=")
     return _open_table(schema, path, imports) if schema.kind == "table" else _open_model(schema, path)

@@ -10,7 +10,7 @@ from typing import Any
 from stages.contract import Workbench
 from stages.errors import DataError, UsageError
 from stages.execution.conservation import check_conservation
-from stages.execution.inputs import Input, open_inputs
+from stages.execution.inputs import Input, open_inputs, refuse_odd_name
 from stages.execution.production import produce, seal
 from stages.execution.receipt import Meter, most_frequent_first, write_down
 from stages.execution.request import Outcome, Request
@@ -88,6 +88,7 @@ def _opened(request: Request) -> Iterator[tuple[dict[str, Input], dict[str, Any]
 
 def _address(request: Request, parts: Mapping[str, Any]) -> Path:
     final = request.output or _store(request).result_folder(request.stage.name, key_of(parts))
+    refuse_odd_name(final)
     _refuse_foreign_folder(final)
     return final
 

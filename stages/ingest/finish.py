@@ -75,11 +75,11 @@ def _all_rows(read: Sequence[tuple[SourceFile, Parsed]]) -> Iterator[Rows]:
         by_source.setdefault(file.source, []).append((file, parsed))
     for source, of_source in by_source.items():
         parts = [(parsed.folder, part) for _, parsed in of_source for part in parsed.parts]
-        row_ids = iter(_row_ids(_utf8(source), parts))
+        row_ids = iter(_row_ids(source, parts))
         for file, parsed in of_source:
             firsts = accumulate((part.records for part in parsed.parts), initial=0)
             for part, first in zip(parsed.parts, firsts, strict=False):
-                origin = (_utf8(source), _utf8(file.name), file.sha256 or None)
+                origin = (source, file.name, file.sha256 or None)
                 yield Rows(part, parsed.folder, *origin, first, *next(row_ids))
 
 
@@ -122,11 +122,6 @@ def _repeated(every: pl.DataFrame, parts: Sequence[Path | None], ends: Numbers) 
         .select("row", occurrence=pl.int_range(pl.len()).over(ID_WORDS))
         .filter(pl.col("occurrence") > 0)
     )
-
-
-def _utf8(name: str) -> str:
-    """File names need not be UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _together(rows: Iterable[Rows]) -> Iterator[list[Rows]]:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from stages.raw_files.byte_stream import Damage
-from stages.raw_files.parquet_records import FAULTS, MAX_UNPACKED_BYTES, Found, bounded_memory, refuse_doubled, rows_of
+from stages.raw_files.parquet_records import (
+    FAULTS,
+    MAX_UNPACKED_BYTES,
+    Found,
+    bounded_memory,
+    open_file,
+    refuse_doubled,
+    rows_of,
+)
 
 FILE_MAGIC, STREAM_MAGIC = b"ARROW1", b"\xff\xff\xff\xff"  # a stream starts with the mark before its first message
 ROWS_TOGETHER = 512
@@ -18,7 +26,7 @@ def arrow_rows(path: Path, max_record_bytes: int) -> Iterator[Found]:
     Raises Damage where the file cannot be read on: `invalid_arrow`, `duplicate_key`, `batch_too_large`.
     """
     try:
-        with pa.OSFile(str(path)) as file:
+        with open_file(path) as file:
             batches = _batches(file)
             while True:
                 with bounded_memory():

@@ -1,5 +1,6 @@
 """Rows of a Parquet file from outside, a small batch at a time, in bounded memory whatever the file unpacks to."""
 
+import os
 import resource
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,12 +30,17 @@ def parquet_rows(path: Path, max_record_bytes: int) -> Iterator[Found]:
     Damage where the file cannot be read on: `invalid_parquet`, `duplicate_key` where a column stands twice.
     """
     try:
-        with pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20) as file:
+        with open_file(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as file:
             refuse_doubled(file.schema_arrow.names)
             for group in range(file.num_row_groups):
                 yield from _group_rows(file, group, max_record_bytes)
     except FAULTS as error:
         raise Damage("invalid_parquet", str(error).splitlines()[0]) from error
+
+
+def open_file(path: Path) -> pa.NativeFile:
+    """A file for Arrow to read, whatever bytes its name is made of."""
+    return pa.OSFile(os.fsencode(path))
 
 
 def refuse_doubled(names: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ def _list_folder(root: Path, top: Path) -> Iterator[SourceFile]:
                 yield _inspect_below(root, Path(folder) / name)
     for error in unreadable:
         path = Path(os.fsdecode(error.filename))
-        source, name = _place(root, path / "")
+        source, name = map(_in_utf8, _place(root, path / ""))
         yield SourceFile(source, name, path, "", f"unreadable: {error.strerror}")
 
 
@@ -138,12 +138,17 @@ def _inspect_below(root: Path, path: Path) -> SourceFile:
 
 
 def _inspect(path: Path, *, source: str, name: str) -> SourceFile:
-    mode = path.lstat().st_mode
+    mode, source, name = path.lstat().st_mode, _in_utf8(source), _in_utf8(name)
     if stat.S_ISLNK(mode):
         return SourceFile(source, name, path, "", "symbolic link")
     if not stat.S_ISREG(mode):
         return SourceFile(source, name, path, "", "not a regular file")
     return SourceFile(source, name, path, "")
+
+
+def _in_utf8(name: str) -> str:
+    """A name as tables and receipts can hold it: file names are bytes, and may be of another encoding."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _with_digests(files: Sequence[SourceFile]) -> list[SourceFile]:

@@ -20,6 +20,7 @@ from stages.store.locks import lock, side_folder
 
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
+ODD_NAMES = "backslashreplace"  # of folders need not be UTF-8: what Python makes of their bytes is then written as JSON reads it
 FORBIDDEN_IN_NAMES = ("..", "\0", "#", "?", "\\")
 
 
@@ -71,7 +72,7 @@ def tracking_uri(store: Path | None) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value`."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors=ODD_NAMES)).hexdigest()
 
 
 def check_name(name: str) -> str:
@@ -84,7 +85,8 @@ def check_name(name: str) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` so that `path` holds the old content or the new, never a part, also after a power cut."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    part.write_text(text, encoding="utf-8", errors=ODD_NAMES)
     fsync(part)
     part.replace(path)
     fsync(path.parent)
