@@ -99,7 +99,8 @@ def _tables(decided: pl.DataFrame, halves: pl.DataFrame, transform: Transform) -
     for some in decided.filter(is_joined & IS_ANSWER).iter_slices(JOINED_TOGETHER):
         answers, requests = (halves.select("value", "repairs")[some[name]].rows() for name in ("row", "request"))
         exchanges = map(_exchange, requests, answers)
-        yield _of_file(transform.each(zip(some["byte_offset"], exchanges, strict=True)), some["record"])
+        joined = list(zip(some["byte_offset"], exchanges, strict=True))
+        yield _of_file(transform.each(joined), some["record"])
 
 
 def _exchange(request: tuple[str, list[FileRepair]], answer: tuple[str, list[FileRepair]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
@@ -61,19 +62,19 @@ class Parsed(NamedTuple):
 
 def write_part(folder: Path, number: int, made: Ingested) -> Part:
     """Leaves the tables of `made` in `folder`. Raises DataError when a record is in neither table."""
-    found = pl.concat([made.conversations["record"], made.quarantined["record"]]).drop_nulls().n_unique()
+    found = {*made.conversations["record"], *made.quarantined["record"]} - {None}
     halves = 0 if made.halves is None else made.halves.height
-    if (lost := made.records - found - len(made.fragments) - halves) > 0:
+    if (lost := made.records - len(found) - len(made.fragments) - halves) > 0:
         raise DataError(
             f"{folder}, part {number}: {lost} of {made.records} records are neither in conversations "
             f"nor in quarantined; this is a fault of ingest: report it with the file"
         )
     tables = {"conversations": made.conversations, "quarantined": made.quarantined}
     tables |= {HALVES: made.halves} if made.halves is not None else {}
-    repairs = Counter(made.conversations["repairs"].drop_nulls().explode().to_list())
-    reasons = Counter(made.quarantined["reason"].to_list())
+    repairs = Counter(chain.from_iterable(_stated(made.conversations["repairs"]).to_list()))
+    reasons = Counter(made.quarantined["reason"])
     counts = (dict(made.dialects), dict(repairs), dict(reasons))
-    weights = made.conversations["weight"].drop_nulls()
+    weights = _stated(made.conversations["weight"])
     span = (len(weights), cast(float, weights.min()), cast(float, weights.max())) if len(weights) else None
     part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments), halves, span)
     if made.fragments:
@@ -85,6 +86,11 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
             table.write_ipc(path, compression="uncompressed")
             part.checksums[path.name] = checksum_of(path)
     return part
+
+
+def _stated(values: pl.Series) -> pl.Series:
+    """Those that are not null. Mostly all are, which is known at once; of thousands of tiny files, each would be looked at."""
+    return values.clear() if values.null_count() == len(values) else values.drop_nulls()
 
 
 def seal(folder: Path, parts: list[Part], transform: Transform) -> Parsed:

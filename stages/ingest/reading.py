@@ -2,26 +2,28 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from stages.errors import TryAgain
 from stages.ingest.parts import Parsed, Part, seal, write_part
 from stages.ingest.stage import LICENCE_REMOVED, IngestParams
-from stages.ingest.transform import Transform
+from stages.ingest.transform import MIN_BYTES_TOGETHER, Transform
 from stages.processes.engine import Workers, here_and_there
 from stages.processes.garbage import no_search_for_cycles
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_blocks import Block
-from stages.raw_files.records import BrokenRecord, Found, is_cut_in_blocks, read_blocks
+from stages.raw_files.records import BrokenRecord, Found, chars_of, is_cut_in_blocks, read_blocks
 from stages.raw_files.source_files import SourceFile, stamp_of
 
 Unit = Block | list[Found]
 
 MIN_BYTES_TO_SHARE = 1 << 24  # below this, starting processes takes about as long as the work
 MIN_BYTES_TO_CUT = 1 << 23
+SMALL_BYTES, FILES_TOGETHER = MIN_BYTES_TOGETHER, 256  # together at most 4 MiB
 
 
 class Reading(NamedTuple):
@@ -49,13 +51,16 @@ def read_files(
         reading.folder.mkdir(parents=True)
     if workers and sum(map(_size, readings)) >= MIN_BYTES_TO_SHARE:
         yield from _shared(readings, workers)
-    else:
-        for reading in readings:
-            parts = []
-            for part in _parts(reading):
-                parts.append(part)
-                yield Progress([part], None)
-            yield Progress([], (reading.file, seal(reading.folder, parts, _transform_of(reading))))
+        return
+    for together in _bundles(readings):
+        if len(together) > 1:
+            yield from _whole(read(together))
+            continue
+        reading, parts = together[0], []
+        for part in _parts(reading):
+            parts.append(part)
+            yield Progress([part], None)
+        yield Progress([], (reading.file, seal(reading.folder, parts, _transform_of(reading))))
 
 
 def _shared(readings: Sequence[Reading], workers: Workers) -> Iterator[Progress]:
@@ -64,38 +69,88 @@ def _shared(readings: Sequence[Reading], workers: Workers) -> Iterator[Progress]
     for reading in sorted(readings, key=_size, reverse=True):
         is_long = _size(reading) >= MIN_BYTES_TO_CUT and is_cut_in_blocks(reading.file)
         (cut if is_long else whole).append(reading)
-    for reading, made in here_and_there(workers, _tasks(whole, cut), read):
-        if isinstance(made, Parsed):
-            yield Progress(list(made.parts), (reading.file, made))
+    for made in here_and_there(workers, _tasks(whole, cut), read_task):
+        if isinstance(made, list):
+            yield from _whole(made)
         else:
-            parts[reading.folder].append(made)
-            yield Progress([made], None)
+            parts[made[0].folder].append(made[1])
+            yield Progress([made[1]], None)
     for reading in cut:
         yield Progress([], (reading.file, seal(reading.folder, parts[reading.folder], _transform_of(reading))))
 
 
-Task = tuple[Reading] | tuple[Reading, int, Unit | BrokenRecord]
+def _whole(made: Iterable[tuple[Reading, Parsed]]) -> Iterator[Progress]:
+    for reading, parsed in made:
+        yield Progress(list(parsed.parts), (reading.file, parsed))
+
+
+Task = tuple[list[Reading]] | tuple[list[Reading], int, Unit | BrokenRecord]
 
 
 def _tasks(whole: Sequence[Reading], cut: Sequence[Reading]) -> Iterator[Task]:
-    for reading in whole:
-        yield (reading,)
+    for together in _bundles(whole):
+        yield (together,)
     for reading in cut:
         for number, unit in enumerate(_units(reading)):
-            yield reading, number, unit
+            yield [reading], number, unit
+
+
+def _bundles(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """Neighbouring files that are small, some together, and every other one alone."""
+    for is_small, some in groupby(readings, key=_is_small):
+        waiting = iter(some)
+        while together := list(islice(waiting, FILES_TOGETHER if is_small else 1)):
+            yield together
+
+
+def _is_small(reading: Reading) -> bool:
+    return _size(reading) < SMALL_BYTES and not reading.params.templates  # which may be meant for one file
 
 
 def _size(reading: Reading) -> int:
     return reading.file.stamp[0] if reading.file.stamp else 0
 
 
-def read(
-    reading: Reading, number: int | None = None, unit: Unit | BrokenRecord | None = None
-) -> tuple[Reading, Part | Parsed]:
-    """All parts of a file, or the one of a numbered unit of it, in whichever process."""
+def read_task(
+    readings: Sequence[Reading], number: int | None = None, unit: Unit | BrokenRecord | None = None
+) -> list[tuple[Reading, Parsed]] | tuple[Reading, Part]:
+    """All parts of some files, or of one file that of a numbered unit, in whichever process."""
     if number is not None and unit is not None:
-        return reading, _part(reading, number, unit)
-    return reading, seal(reading.folder, list(_parts(reading)), _transform_of(reading))
+        return readings[0], _part(readings[0], number, unit)
+    return list(read(readings))
+
+
+def read(readings: Sequence[Reading]) -> Iterator[tuple[Reading, Parsed]]:
+    """All parts of some files: to make a table costs more than the little that a small file puts into it, so that what
+    is small has one table together, which is cut up."""
+    small = list[tuple[Reading, list[Unit | BrokenRecord]]]()
+    for reading in readings:
+        units = _units_if_small(reading) if len(readings) > 1 else None
+        if units is None:
+            yield reading, seal(reading.folder, list(_parts(reading)), _transform_of(reading))
+        else:
+            small.append((reading, units))
+    if small:
+        transform = _transform_of(small[0][0])
+        with no_search_for_cycles():
+            made = iter(transform.several([unit for _, units in small for unit in units]))
+        for reading, units in small:
+            parts = [write_part(reading.folder, number, next(made)) for number in range(len(units))]
+            yield reading, seal(reading.folder, parts, transform)
+
+
+def _units_if_small(reading: Reading) -> list[Unit | BrokenRecord] | None:
+    """The records of a file if they are few; a small file may unpack to any number."""
+    units, size = list[Unit | BrokenRecord](), 0
+    for unit in _units(reading):
+        if isinstance(unit, Block):
+            size += len(unit.data)
+        elif not isinstance(unit, BrokenRecord):
+            size += sum(chars_of(value) for _, value in unit)
+        if size >= SMALL_BYTES:
+            return None
+        units.append(unit)
+    return units
 
 
 def _parts(reading: Reading) -> Iterator[Part]:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -71,10 +72,15 @@ class Transform:
             return self.each(found)
         return self._completed(alike, kind, lambda: [offset for offset, _ in found])
 
-    def each(self, found: Iterable[Found]) -> Ingested:
+    def each(self, found: Sequence[Found]) -> Ingested:
         """What records hold, each looked at by itself."""
-        records = [_record(number, offset, value) for number, (offset, value) in enumerate(found)]
-        return self._convert(records).tables(len(records))
+        return self.several([found])[0]
+
+    def several(self, units: Sequence[Block | Sequence[Found] | BrokenRecord]) -> list[Ingested]:
+        """What each of some units holds, a fault of a file being one; each record is looked at by itself."""
+        records = [_records(unit) for unit in units]
+        read = [0 if isinstance(unit, BrokenRecord) else len(some) for unit, some in zip(units, records, strict=True)]
+        return _tables([self._convert(some) for some in records], read)
 
     def _completed(self, alike: Alike, kind: Kind, offsets_of_all: Callable[[], list[int]]) -> Ingested:
         """Those that are alike, and the others one at a time."""
@@ -94,7 +100,7 @@ class Transform:
 
     def fault(self, fault: BrokenRecord) -> Ingested:
         """What is wrong with a file as a whole."""
-        return self._convert([fault]).tables(0)
+        return self.several([fault])[0]
 
     def trees(self, fragments: Iterable[Fragment]) -> Ingested:
         """The conversations of all messages of a file that name the message they reply to.
@@ -119,7 +125,7 @@ class Transform:
                 else:
                     repairs = [repair for place in places for repair in tree.records[names[place]].repairs]
                     made.add(_as_record(tree.records[names[places[-1]]]), one, repairs)
-        return made.tables(0)
+        return _tables([made], [0])[0]
 
     def _weight_beside(self, prompts: TemplateSet, value: Mapping[str, Any]) -> str | None:
         """The field with the weight of a record; a field that the templates show is data."""
@@ -211,10 +217,22 @@ class _Made:
     def set_aside(self, record: Record, unusable: Unusable, place: str = "") -> None:
         self.quarantined.add(record, unusable.reason, _field_at(place, unusable.field), unusable.found)
 
-    def tables(self, records: int) -> Ingested:
-        conversations = conversation_table([columns_of(self.conversations)])
-        aside, halves = self.quarantined.table(), self.halves.table()
-        return Ingested(conversations, aside, records, self.dialects, self.fragments, halves)
+
+def _tables(made: Sequence[_Made], records: Sequence[int]) -> list[Ingested]:
+    """What was gathered of each of several, so many records, in tables of its own, which are cut from one."""
+    table = conversation_table([columns_of(pair for one in made for pair in one.conversations)])
+    ends = accumulate(len(one.conversations) for one in made)
+    return [
+        Ingested(
+            table[end - len(one.conversations) : end],
+            one.quarantined.table(),
+            read,
+            one.dialects,
+            one.fragments,
+            one.halves.table(),
+        )
+        for one, end, read in zip(made, ends, records, strict=True)
+    ]
 
 
 def _field_at(place: str, field: str | None) -> str | None:
@@ -242,6 +260,13 @@ def _places(root: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _as_record(fragment: Fragment) -> Record:
     return Record(fragment.record, fragment.byte_offset, fragment.message)
+
+
+def _records(unit: Block | Sequence[Found] | BrokenRecord) -> list[Record | BrokenRecord]:
+    if isinstance(unit, BrokenRecord):
+        return [unit]
+    found = ((offset, unit.value(one)) for offset, one in unit.elements()) if isinstance(unit, Block) else unit
+    return [_record(number, offset, value) for number, (offset, value) in enumerate(found)]
 
 
 def _record(number: int, offset: int, value: object) -> Record | BrokenRecord:

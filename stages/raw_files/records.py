@@ -133,7 +133,7 @@ def _batches(values: Iterator[Found]) -> Iterator[list[Found]]:
         for offset, value in values:
             batch.append((offset, value))
             # Where there are offsets, no text has more characters than bytes; a page of Parquet may unpack to any number.
-            chars = offset - batch[0][0] if offset else chars + _chars(value)
+            chars = offset - batch[0][0] if offset else chars + chars_of(value)
             if len(batch) >= BATCH_VALUES or chars > BATCH_CHARS:
                 yield batch
                 batch, chars = [], 0
@@ -145,7 +145,7 @@ def _batches(values: Iterator[Found]) -> Iterator[list[Found]]:
         yield batch
 
 
-def _chars(value: object) -> int:
+def chars_of(value: object) -> int:
     """Characters of all texts in a value."""
     total, waiting = 0, [value]
     while waiting:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from stages.errors import UsageError
 
@@ -25,6 +26,22 @@ class SourceFile:
     sha256: str
     problem: str | None = None
     stamp: tuple[int, int] | None = None  # bytes and time of change before its digest was taken
+
+
+class _Root(NamedTuple):
+    """A folder that files are listed below."""
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        return cls(folder, folder.resolve().name)
+
+    def place(self, path: Path) -> tuple[str, str]:
+        """Source and name of what lies below."""
+        name = path.relative_to(self.folder).as_posix()
+        return name.split("/")[0] if "/" in name else self.name, name
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
@@ -75,9 +92,9 @@ def _list_root(root: Path, downloads: Path | None) -> Iterator[SourceFile]:
     if not root.exists() and not root.is_symlink():
         yield from _list_pattern(root)
     elif not root.is_dir():
-        yield _inspect(root, source=root.name.split(".")[0], name=root.name)
+        yield _inspect(root, root.name.split(".")[0], root.name)
     else:
-        yield from _list_folder(root, root)
+        yield from _list_folder(_Root.of(root), root)
 
 
 def _fetched(root: Path, downloads: Path | None) -> list[SourceFile]:
@@ -98,46 +115,37 @@ def _list_pattern(pattern: Path) -> Iterator[SourceFile]:
     matches = sorted(root.glob(str(Path(*pattern.parts[plain:]))))
     if not matches:
         raise UsageError(f"source {pattern} matches no file; give a pattern that does")
-    listed: set[Path] = set()
+    within, listed = _Root.of(root), set[Path]()
     for path in matches:
         below = path.relative_to(root).parents
         if any((root / folder).is_symlink() for folder in below) or any(
             part.startswith(".") for part in path.relative_to(root).parts
         ):
             continue  # what lies behind a link is outside
-        found = _list_folder(root, path) if path.is_dir() and not path.is_symlink() else [_inspect_below(root, path)]
+        is_folder = path.is_dir() and not path.is_symlink()
+        found = _list_folder(within, path) if is_folder else [_inspect(path, *within.place(path))]
         for file in found:
             if file.path not in listed:
                 listed.add(file.path)
                 yield file
 
 
-def _list_folder(root: Path, top: Path) -> Iterator[SourceFile]:
+def _list_folder(root: _Root, top: Path) -> Iterator[SourceFile]:
     unreadable: list[OSError] = []
     for folder, subfolders, names in os.walk(top, followlinks=False, onerror=unreadable.append):
         linked = [name for name in subfolders if (Path(folder) / name).is_symlink()]
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in linked)
         for name in sorted([*names, *linked]):
             if not name.startswith("."):
-                yield _inspect_below(root, Path(folder) / name)
+                path = Path(folder) / name
+                yield _inspect(path, *root.place(path))
     for error in unreadable:
         path = Path(os.fsdecode(error.filename))
-        source, name = map(_in_utf8, _place(root, path / ""))
+        source, name = map(_in_utf8, root.place(path))
         yield SourceFile(source, name, path, "", f"unreadable: {error.strerror}")
 
 
-def _place(root: Path, path: Path) -> tuple[str, str]:
-    """Source and name of what lies below a root."""
-    name = path.relative_to(root).as_posix()
-    return name.split("/")[0] if "/" in name else root.resolve().name, name
-
-
-def _inspect_below(root: Path, path: Path) -> SourceFile:
-    source, name = _place(root, path)
-    return _inspect(path, source=source, name=name)
-
-
-def _inspect(path: Path, *, source: str, name: str) -> SourceFile:
+def _inspect(path: Path, source: str, name: str) -> SourceFile:
     mode, source, name = path.lstat().st_mode, _in_utf8(source), _in_utf8(name)
     if stat.S_ISLNK(mode):
         return SourceFile(source, name, path, "", "symbolic link")
