@@ -3,10 +3,11 @@
     .venv/bin/python tests/bench/ingest.py [--source <raw file or folder>] [--records 500000] [--forms jsonl,csv]
 
 Without a source, records of the size of Alpaca's are generated: about 430 bytes, four in ten with an input, as JSON lines,
-one JSON array, CSV, Parquet, and as chats of ShareGPT's and OpenAI's form. `job` is the stage's own work; `run` is the
-whole command, with digests of the source and tables in canonical form, from a fresh store. The bare ceilings read the same
-file and check nothing: `json.loads` for each line, Polars from JSON lines to a Parquet file, and, with --peers <folder for
-its environment>, the JSON loader of `datasets`. Each states CPU seconds too, because other processes disturb the seconds.
+one JSON array, CSV, Parquet, as chats of ShareGPT's and OpenAI's form, and with `--forms files` in a file each. `job` is
+the stage's own work; `run` is the whole command, with digests of the source and tables in canonical form, from a fresh
+store. The bare ceilings read the same file and check nothing: `json.loads` for each line, Polars from JSON lines to a
+Parquet file, and, with --peers <folder for its environment>, the JSON loader of `datasets`. Each states CPU seconds too,
+because other processes disturb the seconds.
 """
 
 import argparse
@@ -126,7 +127,7 @@ def measure_ceilings(source: Path, form: str, folder: Path, peers: Path | None) 
 
 
 def generate(folder: Path, form: str, records: int) -> Path:
-    """A folder with `records` different records of Alpaca's size, in one file."""
+    """A folder with `records` different records of Alpaca's size, in one file, or as `files` in one each."""
     folder.mkdir()
     WRITERS[form](folder, alpaca_like(random.Random(0), records))
     return folder
@@ -142,6 +143,11 @@ def write_array(folder: Path, rows: Iterator[Record]) -> None:
         file.write("[\n    ")
         file.writelines(f"{',' * bool(number)}{json.dumps(row)}" for number, row in enumerate(rows))
         file.write("\n]")
+
+
+def write_files(folder: Path, rows: Iterator[Record]) -> None:
+    for number, row in enumerate(rows):
+        (folder / f"{number}.json").write_text(json.dumps(row), encoding="utf-8")
 
 
 def write_csv(folder: Path, rows: Iterator[Record]) -> None:
@@ -169,6 +175,7 @@ def as_openai(row: Record) -> object:
 WRITERS: dict[str, Callable[[Path, Iterator[Record]], None]] = {
     "jsonl": write_lines,
     "json": write_array,
+    "files": write_files,
     "csv": write_csv,
     "parquet": write_parquet,
     "sharegpt": partial(write_lines, shape=as_sharegpt),
