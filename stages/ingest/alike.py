@@ -70,6 +70,8 @@ def kind_of(value: object, dialects: Dialects) -> Kind | None:
     if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)):
         return None
     dialect = dialects.of(value)
+    if dialect is not dialects.by_names(tuple(value)):
+        return None  # what holds nothing tells the dialect of this one, and holds something in others
     looked_at = LOOKED_AT | ({"context", "told_first"} if dialect.convert is convert_turns else set())
     if dialect.media_fields or looked_at & dialect.fields.keys() or any(dialect.rivals.values()):
         return None
