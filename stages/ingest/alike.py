@@ -16,8 +16,9 @@ from stages.ingest.chats import Chats, columns_of_chats
 from stages.ingest.conversation import Converter, Rules
 from stages.ingest.conversation_table import Columns
 from stages.ingest.dialects import Dialect, Dialects
-from stages.ingest.flat import convert_pair
+from stages.ingest.flat import LISTS_OF_ANSWERS, convert_pair
 from stages.ingest.pairs import columns_of_pairs
+from stages.ingest.spellings import plain
 from stages.ingest.turns import convert_turns
 from stages.raw_files.json_blocks import Block
 from stages.raw_files.records import Found
@@ -29,6 +30,7 @@ READ: dict[Converter | None, tuple[str, ...]] = {  # what of a record its column
 }
 MAY_BE_NULL = {"context", "task"}
 LOOKED_AT = {"history", "system", "tools", "desired", "more_context", "weight", "reasoning", "options", "settings"}
+LOOKED_AT_BESIDE_TURNS = {"context", "told_first", "metadata"}
 ROLE_FIELDS, TEXT_FIELDS = {"role", "from"}, {"content", "value"}
 BACKSLASH = ord("\\")
 
@@ -72,8 +74,10 @@ def kind_of(value: object, dialects: Dialects) -> Kind | None:
     dialect = dialects.of(value)
     if dialect is not dialects.by_names(tuple(value)):
         return None  # what holds nothing tells the dialect of this one, and holds something in others
-    looked_at = LOOKED_AT | ({"context", "told_first"} if dialect.convert is convert_turns else set())
+    looked_at = LOOKED_AT | (LOOKED_AT_BESIDE_TURNS if dialect.convert is convert_turns else set())
     if dialect.media_fields or looked_at & dialect.fields.keys() or any(dialect.rivals.values()):
+        return None
+    if plain(dialect.fields.get("response", "")) in LISTS_OF_ANSWERS:
         return None
     read = {name: dialect.fields[name] for name in READ.get(dialect.convert, ()) if name in dialect.fields}
     turn = _turn_fields(value[read["turns"]]) if "turns" in read else None

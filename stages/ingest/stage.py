@@ -8,7 +8,7 @@ from pydantic import field_validator
 from stages.contract import Params, Stage, setting
 from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED, PYTHON_READ, FileRepair
 
-Column = Literal["prompt", "context", "response", "system", "task", "weight", "text", "messages"]
+Column = Literal["prompt", "context", "response", "reasoning", "system", "tools", "task", "weight", "text", "messages"]
 Repair = Literal[
     "placeholder_input_removed",
     "preamble_removed",
