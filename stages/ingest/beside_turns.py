@@ -3,11 +3,10 @@ what was thought before that."""
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.ingest.conversation import Record, Turn, is_blank, text_of, value_of
+from stages.ingest.conversation import NAME, Record, Turn, is_blank, text_of, value_of
 from stages.ingest.flat import is_placeholder, only, passages_of, reasoning_beside
 from stages.ingest.message_content import content_of
 from stages.ingest.spellings import contexts_in, systems_in
@@ -16,7 +15,6 @@ from stages.ingest.unusable import Unusable
 
 Placed = tuple[str, Any]  # where it stands in the record, and what stands there
 
-NAME = re.compile(r"[!-~]{1,200}")  # of a file, a page, a topic: not a passage
 # Beside SmolTalk2's messages, what a chat template is given with them.
 SYSTEM_SETTING, TOOL_SETTINGS = "custom_instructions", ("xml_tools", "python_tools")
 

@@ -19,6 +19,7 @@ from stages.ingest.request_logs import Half
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
+from stages.ingest.unread import fields_read, texts_of, unread_fields
 from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_blocks import Block
@@ -41,6 +42,7 @@ class Ingested(NamedTuple):
     dialects: Counter[str]  # records by dialect
     fragments: list[Fragment]  # messages of trees, which take the whole file
     halves: pl.DataFrame | None = None  # requests and answers that may be joined, as they are set aside if they are not
+    unread: Mapping[str, int] = {}  # field -> records whose text there no conversation holds
 
 
 class Transform:
@@ -90,7 +92,7 @@ class Transform:
             fragments = [fragment._replace(byte_offset=offsets[fragment.record]) for fragment in fragments]
         made.dialects[kind.dialect.name] += len(alike.columns.lengths)
         table = conversation_table([alike.columns, columns_of(made.conversations)])
-        return Ingested(table, aside, alike.records, made.dialects, fragments, halves)
+        return Ingested(table, aside, alike.records, made.dialects, fragments, halves, made.unread + alike.unread)
 
     def fault(self, fault: BrokenRecord) -> Ingested:
         """What is wrong with a file as a whole."""
@@ -172,11 +174,15 @@ class Transform:
                     return
             within = INDEX.sub("", place)
             made.dialects[f"{dialect.name} in {within}" if within else dialect.name] += 1
-            for conversation in dialect.read(value, self.rules):
+            found = dialect.read(value, self.rules)
+            for conversation in found:
                 if isinstance(conversation, Unusable):
                     made.set_aside(record, conversation, place)
                 else:
                     made.add(record, conversation)
+            if held := texts_of(one for one in found if isinstance(one, Conversation)):
+                fields = unread_fields(value, fields_read(dialect) | {place}, held)
+                made.unread.update(f"{within}.{name}" if within and within not in value else name for name in fields)
         except Unusable as unusable:
             made.set_aside(record, unusable, place)
 
@@ -197,6 +203,7 @@ class _Made:
         self.dialects = Counter[str]()
         self.fragments: list[Fragment] = []
         self.halves = Halves()
+        self.unread = Counter[str]()
 
     def add(self, record: Record, conversation: Conversation, repairs: Iterable[Repair] = ()) -> None:
         try:
@@ -214,7 +221,7 @@ class _Made:
     def tables(self, records: int) -> Ingested:
         conversations = conversation_table([columns_of(self.conversations)])
         aside, halves = self.quarantined.table(), self.halves.table()
-        return Ingested(conversations, aside, records, self.dialects, self.fragments, halves)
+        return Ingested(conversations, aside, records, self.dialects, self.fragments, halves, self.unread)
 
 
 def _field_at(place: str, field: str | None) -> str | None:
