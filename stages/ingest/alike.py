@@ -21,7 +21,7 @@ from stages.ingest.flat import LISTS_OF_ANSWERS, convert_pair
 from stages.ingest.pairs import columns_of_pairs
 from stages.ingest.spellings import plain
 from stages.ingest.turns import convert_turns
-from stages.ingest.unread import is_unread
+from stages.ingest.unread import are_held, passages
 from stages.raw_files.json_blocks import Block
 from stages.raw_files.records import Found
 
@@ -184,14 +184,12 @@ def _unread(
     left = set(odd)
     for name, values in beside.items():
         for number, value in enumerate(values):
-            if number in left or not is_unread(value, ()):
+            if number in left or not (texts := passages(value)):
                 continue
             turns = (
-                map(said, read["turns"][number])
-                if "turns" in read
-                else (read[one][number] for one in read if one != "task")
+                map(said, read["turns"][number]) if "turns" in read else (read[n][number] for n in read if n != "task")
             )
-            found[name] += is_unread(value, list(turns))
+            found[name] += not are_held(texts, list(turns))
     return +found
 
 

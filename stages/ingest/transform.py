@@ -19,7 +19,7 @@ from stages.ingest.request_logs import Half
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
-from stages.ingest.unread import fields_read, texts_of, unread_fields
+from stages.ingest.unread import unread_fields
 from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_blocks import Block
@@ -180,9 +180,7 @@ class Transform:
                     made.set_aside(record, conversation, place)
                 else:
                     made.add(record, conversation)
-            if held := texts_of(one for one in found if isinstance(one, Conversation)):
-                fields = unread_fields(value, fields_read(dialect) | {place}, held)
-                made.unread.update(f"{within}.{name}" if within and within not in value else name for name in fields)
+            made.unread.update(str(_field_at(within, name)) for name in unread_fields(value, dialect, found, place))
         except Unusable as unusable:
             made.set_aside(record, unusable, place)
 
