@@ -52,6 +52,7 @@ READ: dict[str, tuple[dict[str, Any], Turns]] = {
         [("system", "Be brief."), *EXCHANGE],
     ),
     "names in capitals, and who wrote it": ({"Messages": [{"Author": "User", "Message": "Why?"}, {"Author": "Bot", "Message": "Because."}]}, EXCHANGE),
+    "an answer written out as text": ({"input": json.dumps(chat(("user", "Why?"))["messages"]), "output": json.dumps(chat(("assistant", "Because."))["messages"][0])}, EXCHANGE),
     "two system prompts of a chat": ({"system": "Be brief.", "system_prompt": "Be kind.", "systemPrompt": "Be brief.", **chat(*EXCHANGE)}, [("system", "Be brief."), ("system", "Be kind."), *EXCHANGE]),
     "two system prompts of a pair": ({"system": "Be brief.", "system_prompt": "Be kind.", "query": "Why?", "reply": "Because."}, [("system", "Be brief."), ("system", "Be kind."), *EXCHANGE]),
     "a list of answers as JSON in a cell": ({"question": "Why?", "answers": '["Because."]'}, EXCHANGE),

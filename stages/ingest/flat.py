@@ -278,7 +278,7 @@ def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) ->
     field = fields["text"]
     text = text_of(record, field)
     if text.startswith(PREAMBLE_START) and "preamble_removed" in rules.allowed and (match := PREAMBLE.match(text)):
-        pair = {**record, field: match[0], f"{field}.response": text[match.end() :]}
+        pair = {**record, field: match[0], f"{field}.response": without_end(text[match.end() :])}
         return convert_pair(pair, {**fields, "prompt": field, "response": f"{field}.response"}, rules)
     is_document = isinstance(text, Document) or "transcript_split" not in rules.allowed
     if turns := [] if is_document else transcript(text):
