@@ -20,6 +20,7 @@ FILLED_IN_ELSEWHERE: dict[str, tuple[dict[str, Any], Turns]] = {
     "an answer": ({"prompt": "Why?", "response": "", "answer": "Because."}, EXCHANGE),
     "a prompt": ({"prompt": "", "question": "Why?", "answer": "Because."}, EXCHANGE),
     "turns": ({"messages": "", "conversations": MESSAGES}, EXCHANGE),
+    "turns beside a question": ({"messages": [], "conversations": MESSAGES, "question": "What?"}, EXCHANGE),
     "a pair": ({"messages": "", **PAIR}, EXCHANGE),
 }  # fmt: skip
 
@@ -55,10 +56,13 @@ UNION: dict[str, Any] = {
     "question": "Why?",
     "solution": "So.",
     "answer": "Because.",
+    "chat": chat(("user", "Who?"))["messages"],
 }
 
 
-@pytest.mark.parametrize("names", [("messages", "question", "answer"), ("question", "solution", "answer")])
+@pytest.mark.parametrize(
+    "names", [("messages", "question", "answer"), ("question", "solution", "answer"), ("question", "answer", "chat")]
+)
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_rows_of_a_union_say_the_same_in_any_company(
     names: tuple[str, ...], nothing: str | None, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from stages.ingest.conversation_table import Columns
 from stages.ingest.dialects import Dialect, Dialects
 from stages.ingest.flat import LISTS_OF_ANSWERS, convert_pair
 from stages.ingest.pairs import columns_of_pairs
+from stages.ingest.records_within import TOLD_IN
 from stages.ingest.spellings import plain
 from stages.ingest.turns import convert_turns
 from stages.ingest.unread import are_held, passages
@@ -77,7 +78,7 @@ class Alike(NamedTuple):
 
 def kind_of(value: object, dialects: Dialects) -> Kind | None:
     """The kind of records of which `value` is the first; None where there is no short way for them."""
-    if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)):
+    if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)) or not TOLD_IN.keys().isdisjoint(value):
         return None
     dialect = dialects.of(value)
     if dialect is not dialects.by_names(tuple(value)):

@@ -199,7 +199,7 @@ def _tells_more(given: Dialect, stated: Dialect, record: Record) -> bool:
         return all(record[field] in NOTHING for field in names.values())
     if given.convert is not stated.convert:
         return not has_main
-    if not has_main and "prompt" in names and given.fields["response"] == names["response"]:
+    if not has_main and stated.convert is convert_pair and given.fields["response"] == names["response"]:
         return plain(given.fields["prompt"]) in PROMPT_NAMES  # a passage is no prompt where the question is missing
     return not has_main or any(
         record[field] in NOTHING and meaning in given.fields
