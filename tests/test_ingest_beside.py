@@ -81,6 +81,15 @@ def test_tools_and_reasoning_beside_an_answer_belong_to_it(tmp_path: Path) -> No
     assert [json.loads(tools)[0]["function"] for tools in made.conversations["tools"]] == [{"name": "add"}] * 2
 
 
+def test_names_of_tools_and_calls_that_are_no_text_cost_one_record(tmp_path: Path) -> None:
+    odd = [{"name": []}, {"name": {"add": 1}, "arguments": {}}]
+    made = ingest_records(
+        [{"query": "Why?", "answers": [call], "tools": [tool]} for call in odd for tool in odd], tmp_path
+    )
+    assert made.turns == []
+    assert {fault[0] for fault in made.faults} == {1, 2, 3, 4}
+
+
 def test_what_is_declared_or_thought_beside_turns_belongs_to_them(tmp_path: Path) -> None:
     tool, call = '{"name": "add", "type": "function"}', {"name": "add", "arguments": {"a": 1}}
     asked, answered = chat(*EXCHANGE)["messages"]
