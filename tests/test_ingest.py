@@ -140,6 +140,7 @@ def test_one_broken_file_or_line_costs_nothing_else(tmp_path: Path) -> None:
         "repairs": {},
         "reasons": {"invalid_utf8": 1, "symbolic_link": 1, "unsupported_format": 1},
         "weights": {},
+        "unread": {},
         "told": [],
     }
 

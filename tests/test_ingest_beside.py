@@ -52,6 +52,10 @@ READ: dict[str, tuple[dict[str, Any], Turns]] = {
         [("system", "Be brief."), *EXCHANGE],
     ),
     "names in capitals, and who wrote it": ({"Messages": [{"Author": "User", "Message": "Why?"}, {"Author": "Bot", "Message": "Because."}]}, EXCHANGE),
+    "an answer written out as text": ({"input": json.dumps(chat(("user", "Why?"))["messages"]), "output": json.dumps(chat(("assistant", "Because."))["messages"][0])}, EXCHANGE),
+    "two system prompts of a chat": ({"system": "Be brief.", "system_prompt": "Be kind.", "systemPrompt": "Be brief.", **chat(*EXCHANGE)}, [("system", "Be brief."), ("system", "Be kind."), *EXCHANGE]),
+    "two system prompts of a pair": ({"system": "Be brief.", "system_prompt": "Be kind.", "query": "Why?", "reply": "Because."}, [("system", "Be brief."), ("system", "Be kind."), *EXCHANGE]),
+    "a list of answers as JSON in a cell": ({"question": "Why?", "answers": '["Because."]'}, EXCHANGE),
     "turns under another name": ({"dialog": chat(*EXCHANGE)["messages"], "turn": 1}, EXCHANGE),
     "MOSS": (
         {"meta_instruction": "Be brief.", "conversation": [{"human": "Why?", "assistant": "Because."}]},
@@ -77,6 +81,15 @@ def test_tools_and_reasoning_beside_an_answer_belong_to_it(tmp_path: Path) -> No
     assert [json.loads(tools)[0]["function"] for tools in made.conversations["tools"]] == [{"name": "add"}] * 2
 
 
+def test_names_of_tools_and_calls_that_are_no_text_cost_one_record(tmp_path: Path) -> None:
+    odd = [{"name": []}, {"name": {"add": 1}, "arguments": {}}]
+    made = ingest_records(
+        [{"query": "Why?", "answers": [call], "tools": [tool]} for call in odd for tool in odd], tmp_path
+    )
+    assert made.turns == []
+    assert {fault[0] for fault in made.faults} == {1, 2, 3, 4}
+
+
 def test_what_is_declared_or_thought_beside_turns_belongs_to_them(tmp_path: Path) -> None:
     tool, call = '{"name": "add", "type": "function"}', {"name": "add", "arguments": {"a": 1}}
     asked, answered = chat(*EXCHANGE)["messages"]
@@ -100,6 +113,61 @@ def test_what_is_declared_or_thought_beside_turns_belongs_to_them(tmp_path: Path
     assert [json.loads(tools) for tools in made.conversations["tools"]] == [declared] * 2
 
 
+def test_tools_stand_in_metadata_too_and_thoughts_in_messages(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    asked, answered = chat(*EXCHANGE)["messages"]
+    turns = {"messages": [asked, {**answered, "thoughts": "It rains.", "thinking": True}]}
+    given = [{"tools": tools}, json.dumps({"tools": tools}), {"tools": 2}, '{"tools": ', "tools"]
+    made = ingest_records([{**turns, "metadata": metadata} for metadata in given], tmp_path)
+    assert made.turns == [EXCHANGE] * 5
+    assert [turns[-1]["reasoning_content"] for turns in made.conversations["messages"]] == ["It rains."] * 5
+    stated = [found and json.loads(found) for found in made.conversations["tools"]]
+    assert stated == [tools, tools, None, None, None]
+
+
+def test_what_was_thought_goes_with_the_answer_that_it_led_to(tmp_path: Path) -> None:
+    s1k = {
+        "question": "Why?",
+        "solution": "Rain.",
+        "cot": None,
+        "thinking_trajectories": ["It rains."],
+        "attempt": "Because.",
+    }
+    made = ingest_records([s1k], tmp_path)
+    assert made.turns == [EXCHANGE]
+    assert made.conversations["messages"][0][1]["reasoning_content"] == "It rains."
+
+
+def test_columns_may_be_named_that_hold_reasoning_and_tools(tmp_path: Path) -> None:
+    named = {"prompt": "problem", "response": "r1_solution", "reasoning": "r1_reasoning", "tools": "api"}
+    record = {
+        "problem": "Why?",
+        "solution": "No.",
+        "r1_reasoning": "It rains.",
+        "r1_solution": "Because.",
+        "api": '[{"name": "add"}]',
+    }
+    made = ingest_records([record], tmp_path, columns=named)
+    assert made.turns == [EXCHANGE]
+    assert made.conversations["messages"][0][1]["reasoning_content"] == "It rains."
+    assert json.loads(made.conversations["tools"][0])[0]["function"] == {"name": "add"}
+
+
+CELLS = {
+    "['Because.']": EXCHANGE,
+    "['Because.' 'So.']": None,
+    "['Because.', 'So.']": None,
+    "['Because": [EXCHANGE[0], ("assistant", "['Because")],
+}
+
+
+def test_a_list_of_answers_in_a_cell_is_a_list(tmp_path: Path) -> None:
+    made = ingest_records([{"question": "Why?", "answers": cell} for cell in CELLS] * 20, tmp_path)
+    assert made.turns == [turns for turns in CELLS.values() if turns] * 20
+    assert [fault[1:] for fault in made.faults] == [("several_answers", "answers")] * 40
+    assert made.facts["repairs"] == {"python_literal_read": 20}
+
+
 SET_ASIDE: list[tuple[dict[str, Any], str, str]] = [
         ({"instruction": "Be brief.", "question": "Why?", "answer": "Because."}, "several_prompts", "question"),
         ({"question": "Why?", "response": "Because.", "answer": "So."}, "several_answers", "answer"),
@@ -114,6 +182,8 @@ SET_ASIDE: list[tuple[dict[str, Any], str, str]] = [
         ({**chat(("user", "Why?")), "response": {"text": "Because."}}, "not_text", "response"),
         ({**chat(*EXCHANGE), "instruction": "Be brief."}, "several_prompts", "instruction"),
         ({**chat(*EXCHANGE), "context": {"page": 1}}, "not_text", "context"),
+        ({"messages": [{"role": "user", "content": "Who?", "images": ["a.png"]}, {"role": "assistant", "content": "He."}]}, "image_content", "messages[0].images"),
+        ({"question": "Why?", "answers": "[]"}, "not_text", "answers"),
         ({"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So.", "train_detail": [{"train": False}]}]}, "bad_weight", "messages[1].train_detail"),
         ({"context": "Why?", "response1": "Because.", "response2": "So."}, "preference_pair", "response1"),
         ({"text": "It rains for long.", "summary": "Rain."}, "unknown_dialect", None),

@@ -31,6 +31,8 @@ WHY = [("user", "Why?"), ("assistant", "Because.")]
         ("<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nBecause.<|eot_id|>", WHY),
         ("<bos><start_of_turn>user\nWhy?<end_of_turn>\n<start_of_turn>model\nBecause.<end_of_turn>\n", WHY),
         ("<|system|>\nBe brief.</s>\n<|user|>\nWhy?</s>\n<|assistant|>\nBecause.</s>", [("system", "Be brief."), *WHY]),
+        ("<｜begin▁of▁sentence｜>Be brief.<｜User｜>Why?<｜Assistant｜>Because.<｜end▁of▁sentence｜><｜User｜>Why?<｜Assistant｜>Because.<｜end▁of▁sentence｜>", [("system", "Be brief."), *WHY * 2]),
+        ("<｜User｜>Why?<｜Assistant｜>Because.", WHY),
         ("<|im_start|>user\nWhy?\n<|im_start|>assistant\nBecause.<|im_end|>", []),
         ("[INST] Why? [/INST] Because. [/INST] So.", []),
         ("Human: I said.\nUser: No.", []),
@@ -54,6 +56,12 @@ def test_a_transcript_that_lacks_its_answer_gets_it_from_the_response(tmp_path: 
     made = ingest_records([opened, sound, rendered] * 40, tmp_path, special_token_pattern=None)
     assert made.turns == [EXCHANGE * 2, [("user", sound["prompt"]), ("assistant", "No.")], EXCHANGE * 2] * 40
     assert made.conversations["repairs"].to_list() == [["transcript_split"], None, ["transcript_split"]] * 40
+
+
+def test_an_answer_below_a_prompt_of_alpaca_s_ends_before_the_mark_of_its_end(tmp_path: Path) -> None:
+    asked = "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n### Instruction:\nWhy?\n\n### Response:\n"
+    made = ingest_records([{"text": f"{asked}Because.{end}"} for end in ("", "\n\n### End", "</s>")], tmp_path)
+    assert made.turns == [EXCHANGE] * 3
 
 
 def test_what_is_wrong_with_a_transcript_is_told_and_files_of_plain_text_hold_documents(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ READ: list[tuple[object, list[Turns]]] = [
         # logs of OpenAI's and others
         ({"request": ASKED, "response": ANSWER}, [EXCHANGE]),
         ({**ASKED, "choices": ANSWER["choices"]}, [EXCHANGE]),
+        ({"request": {**ASKED, "system": "Be brief."}, "response": {"type": "message", "stop_reason": "end_turn", **ANSWER["choices"][0]["message"]}}, [[("system", "Be brief."), *EXCHANGE]]),
+        ({"title": "Rain", "chat": {"models": ["m"], **chat(*EXCHANGE)}}, [EXCHANGE]),
         # what is said of all records within
         ({"instruction": "Add.", "examples": [{"input": "1 2", "output": "3"}]}, [[("user", "Add.\n\n1 2"), ("assistant", "3")]]),
         ({"context": "It rains.", "system": "Be brief.", "data": [{"question": "Why?", "answer": "Rain."}]},
@@ -74,6 +76,7 @@ SET_ASIDE: list[tuple[object, str, str | None]] = [
         ({"fields": {"prompt": "Why?"}, "responses": {"mood": [written("good")]}}, "no_prompt", "responses"),
         ({"fields": PAIR, "responses": {"answer": [written("a")], "short_answer": [written("b")]}}, "several_answers", "responses"),
         ({"row": PAIR | {"output": " "}}, "empty_answer", "row.output"),
+        ({"row_idx": 0, "row": PAIR, "truncated_cells": ["output"]}, "cut_off", "truncated_cells"),
         ({"data": {"rows": [PAIR | {"output": 3}]}}, "not_text", "data.rows[0].output"),
         ([PAIR | {"output": "a\0"}], "nul_character", "[0].output"),
         ({"data": PAIR, "record": PAIR}, "unknown_dialect", None),  # which of them?
@@ -86,6 +89,8 @@ SET_ASIDE: list[tuple[object, str, str | None]] = [
         ({**BATCH, "response": None, "error": {"message": "too late"}}, "failed_request", "error"),
         ({**BATCH, "response": {"status_code": 400, "body": {"error": {"message": "no"}}}}, "failed_request", "response.body.error"),
         ({"custom_id": "r1", "result": {"type": "expired"}}, "failed_request", "result"),
+        ({**ASKED, "choices": [{**ANSWER["choices"][0], "finish_reason": "length"}]}, "cut_off", "choices[0].finish_reason"),
+        ({"request": ASKED, "response": {"type": "message", "stop_reason": "max_tokens", **ANSWER["choices"][0]["message"]}}, "cut_off", "stop_reason"),
 ]  # fmt: skip
 
 

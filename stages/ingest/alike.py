@@ -4,7 +4,8 @@ Blocks of such records are decoded and turned into columns at once, rows of tabl
 anything about it that the converters would look at twice is left to them, so that the result is theirs in every case.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from types import NoneType
 from typing import Any, NamedTuple
@@ -16,9 +17,12 @@ from stages.ingest.chats import Chats, columns_of_chats
 from stages.ingest.conversation import Converter, Rules
 from stages.ingest.conversation_table import Columns
 from stages.ingest.dialects import Dialect, Dialects
-from stages.ingest.flat import convert_pair
+from stages.ingest.flat import LISTS_OF_ANSWERS, convert_pair
 from stages.ingest.pairs import columns_of_pairs
+from stages.ingest.records_within import TOLD_IN
+from stages.ingest.spellings import plain
 from stages.ingest.turns import convert_turns
+from stages.ingest.unread import are_held, passages
 from stages.raw_files.json_blocks import Block
 from stages.raw_files.records import Found
 
@@ -29,6 +33,7 @@ READ: dict[Converter | None, tuple[str, ...]] = {  # what of a record its column
 }
 MAY_BE_NULL = {"context", "task"}
 LOOKED_AT = {"history", "system", "tools", "desired", "more_context", "weight", "reasoning", "options", "settings"}
+LOOKED_AT_BESIDE_TURNS = {"context", "told_first", "metadata"}
 ROLE_FIELDS, TEXT_FIELDS = {"role", "from"}, {"content", "value"}
 BACKSLASH = ord("\\")
 
@@ -40,6 +45,11 @@ class Kind(NamedTuple):
     names: tuple[str, ...]  # of all fields, in order
     read: dict[str, str]  # what is read -> name of its field
     turn: tuple[str, str] | None  # of chats, the fields of a turn: role and text
+
+    @property
+    def beside(self) -> list[str]:
+        """The fields that are not read."""
+        return [name for name in self.names if name not in self.read.values()]
 
 
 class Shape(NamedTuple):
@@ -63,15 +73,20 @@ class Alike(NamedTuple):
     columns: Columns
     records: int  # in the block, broken ones too
     left: list[tuple[int, object]]  # (position in the block, value)
+    unread: Counter[str]  # field -> records that are in the columns, and whose text there is not
 
 
 def kind_of(value: object, dialects: Dialects) -> Kind | None:
     """The kind of records of which `value` is the first; None where there is no short way for them."""
-    if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)):
+    if not isinstance(value, dict) or not dialects.tells_apart(tuple(value)) or not TOLD_IN.keys().isdisjoint(value):
         return None
     dialect = dialects.of(value)
-    looked_at = LOOKED_AT | ({"context", "told_first"} if dialect.convert is convert_turns else set())
+    if dialect is not dialects.by_names(tuple(value)):
+        return None  # what holds nothing tells the dialect of this one, and holds something in others
+    looked_at = LOOKED_AT | (LOOKED_AT_BESIDE_TURNS if dialect.convert is convert_turns else set())
     if dialect.media_fields or looked_at & dialect.fields.keys() or any(dialect.rivals.values()):
+        return None
+    if plain(dialect.fields.get("response", "")) in LISTS_OF_ANSWERS:
         return None
     read = {name: dialect.fields[name] for name in READ.get(dialect.convert, ()) if name in dialect.fields}
     turn = _turn_fields(value[read["turns"]]) if "turns" in read else None
@@ -126,8 +141,10 @@ def read_block(block: Block, shape: Shape, rules: Rules) -> Alike:
         turns = [turn for of_one in read["turns"] for turn in of_one]
         read |= {"roles": [turn.field_0 for turn in turns], "contents": [turn.field_1 for turn in turns]}
     columns, odd = _columns(read, kind, positions, rules)
+    beside = {name: list(map(attrgetter(shape.attributes[name]), records)) for name in kind.beside}
+    unread = _unread(beside, read, odd, lambda turn: turn.field_1)
     left += [(positions[number], _as_object(records[number], shape)) for number in odd]
-    return Alike(columns, len(records) + len(left) - len(odd), sorted(left, key=itemgetter(0)))
+    return Alike(columns, len(records) + len(left) - len(odd), sorted(left, key=itemgetter(0)), unread)
 
 
 def _as_object(record: Any, shape: Shape) -> dict[str, Any]:
@@ -155,7 +172,26 @@ def read_rows(found: Sequence[Found], kind: Kind, rules: Rules) -> Alike:
     except UnicodeEncodeError:  # a lone surrogate, which no column can hold
         columns, odd, positions = *_columns({name: [] for name in read}, kind, [], rules), []
     taken = set(positions) - {positions[number] for number in odd}
-    return Alike(columns, len(found), [(n, value) for n, (_, value) in enumerate(found) if n not in taken])
+    beside = {name: [row[name] for row in rows] for name in kind.beside}
+    unread = _unread(beside if positions else {}, read, odd, itemgetter(kind.turn[1] if kind.turn else ""))
+    return Alike(columns, len(found), [(n, value) for n, (_, value) in enumerate(found) if n not in taken], unread)
+
+
+def _unread(
+    beside: Mapping[str, list[Any]], read: Mapping[str, list[Any]], odd: Sequence[int], said: Callable[[Any], str]
+) -> Counter[str]:
+    """For each field beside those that are read, the records whose text there is in none of these; `said` is what a turn says."""
+    found = Counter[str]()
+    left = set(odd)
+    for name, values in beside.items():
+        for number, value in enumerate(values):
+            if number in left or not (texts := passages(value)):
+                continue
+            turns = (
+                map(said, read["turns"][number]) if "turns" in read else (read[n][number] for n in read if n != "task")
+            )
+            found[name] += not are_held(texts, list(turns))
+    return +found
 
 
 def _positions(rows: Sequence[Any], kind: Kind, first: int = 0) -> Sequence[int]:

@@ -1,30 +1,33 @@
 """What stands beside a list of turns and belongs to it: system prompts, tools, passages, the answer to its last turn, and
 what was thought before that."""
 
+import contextlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.ingest.conversation import Record, Turn, is_blank, text_of, value_of
+from stages.ingest.conversation import NAME, Record, Turn, is_blank, text_of, value_of
 from stages.ingest.flat import is_placeholder, only, passages_of, reasoning_beside
 from stages.ingest.message_content import content_of
-from stages.ingest.spellings import contexts_in
+from stages.ingest.spellings import contexts_in, systems_in
 from stages.ingest.tool_calls import dumped, tools_text
 from stages.ingest.unusable import Unusable
 
 Placed = tuple[str, Any]  # where it stands in the record, and what stands there
 
-NAME = re.compile(r"[!-~]{1,200}")  # of a file, a page, a topic: not a passage
 # Beside SmolTalk2's messages, what a chat template is given with them.
 SYSTEM_SETTING, TOOL_SETTINGS = "custom_instructions", ("xml_tools", "python_tools")
 
 
 def system_texts(record: Record, fields: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Each system prompt, with its place."""
-    field = fields.get("system")
-    found = [*([(field, _system_text(record, field))] if field else []), *_settings(record, fields, (SYSTEM_SETTING,))]
-    return [(place, text) for place, text in found if isinstance(text, str) and text]
+    """Each different system prompt, with its place."""
+    found = [(field, _system_text(record, field)) for field in systems_in(fields)]
+    found += _settings(record, fields, (SYSTEM_SETTING,))
+    places: dict[str, str] = {}
+    for place, text in found:
+        if isinstance(text, str) and text:
+            places.setdefault(text, place)
+    return [(place, text) for text, place in places.items()]
 
 
 def _system_text(record: Record, field: str) -> str:
@@ -47,11 +50,23 @@ def _settings(record: Record, fields: Mapping[str, str], names: Sequence[str]) -
 def stated_tools(record: Record, fields: Mapping[str, str], messages: Sequence[Placed]) -> str | None:
     """The tools on offer, those of the record and those that its messages declare, as a JSON array; None where there are none."""
     stated = [(fields.get("tools", ""), value_of(record, fields, "tools")), *_settings(record, fields, TOOL_SETTINGS)]
+    stated += _tools_in_metadata(record, fields)
     stated += [(f"{where}.{name}", m[name]) for where, m in messages for name in ("functions", "tools") if name in m]
     found = [text for place, value in stated if (text := tools_text(value, place))]
     if len(found) < 2:
         return found[0] if found else None
     return dumped(list({dumped(tool): tool for text in found for tool in json.loads(text)}.values()))
+
+
+def _tools_in_metadata(record: Record, fields: Mapping[str, str]) -> Iterator[Placed]:
+    """As Nemotron's data has them, in an object that may be written out as text; other metadata says nothing of a chat."""
+    metadata = value_of(record, fields, "metadata")
+    if isinstance(metadata, str) and '"tools"' in metadata:
+        with contextlib.suppress(ValueError, RecursionError):
+            metadata = json.loads(metadata)
+    match metadata:
+        case {"tools": [dict(), *_] as tools}:
+            yield f"{fields['metadata']}.tools", tools
 
 
 def with_passages(turns: list[Turn], record: Record, fields: Mapping[str, str]) -> list[Turn]:

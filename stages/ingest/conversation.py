@@ -20,6 +20,8 @@ BLANK = re.compile(rf"[{UNSEEN}]*")
 UNSEEN_ONLY = rf"^[\x1c-\x1f{UNSEEN}]*$"
 MAY_BE_NO_ANSWER = rf"(?i)^[\s\x1c-\x1f]*(?:<|(?:{NO_VALUE})[\s\x1c-\x1f]*$)"
 
+NAME = re.compile(r"[!-~]{1,200}")  # of a file, a page, a topic: not a passage
+
 MEDIA_MARKS = ("<image>", "<video>", "<audio>")  # as LLaVA's data has them, on lines of their own
 MEDIA_MARK = re.compile(r"^\s*<(?:image|video|audio)>\s*$", re.MULTILINE)
 

@@ -15,7 +15,7 @@ from stages.ingest.flat import (
     rows_of_columns,
     weight_of,
 )
-from stages.ingest.spellings import BESIDE, MEDIA, SPELLINGS, WORDS, plain, rivals, spelt, spelt_so
+from stages.ingest.spellings import BESIDE, MEDIA, PROMPT_NAMES, SPELLINGS, WORDS, plain, rivals, spelt, spelt_so
 from stages.ingest.split_turns import comes_after_turns, convert_after_turns, convert_split_turns, is_split
 from stages.ingest.stage import Column
 from stages.ingest.trees import convert_tree
@@ -57,7 +57,8 @@ BY_SPELLING = {  # a narrower name than the rule's, by the spelling of its first
     "query": "question_answer",
     "model_prompt": "question_answer",
 }
-NOTHING: tuple[object, ...] = (None, [])
+NOTHING: tuple[object, ...] = (None, "", [])
+HAS_OTHERS = ("context", "more_context", "task")  # all passages are read, one below the other; a label may be missing
 
 BY_COLUMN = {"turns": convert_turns, "prompt": convert_pair, "text": convert_document}  # by the first that is named
 
@@ -129,12 +130,14 @@ class Dialects:
         self._known: dict[tuple[str, ...], Dialect] = {}
 
     def of(self, record: Record) -> Dialect:
-        """A null or an empty list counts as no field where that leads to a dialect: tables of several are full of them."""
-        dialect = self._by_names(tuple(record))
-        if dialect.main_field is None or dialect.convert is None or record[dialect.main_field] in NOTHING:
-            given = self._by_names(tuple(name for name, value in record.items() if value not in NOTHING))
-            return given if given.convert else dialect
-        return dialect
+        """A field that holds nothing counts as none where another one tells what it would: tables of several data sets are
+        full of them."""
+        dialect = self.by_names(tuple(record))
+        given = tuple(name for name, value in record.items() if value not in NOTHING)
+        if len(given) == len(record):
+            return dialect
+        other = self.by_names(given)
+        return other if _tells_more(other, dialect, record) else dialect
 
     def weight_field(self, record: Record) -> str | None:
         """The field that says what a record weighs in the loss, whatever else it holds."""
@@ -146,7 +149,8 @@ class Dialects:
         """Whether no two of the names mean the same field, so that their order says nothing."""
         return len(set(map(plain, names))) == len(names)
 
-    def _by_names(self, names: tuple[str, ...]) -> Dialect:
+    def by_names(self, names: tuple[str, ...]) -> Dialect:
+        """The dialect of records whose fields all hold something."""
         known = self._known.get(names)
         if known is None:
             known = self._known[names] = self._detect({plain(name): name for name in reversed(names)})
@@ -183,6 +187,24 @@ class Dialects:
             if named_so := next((names[name] for name in SPELLINGS[meaning] if name in names), None):
                 fields[meaning] = named_so
         return Dialect("question_answer", fields["prompt"], fields, media, convert_pair)
+
+
+def _tells_more(given: Dialect, stated: Dialect, record: Record) -> bool:
+    """Whether the fields of a record that hold something tell what those leave open that are stated."""
+    if given.convert is None or stated.convert is None or stated.main_field is None:
+        return given.convert is not None
+    names = stated.fields
+    has_main = record[stated.main_field] not in NOTHING
+    if stated.name == "columns":
+        return all(record[field] in NOTHING for field in names.values())
+    if given.convert is not stated.convert:
+        return not has_main
+    if not has_main and stated.convert is convert_pair and given.fields["response"] == names["response"]:
+        return plain(given.fields["prompt"]) in PROMPT_NAMES  # a passage is no prompt where the question is missing
+    return not has_main or any(
+        record[field] in NOTHING and meaning in given.fields
+        for meaning, field in names.items() if not meaning.startswith(HAS_OTHERS)
+    )  # fmt: skip
 
 
 def _is_false(value: object) -> bool:

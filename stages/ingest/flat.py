@@ -18,11 +18,12 @@ from stages.ingest.conversation import (
     value_of,
 )
 from stages.ingest.rendered import without_end
-from stages.ingest.spellings import contexts_in
+from stages.ingest.spellings import contexts_in, plain, systems_in
 from stages.ingest.stage import LICENCE_REMOVED, Repair
 from stages.ingest.tool_calls import calls_in, parsed, tools_text
 from stages.ingest.transcripts import transcript
 from stages.ingest.unusable import Unusable
+from stages.raw_files.repair_names import PYTHON_READ
 from stages.raw_files.text_records import Document, Trimmed, without_licence
 
 # The two prompts of github.com/tatsu-lab/stanford_alpaca train.py, as many exports carry them inside their prompts.
@@ -37,6 +38,9 @@ PREAMBLE_START = "Below is an instruction"
 PLACEHOLDER_INPUT = re.compile(rf"\s*(<\s*no\s?input\s*>|no\s?input\.?|n/a|none|{NO_VALUE})\s*", re.IGNORECASE)
 LONGEST_PLACEHOLDER = 16
 SWITCHES = {"on", "off", "true", "false", "yes", "no"}
+# Where a table of texts may hold a list: in a column whose name says so.
+LISTS_OF_ANSWERS = ("answers", "responses", "completions", "outputs")
+LIST_OF_TEXTS = re.compile(r"""\s*+\[\s*+(?:["'].*["']\s*+)?\]\s*+""", re.DOTALL)
 MAX_WEIGHT = 1_000.0  # a row that counts for more drowns its batch: such a column measures something else
 
 
@@ -46,6 +50,8 @@ def convert_pair(record: Record, fields: Mapping[str, str], rules: Rules) -> lis
     question = asked(record, fields, rules, repairs)
     refuse_unusable_prompt(question, fields["prompt"], rules)
     tools = tools_text(record.get(fields["tools"]), fields["tools"]) if "tools" in fields else None
+    if (answers := _listed(record[fields["response"]], fields["response"], rules, repairs)) is not None:
+        record = {**record, fields["response"]: answers}
     last = _answered(record, fields, tools)
     turns = [Turn("user", question), last]
     opened = transcript(question) if "transcript_split" in rules.allowed else []
@@ -70,6 +76,21 @@ def _answered(record: Record, fields: Mapping[str, str], tools: str | None) -> T
     answer = text_of({field: only(record[field], field, "several_answers")}, field)
     refuse_unusable_answer(answer, field)
     return Turn("assistant", answer, None if reasoning and reasoning.strip() in answer else reasoning)
+
+
+def _listed(value: object, field: str, rules: Rules, repairs: list[Repair]) -> list[object] | None:
+    """The answers that a table of texts holds in one cell, as JSON or as Python or NumPy writes a list of texts."""
+    if not isinstance(value, str) or plain(field) not in LISTS_OF_ANSWERS or not LIST_OF_TEXTS.fullmatch(value):
+        return None
+    noted: list[Repair] = []
+    try:
+        answers = parsed(value, "not_text", field, noted if PYTHON_READ in rules.allowed else None)
+    except Unusable:
+        return None
+    if noted and str(answers) != value.strip():
+        raise Unusable("several_answers", field, value)  # NumPy leaves the commas out, and Python joins what they part
+    repairs.extend(noted)
+    return answers if isinstance(answers, list) else None
 
 
 def reasoning_beside(record: Record, fields: Mapping[str, str]) -> str | None:
@@ -129,8 +150,8 @@ def is_placeholder(context: str) -> bool:
 
 def _earlier_turns(record: Record, fields: Mapping[str, str]) -> list[Turn]:
     """The system turn and the exchanges of `history`, a list of [question, answer]."""
-    system = text_of(record, fields.get("system"))
-    turns = [Turn("system", system)] if system else []
+    systems = dict.fromkeys(text_of(record, field) for field in systems_in(fields))
+    turns = [Turn("system", text) for text in systems if text]
     history = history_of(record, fields)
     for number, exchange in enumerate(history):
         if not (isinstance(exchange, list) and len(exchange) == 2 and all(isinstance(text, str) for text in exchange)):
@@ -257,7 +278,7 @@ def convert_document(record: Record, fields: Mapping[str, str], rules: Rules) ->
     field = fields["text"]
     text = text_of(record, field)
     if text.startswith(PREAMBLE_START) and "preamble_removed" in rules.allowed and (match := PREAMBLE.match(text)):
-        pair = {**record, field: match[0], f"{field}.response": text[match.end() :]}
+        pair = {**record, field: match[0], f"{field}.response": without_end(text[match.end() :])}
         return convert_pair(pair, {**fields, "prompt": field, "response": f"{field}.response"}, rules)
     is_document = isinstance(text, Document) or "transcript_split" not in rules.allowed
     if turns := [] if is_document else transcript(text):

@@ -1,7 +1,7 @@
 """Reads every raw file that was not read before, and gives the rows of all files their identity."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,10 +45,12 @@ def run(
     records = sum(part.records for part in parts)
     if not any(part.rows for part in parts):
         raise DataError(_full_quarantine(records, len(files), reasons, quarantined))
-    weights = _weights(parsed)
+    weights, unread = _weights(parsed), _unread(parsed)
+    told = [_told(source, **span) for source, span in weights.items()]
+    told += [_told_unread(source, fields) for source, fields in unread.items()]
     return {"files": len(files), "files_parsed": len(files) - reused, "files_reused": reused, "records_read": records,
             "dialects": _ranked(dialects), "repairs": _ranked(repairs), "reasons": _ranked(reasons),
-            "weights": weights, "told": [_told(source, **span) for source, span in weights.items()]}  # fmt: skip
+            "weights": weights, "unread": unread, "told": told}  # fmt: skip
 
 
 @contextmanager
@@ -112,6 +114,24 @@ def _told(source: str, rows: float, min: float, max: float) -> str:
     return (
         f"{source}: {rows:,} rows weigh {min:g} to {max:g} in the loss by their field `weight`; if it measures something "
         f"else, rename it, or name the columns that are meant with the parameter `columns`"
+    )
+
+
+def _unread(parsed: Sequence[tuple[SourceFile, Parsed]]) -> dict[str, dict[str, int]]:
+    """For each source, the fields with texts that no conversation holds, and in how many records each has one."""
+    found: dict[str, Counter[str]] = {}
+    for file, of_file in parsed:
+        for part in of_file.parts:
+            found.setdefault(file.source, Counter()).update(part.unread)
+    return {source: _ranked(fields) for source, fields in found.items() if fields}
+
+
+def _told_unread(source: str, fields: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{name} in {records:,}" for name, records in list(fields.items())[:SHOWN])
+    more = f" and {len(fields) - SHOWN} more fields" if len(fields) > SHOWN else ""
+    return (
+        f"{source}: records have texts that no conversation holds, {shown}{more}; what belongs to the conversations can be "
+        f"named with the parameter `columns` or shown by `templates`"
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stages.ingest.spellings import MEDIA, SPELLINGS
 from stages.ingest.tool_calls import dumped, tool_calls_of
 from stages.ingest.unusable import Unusable
 
@@ -10,7 +11,8 @@ TEXT_PARTS = {"text", "input_text", "output_text"}
 REASONING_PARTS = {"reasoning", "thinking"}
 CALL_PARTS = {"tool_call", "tool_use", "function_call"}
 GEMINI_CALL, GEMINI_RESULT = ("functionCall", "function_call"), ("functionResponse", "function_response")
-ATTACHED = ("attachments", "files")  # what a message of Claude's export is about, beside its text
+ATTACHED = frozenset(("attachments", "files", *MEDIA))  # what a message is about, beside its text
+THOUGHT = frozenset(SPELLINGS["reasoning"])
 MEDIA_PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file"}
 PART_VALUES = ("text", "value", "content", "reasoning", "thinking")
 
@@ -87,8 +89,17 @@ def _part_text(part: Mapping[str, Any] | str, where: str) -> str:
     return value
 
 
+def attached(message: Mapping[str, Any]) -> str | None:
+    """The field of a message that holds more than text; None where there is none."""
+    return next((n for n in message if n in ATTACHED and message[n] and not isinstance(message[n], bool | int)), None)
+
+
 def stated_reasoning(message: Mapping[str, Any], where: str) -> str:
-    name = next((name for name in ("reasoning_content", "reasoning", "thinking") if message.get(name)), None)
+    """What was thought before the message; a field of that name may also say whether there was any."""
+    if THOUGHT.isdisjoint(message):
+        return ""
+    given = (name for name in SPELLINGS["reasoning"] if message.get(name) and message[name] is not True)
+    name = next(given, None)
     value = message[name] if name else ""
     if not isinstance(value, str):
         raise Unusable("not_text", f"{where}.{name}", value)

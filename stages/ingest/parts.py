@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
@@ -36,6 +36,7 @@ class Part(NamedTuple):
     fragments: int = 0  # messages of trees, left as JSON lines until the whole file is read
     halves: int = 0  # requests and answers that may be joined with those of other files
     weights: tuple[int, float, float] | None = None  # rows that say what they weigh, the least and the most of it
+    unread: Mapping[str, int] = {}  # field -> records whose text there no conversation holds
 
     def path(self, folder: Path, table: str) -> Path:
         return folder / f"{self.number:06d}-{table}.arrow"
@@ -76,7 +77,8 @@ def write_part(folder: Path, number: int, made: Ingested) -> Part:
     counts = (dict(made.dialects), dict(repairs), dict(reasons))
     weights = _stated(made.conversations["weight"])
     span = (len(weights), cast(float, weights.min()), cast(float, weights.max())) if len(weights) else None
-    part = Part(number, made.records, made.conversations.height, *counts, {}, len(made.fragments), halves, span)
+    height, unread = made.conversations.height, dict(made.unread)
+    part = Part(number, made.records, height, *counts, {}, len(made.fragments), halves, span, unread)
     if made.fragments:
         text = "".join(json.dumps(fragment) + "\n" for fragment in made.fragments)
         part.path(folder, FRAGMENTS).write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ Placed = tuple[str, dict[str, Any]]  # where it stands in the value, and the rec
 WRAPPERS = words(
     "data row record json fields example item sample entry payload body doc _source "
     "rows records examples items samples entries results dataset train validation test paragraphs qas "
-    "qa qa_pairs faqs questions"
+    "qa qa_pairs faqs questions chat"
 )
 TOLD_IN_TURN = ("dialog", "dialogue", "utterances", "conversations")  # DailyDialog, LIMA: what two people say in turn
 # Beside the names that always mean turns.
@@ -79,6 +79,8 @@ def _are_numbered(columns: Mapping[str, Any], rows: Mapping[str, Any]) -> bool:
 def unwrapped(record: Mapping[str, Any], dialects: Dialects) -> list[Placed]:
     """The records that a record of no use holds: what annotators made of it, or those of its one field that holds any; what
     it says itself holds for them: task and weight, instruction and system prompt, passages and tools."""
+    if cut := record.get("truncated_cells"):  # as the dataset viewer's API tells it
+        raise Unusable("cut_off", "truncated_cells", cut)
     beside = [name for meaning in CARRIED_IN if (name := spelt_so(meaning, record))]
     texts = [
         name for name, value in record.items() if plain(name) in (*PROMPT_NAMES, *CONTEXTS) and isinstance(value, str)

@@ -1,4 +1,4 @@
-"""Chats that a chat template has written out: texts of ChatML, of Llama's, Mistral's, Gemma's, Zephyr's and Phi's templates."""
+"""Chats that a chat template has written out: texts of ChatML, of the templates of Llama, Mistral, Gemma, Zephyr, Phi and DeepSeek."""
 
 import re
 from collections.abc import Iterator
@@ -14,16 +14,36 @@ ROLES = {
     "ipython": "tool",
 }
 ROLE = rf"(?P<role>{'|'.join(ROLES)})"
+DEEPSEEK = re.compile(r"<｜(?P<role>User|Assistant)｜>")
 # How a turn starts -> what ends it.
 HEADS = {
     re.compile(rf"<\|im_start\|>{ROLE}\n"): ("<|im_end|>",),
     re.compile(rf"<\|start_header_id\|>{ROLE}<\|end_header_id\|>"): ("<|eot_id|>",),
     re.compile(rf"<start_of_turn>{ROLE}\n"): ("<end_of_turn>",),
+    DEEPSEEK: ("",),
     re.compile(rf"<\|{ROLE}\|>"): ("<|end|>", "</s>", "<|endoftext|>", "<|im_end|>"),
 }
-STARTS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]", *(f"<|{role}|>" for role in ROLES))
-BEFORE = re.compile(r"\s*+(?:(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>)\s*+)?+")
-ENDS = ("</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>")
+STARTS = (
+    "<｜User｜>",
+    "<|im_start|>",
+    "<|start_header_id|>",
+    "<start_of_turn>",
+    "[INST]",
+    *(f"<|{role}|>" for role in ROLES),
+)
+BEFORE = re.compile(r"\s*+(?:(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>|<｜begin▁of▁sentence｜>)\s*+)?+")
+ENDS = (
+    "<｜end▁of▁sentence｜>",
+    "</s>",
+    "<eos>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "### End",
+)
 LLAMA_2 = re.compile(r"(?:<s>\s*+)?+\[INST\]|\[/INST\]")
 LLAMA_2_SYSTEM = re.compile(r"\s*+<<SYS>>(?P<system>.*?)<</SYS>>", re.DOTALL)
 
@@ -33,6 +53,8 @@ def rendered_turns(text: str) -> list[Turn]:
     prompt to be continued ends with an empty turn of the assistant's."""
     start = BEFORE.match(text)
     body = text[start.end() :] if start else text
+    if text.lstrip().startswith("<｜begin") and (first := DEEPSEEK.search(body)) and first.start():
+        return [Turn("system", body[: first.start()].strip()), *rendered_turns(body[first.start() :])]
     if not body.startswith(STARTS):
         return []
     if body.startswith("[INST]"):
@@ -58,7 +80,7 @@ def _with_heads(body: str, head: re.Pattern[str], ends: tuple[str, ...]) -> list
         said = body[mark.end() : later.start() if later else len(body)].strip()
         if later and not said.endswith(ends):
             return []
-        turns.append(Turn(ROLES[mark["role"]], without_end(said)))
+        turns.append(Turn(ROLES[mark["role"].lower()], without_end(said)))
     return turns
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from stages.ingest.unusable import Unusable
 
 ASKED_IN, ANSWERED_IN = ("request", "body", "input", "params"), ("response", "output", "body", "result")
+CUT_OFF = ("length", "max_tokens", "content_filter", "refusal")  # why an answer ended that is no whole one
 NOT_ANSWERED = ("errored", "expired", "canceled")  # what Anthropic's batches tell of such a request
 
 
@@ -36,8 +37,11 @@ def logged(record: Mapping[str, Any]) -> dict[str, Any] | None:
         raise _alone(record, "answer_alone", "response" if "response" in record else "choices", record)
     if len(answers) > 1:
         raise Unusable("several_answers", "choices", answers)
+    message, ended = answers[0]
+    if ended in CUT_OFF:
+        raise Unusable("cut_off", "stop_reason" if "stop_reason" in message else "choices[0].finish_reason", ended)
     beside = {name: asked[name] for name in ("system", "tools") if asked.get(name)}
-    return {**record, **beside, "messages": [*asked["messages"], answers[0]]}
+    return {**record, **beside, "messages": [*asked["messages"], message]}
 
 
 def _alone(record: Mapping[str, Any], reason: str, field: str, found: object) -> Unusable:
@@ -71,11 +75,13 @@ def _parts(record: Mapping[str, Any], names: tuple[str, ...], depth: int = 2) ->
             yield from _parts(inner, names, depth - 1)
 
 
-def _answers(part: Mapping[str, Any]) -> list[Any] | None:
-    if part.get("type") == "succeeded" and isinstance(part.get("message"), dict):  # Anthropic's
-        return [part["message"]]
+def _answers(part: Mapping[str, Any]) -> list[tuple[Any, object]] | None:
+    """Each answer, and why it ended."""
+    match part:  # Anthropic's
+        case {"type": "succeeded", "message": dict(message)} | ({"type": "message", "role": "assistant"} as message):
+            return [(message, message.get("stop_reason"))]
     choices = part.get("choices")
     if not isinstance(choices, list) or not choices:
         return None
     are_answers = all(isinstance(one, dict) and isinstance(one.get("message"), dict) for one in choices)
-    return [one["message"] for one in choices] if are_answers else None
+    return [(one["message"], one.get("finish_reason")) for one in choices] if are_answers else None

@@ -22,7 +22,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "user_message user_query user_question inputs_pretokenized inputs input input_text context questions prompts"
     ),
     "response": words(
-        "output response completion solution answer target targets_pretokenized targets output_text target_text "
+        "output response completion attempt solution answer target targets_pretokenized targets output_text target_text "
         "canonical_solution "
         "continuation original_correct_question generation reply assistant gpt bot "
         "outputs responses completions answers "
@@ -48,9 +48,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "history": ("history", "chat_history", "conversation_history"),
     "tools": words("tools functions available_tools tool_definitions tools_json"),
     "settings": ("chat_template_kwargs",),
+    "metadata": ("metadata",),
     "told_first": ("instruction", "instructions"),
     "reasoning": words(
-        "reasoning_content reasoning thinking complex_cot chain_of_thought model_reasoning reasoning_trace reasoning_process "
+        "reasoning_content reasoning thinking thinking_trajectories thinking_trajectory complex_cot chain_of_thought model_reasoning reasoning_trace reasoning_process "
         "thinking_process thought_process think thoughts thought cot rationale"
     ),
     "options": words("choices options a option_a choice_a opa option_1 option1"),
@@ -133,7 +134,8 @@ def spelt(names: Mapping[str, str]) -> dict[str, str | None]:
         told["prompt"], told["context"] = "definition", told["prompt"]  # Natural Instructions
     if told["response"] is None and {"content", "reasoning_content"} <= names.keys():
         told["response"] = "content"  # an answer as servers give it
-    return told | _contexts(names, told)
+    systems = [name for name in SPELLINGS["system"] if name in names and name != told["system"]]
+    return told | _contexts(names, told) | {f"more_system{number}": name for number, name in enumerate(systems)}
 
 
 def _contexts(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -154,6 +156,11 @@ def _contexts(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[
 def contexts_in(fields: Mapping[str, str]) -> list[str]:
     """The fields with what belongs to the prompt."""
     return [field for meaning, field in fields.items() if meaning.startswith(("context", "more_context"))]
+
+
+def systems_in(fields: Mapping[str, str]) -> list[str]:
+    """The fields with a system prompt."""
+    return [field for meaning, field in fields.items() if meaning.startswith(("system", "more_system"))]
 
 
 def rivals(names: Mapping[str, str], told: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:

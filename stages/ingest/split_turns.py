@@ -11,7 +11,7 @@ from stages.ingest.turns import convert_turns, is_turn
 from stages.ingest.unusable import Unusable
 
 STARTS_LIKE_TURNS = re.compile(
-    r"""\s*+(?:\{\s*+["']messages["']\s*+:\s*+)?\[\s*+\{\s*+["'](?:role|from|content|value)["']"""
+    r"""\s*+(?:(?:\{\s*+["']messages["']\s*+:\s*+)?\[\s*+)?\{\s*+["'](?:role|from|content|value)["']"""
 )
 
 

@@ -8,7 +8,7 @@ from pydantic import field_validator
 from stages.contract import Params, Stage, setting
 from stages.raw_files.repair_names import COMMAS_REMOVED, COMMENTS_REMOVED, PYTHON_READ, FileRepair
 
-Column = Literal["prompt", "context", "response", "system", "task", "weight", "text", "messages"]
+Column = Literal["prompt", "context", "response", "reasoning", "system", "tools", "task", "weight", "text", "messages"]
 Repair = Literal[
     "placeholder_input_removed",
     "preamble_removed",
@@ -20,13 +20,15 @@ Repair = Literal[
 ]
 LICENCE_REMOVED: Repair = "gutenberg_licence_removed"
 PLACEHOLDER = r"\{\{\s*[A-Za-z_][\w. -]*\s*\}\}"
-# Marks that the chat templates of ChatML, Llama, Mistral, Gemma, Phi and GPT turn into control tokens.
+# Marks that the chat templates of ChatML, Llama, Mistral, Gemma, Phi, GPT, DeepSeek, Command, Granite and OpenChat turn into
+# control tokens.
 CONTROL_TOKEN = (
     r"<\|(?:im_start|im_end|im_sep|endoftext|startoftext|endofprompt|begin_of_text|end_of_text|start_header_id|end_header_id"
-    r"|eot_id|eom_id|python_tag|system|user|assistant|end|channel|message|start|return|call)\|>"
+    r"|eot_id|eom_id|python_tag|system|user|assistant|prompter|end|channel|message|start|return|call|end_of_turn|USER|ASSISTANT"
+    r"|(?:start|end)_of_role|(?:START|END)_OF_TURN_TOKEN|(?:USER|CHATBOT|SYSTEM)_TOKEN)\|>|<｜[^｜\s]{1,40}｜>"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|\[(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
 )
-CONTROL_TOKEN_STARTS = ("<|", "_of_turn>", "INST]", "SYS>>", "[AVAILABLE_TOOLS]", "[TOOL_")
+CONTROL_TOKEN_STARTS = ("<|", "<｜", "_of_turn>", "INST]", "SYS>>", "[AVAILABLE_TOOLS]", "[TOOL_")
 
 
 class IngestParams(Params):

@@ -92,7 +92,7 @@ def calls_in(answer: object, tools: str, where: str) -> str | None:
     if given == []:
         raise Unusable("empty_answer", where, answer)
     calls = given if isinstance(given, list) else [given]
-    names = {tool["function"].get("name") for tool in json.loads(tools) if isinstance(tool["function"], dict)}
+    names = [tool["function"].get("name") for tool in json.loads(tools) if isinstance(tool["function"], dict)]
     are_calls = all(isinstance(call, dict) and call.get("name") in names and len(call) > 1 for call in calls)
     return dumped(tool_calls_of(calls, where)) if are_calls else None
 

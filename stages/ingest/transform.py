@@ -20,6 +20,7 @@ from stages.ingest.request_logs import Half
 from stages.ingest.stage import IngestParams, Repair
 from stages.ingest.templates import Templates, TemplateSet, chosen, convert_by_template
 from stages.ingest.trees import tree_conversations
+from stages.ingest.unread import unread_fields
 from stages.ingest.unusable import Unusable, in_utf8, place_of
 from stages.raw_files.byte_stream import Damage
 from stages.raw_files.json_blocks import Block
@@ -42,6 +43,7 @@ class Ingested(NamedTuple):
     dialects: Counter[str]  # records by dialect
     fragments: list[Fragment]  # messages of trees, which take the whole file
     halves: pl.DataFrame | None = None  # requests and answers that may be joined, as they are set aside if they are not
+    unread: Mapping[str, int] = {}  # field -> records whose text there no conversation holds
 
 
 class Transform:
@@ -96,7 +98,7 @@ class Transform:
             fragments = [fragment._replace(byte_offset=offsets[fragment.record]) for fragment in fragments]
         made.dialects[kind.dialect.name] += len(alike.columns.lengths)
         table = conversation_table([alike.columns, columns_of(made.conversations)])
-        return Ingested(table, aside, alike.records, made.dialects, fragments, halves)
+        return Ingested(table, aside, alike.records, made.dialects, fragments, halves, made.unread + alike.unread)
 
     def fault(self, fault: BrokenRecord) -> Ingested:
         """What is wrong with a file as a whole."""
@@ -178,11 +180,13 @@ class Transform:
                     return
             within = INDEX.sub("", place)
             made.dialects[f"{dialect.name} in {within}" if within else dialect.name] += 1
-            for conversation in dialect.read(value, self.rules):
+            found = dialect.read(value, self.rules)
+            for conversation in found:
                 if isinstance(conversation, Unusable):
                     made.set_aside(record, conversation, place)
                 else:
                     made.add(record, conversation)
+            made.unread.update(str(_field_at(within, name)) for name in unread_fields(value, dialect, found, place))
         except Unusable as unusable:
             made.set_aside(record, unusable, place)
 
@@ -203,6 +207,7 @@ class _Made:
         self.dialects = Counter[str]()
         self.fragments: list[Fragment] = []
         self.halves = Halves()
+        self.unread = Counter[str]()
 
     def add(self, record: Record, conversation: Conversation, repairs: Iterable[Repair] = ()) -> None:
         try:
@@ -230,6 +235,7 @@ def _tables(made: Sequence[_Made], records: Sequence[int]) -> list[Ingested]:
             one.dialects,
             one.fragments,
             one.halves.table(),
+            one.unread,
         )
         for one, end, read in zip(made, ends, records, strict=True)
     ]

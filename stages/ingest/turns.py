@@ -16,7 +16,7 @@ from stages.ingest.beside_turns import (
 from stages.ingest.conversation import Conversation, Record, Rules, Turn, checked_turns
 from stages.ingest.flat import task_of
 from stages.ingest.message_content import (
-    ATTACHED,
+    attached,
     content_of,
     is_tool_result,
     result_of,
@@ -194,7 +194,7 @@ def _append(turns: list[Turn], message: object, where: str) -> None:
         spelt = next((name for name in SPEAKERS if name in message), "role")
         raise Unusable("unknown_role", f"{where}.{spelt}", stated[0] if stated else message)
     field, said = text_field(message)
-    if beside := next((name for name in ATTACHED if message.get(name)), None):
+    if beside := attached(message):
         raise Unusable("image_content", f"{where}.{beside}", message[beside])
     if role == "call":
         _append_calls(turns, tool_calls_of(said, f"{where}.{field}"))

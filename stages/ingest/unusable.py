@@ -154,6 +154,10 @@ ADVICE: dict[str, Advice] = {
         "one request and one answer of each custom_id in a folder",
         "put the files of each batch into a folder of their own",
     ),
+    "cut_off": Advice(
+        "whole texts",
+        "fetch the record again whole, or send the request again with more max_tokens: a text was cut off",
+    ),
     "failed_request": Advice("an answer", "send the request again, or leave it out"),
     "several_answers": Advice(
         "one answer to one prompt",
