@@ -31,7 +31,7 @@ READERS = {
     "missing_image": ("prompt", phrases.MISSING_IMAGE),
     "merged_question": ("answers", phrases.MERGED_QUESTION),
     "items": ("prompt", promises.ITEMS),
-    "foreign_refusal": ("answers", refusals.FOREIGN_REFUSAL),
+    "foreign_refusal": ("answers", "|".join(refusals.FOREIGN_REFUSALS)),
     **{name: ("prompt", pattern) for name, pattern in formats.ASKED.items()},
 }
 
