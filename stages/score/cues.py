@@ -69,7 +69,11 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "number": ["number", "numeral", "integer"],
         "word_limit": ["words", "word"],
         "items": ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", *map(str, range(2, 21))],
-        "missing_text": ["following", "below", "above", "given", "provided", "attached", "this"],
+        "missing_text": ["following", "below", "above", "given", "provided", "attached", "this", "according", "based", "stated",
+            "siguiente", "siguientes", "suivant", "suivante", "suivants", "suivantes", "ci", "folgenden", "folgende", "folgender", "folgendes",
+            "untenstehenden", "unten", "seguente", "seguenti", "seguir", "abaixo", "seguinte", "volgende", "onderstaande", "berikut", "di bawah",
+            "text", "article", "passage", "paragraph", "sentence", "essay", "email", "excerpt", "code",
+        ],
         "missing_file": [
             "attached", "uploaded", "enclosed",
             "accompanying", "attachment", "attachments", "beiliegende", "beiliegenden", "adjunto", "adjunta", "joint", "jointe",

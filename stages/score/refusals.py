@@ -3,13 +3,12 @@
 Each was held against all its matches among 77,573 rows of ten data sets: precision first, as a match may remove a row.
 """
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from stages.score.cues import read_by
 from stages.score.foreign_refusals import FOREIGN_DECLINES, FOREIGN_REFUSALS
 from stages.score.phrases import EDGE
+from stages.score.texts import first_group
 
 _AM = r"(?: am|['’]m)"
 _CANNOT = rf"(?:cannot(?: and will not)?|can['’]t|can not|could not|won['’]t|{_AM} unable to|{_AM} not (?:able|allowed|permitted|programmed|designed|authori[sz]ed|qualified|going) to)"
@@ -142,10 +141,11 @@ _FORMULA = r"(?is)^((?:as|being) (?:an?|your) [^,\n]{2,60},|als (?:eine )?(?:ki\
 
 def refused() -> pl.Expr:
     """The first words of the answers with which an assistant declines or speaks of itself, whatever was asked."""
-    return pl.coalesce(
-        _first_of(_REFUSALS, read_by("refusal", "answers")),
-        _first_of(FOREIGN_REFUSALS, read_by("foreign_refusal", "answers")),
+    found = pl.coalesce(
+        first_group(read_by("refusal", "answers"), *(f"({pattern})" for pattern in _REFUSALS)),
+        first_group(read_by("foreign_refusal", "answers"), *(f"({pattern})" for pattern in FOREIGN_REFUSALS)),
     )
+    return _told(found)
 
 
 def refusal_phrase() -> pl.Expr:
@@ -177,24 +177,11 @@ def _phrase() -> pl.Expr:
 
 
 def _said(pattern: str) -> pl.Expr:
-    return _first(pattern, pl.col("answers"))
+    return _told(pl.col("answers").str.extract(f"({pattern})", 1))
 
 
-def _first(pattern: str, text: pl.Expr) -> pl.Expr:
-    return text.str.extract(f"({pattern})", 1).str.replace(_FORMULA, "$1").str.strip_chars_end()
-
-
-def _first_of(patterns: Sequence[str], text: pl.Expr) -> pl.Expr:
-    """`_first` of what any of `patterns` finds, where only the few texts with a match are read for its place."""
-
-    def found(texts: pl.Series) -> pl.Series:
-        read = pl.col("text")
-        matched = texts.to_frame("text").select(pl.any_horizontal(read.str.contains(p) for p in patterns)).to_series()
-        told = texts.filter(matched).to_frame("text").select(_first("|".join(patterns), read)).to_series()
-        none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
-        return none.scatter(matched.arg_true(), told)
-
-    return text.map_batches(found, return_dtype=pl.String)
+def _told(found: pl.Expr) -> pl.Expr:
+    return found.str.replace(_FORMULA, "$1").str.strip_chars_end()
 
 
 # Boilerplate about what a model knows and when it learned it.
