@@ -180,6 +180,10 @@ SIGN_OFF = (
     r"\n[ \t]*\n[ \t]*(?:With|Best|Kind|Warm|Sincerely|Yours|Regards|Thanks|Thank you|Love|Cheers|Respectfully|Cordially"
     r"|Looking forward|All the best|Many thanks|Take care)[^.,\n]{0,30},\s*\z"
 )
+# All that was asked for: how a letter is to begin, one line of code.
+WHOLE_ANSWER = r"\A\s*(?:(?:Dear|Hi|Hello) [^\n]*,|(?:for|if|elif|while|def|class|with) [^\n]*[)\]0-9'\"]:)\s*\z"
+FIELD_TO_FILL = r"(?m):[ \t]*$"
+FIELDS_OF_A_FORM = 3
 _SUBJECT = r"(?-i:he|she|we|they|I)"
 _JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
 _OFTEN_OPEN = (

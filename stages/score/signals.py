@@ -97,8 +97,10 @@ def _ends_unfinished() -> pl.Expr:
     )
     cut_short = read_where(pl.col("word_count") < ENOUGH_WORDS, last).str.contains(phrases.OPEN_PHRASE)
     open_end = last.str.contains(phrases.OPEN_END)
-    waits_for_name = read_where(open_end, last).str.contains(phrases.SIGN_OFF)
-    return (open_end & ~waits_for_name) | open_word | cut_short | _open_fence()
+    read = read_where(open_end, last)
+    is_form = read.str.count_matches(phrases.FIELD_TO_FILL) >= phrases.FIELDS_OF_A_FORM
+    waits = read.str.contains(rf"{phrases.SIGN_OFF}|{phrases.WHOLE_ANSWER}") | is_form
+    return (open_end & ~waits) | open_word | cut_short | _open_fence()
 
 
 def _links(text: pl.Expr) -> pl.Expr:
