@@ -26,12 +26,12 @@ READERS = {
     "role_label": ("answers", phrases.ROLE_LABEL),
     "code": ("prompt", formats.ASKS_FOR_CODE),
     "word_limit": ("prompt", promises.WORD_LIMIT),
-    "missing_text": ("prompt", phrases.MISSING_TEXT),
+    "missing_text": ("prompt", "|".join(phrases.MISSING_TEXT)),
     "missing_file": ("prompt", phrases.MISSING_FILE),
     "missing_image": ("prompt", phrases.MISSING_IMAGE),
     "merged_question": ("answers", phrases.MERGED_QUESTION),
     "items": ("prompt", promises.ITEMS),
-    "foreign_refusal": ("answers", refusals.FOREIGN_REFUSAL),
+    "foreign_refusal": ("answers", "|".join(refusals.FOREIGN_REFUSALS)),
     **{name: ("prompt", pattern) for name, pattern in formats.ASKED.items()},
 }
 

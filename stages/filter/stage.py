@@ -34,7 +34,7 @@ class FilterParams(Params):
     reject_template_leak: bool = setting(True, "Rejects marks of a chat template that the question lacks")
     # The answer to one instruction, then the next instruction (36 rows, all rightly).
     reject_merged_instructions: bool = setting(True, "Rejects an answer with a second instruction in it")
-    # Another model's limits (29 rows; 29 in Chinese). Turn it off for data that is to teach when to refuse. Who the model
+    # Another model's limits (33 rows; 31 in Chinese). Turn it off for data that is to teach when to refuse. Who the model
     # is may be answered where it is asked, unless another maker is named.
     reject_refusals: bool = setting(
         True, "Rejects an answer that refuses, or speaks of itself as a language model unasked"
@@ -45,9 +45,9 @@ class FilterParams(Params):
     reject_placeholder_input: bool = setting(
         False, "Rejects a question with a line such as <noinput>, or a blank such as <insert topic>"
     )
-    # Some of the 15 rows can be answered without the text ("Given the following input, name five instruments").
+    # Some of the 45 rows can be answered without the text ("Given the following input, name five instruments").
     reject_missing_text: bool = setting(False, "Rejects a question that points at a text which is not there")
-    # About half of the 45 rows are cut; the others quote lists of words or close a letter with "Sincerely,".
+    # Two of three of the 30 rows are cut; the others quote lists of words or end a line of verse.
     reject_unfinished: bool = setting(False, "Rejects an answer that stops within a sentence or a code block")
     # Every such row is inside `unfinished` already, which is wider.
     reject_unclosed_code_fence: bool = setting(False, "Rejects an answer whose last code block is not closed")

@@ -44,20 +44,49 @@ _TEXT = (
     r"(?:sentence|text|paragraph|passage|article|essay|poem|haiku|story|list|code|snippet|email|letter|data|table|dialogue|"
     r"conversation|quote|quotation|statement|phrase|review|document|excerpt|input|equation|words?|numbers?|tweet|message|"
     r"abstract|speech|report|transcript|dataset|question|lyrics|image|picture|photo(?:graph)?|figure|diagram|chart|graph|file|pdf|"
-    r"spreadsheet|screenshot|题目|句子|文章|段落|文本)s?"
+    r"spreadsheet|code snippet|function|program|query|screenshot|题目|句子|文章|段落|文本)s?"
 )
 _VERB = (
     r"(?:summari[sz]e|translate|proofread|edit|rewrite|rephrase|paraphrase|correct|classify|shorten|condense|analy[sz]e|"
-    r"punctuate|reword|simplify|fix|improve)"
+    r"punctuate|reword|simplify|fix|improve|debug|explain|refactor|optimi[sz]e)"
 )
+_FAULTS = r"(?:(?:any|the|all) (?:[a-z]+ )?(?:bugs?|errors?|mistakes?|grammar|punctuation|spelling|typos?) in )"
 # One sentence that ends without a colon, a quotation or a number, so that nothing in it can be the text.
 _NOTHING_BEHIND = r"[^:\n\"“”'‘`(<\[{0-9?!.—–]*[.?!:]?\s*\z"
-MISSING_TEXT = (
-    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} (?:(?:given|shown|provided|listed|written|pasted) )?(?:below|above))(?: below)?{EDGE}{_NOTHING_BEHIND}"
-    rf"|^(?:{_VERB}|read) (?:(?:any|the|all) (?:bugs?|errors?|mistakes?) in )?((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
-    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| (?:in|for) [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z"
-    r"|^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
-    r"[。？！]?\s*\z"
+_TIMES = r"(?:seconds?|minutes?|hours?|mornings?|evenings?|nights?|days?|weeks?|weekend|months?|seasons?|years?|decades?|centur(?:y|ies)|generations?)"
+# By ISO 639-1 code: "the following text", and nothing behind it.
+_FOLLOWING = {
+    "es": r"(?:siguientes? (?:texto|frase|oraci[oó]n|p[aá]rrafo|art[ií]culo)s?|(?:texto|frase|oraci[oó]n|p[aá]rrafo|art[ií]culo) siguiente)",
+    "fr": r"(?:texte|phrase|paragraphe|article|passage)s? suivante?s?|(?:texte|phrase|article) ci-dessous",
+    "de": r"(?:folgenden?[nsr]?|untenstehenden?|unten stehenden?) (?:text|satz|s[äa]tze|absatz|artikel|abschnitt)(?:e?s|e)?",
+    "it": r"(?:seguent[ei] (?:testo|frase|paragrafo|articolo|brano)|(?:testo|frase|paragrafo) seguente)",
+    "pt": r"(?:texto|frase|par[aá]grafo|artigo|trecho) (?:a seguir|abaixo|seguinte)|seguinte (?:texto|frase|par[aá]grafo|artigo)",
+    "nl": r"(?:volgende|onderstaande) (?:tekst|zin|alinea|artikel|passage)",
+    "ru": r"следующ(?:ий|его|ее|ую|ие) (?:текст|предложени[ея]|абзац|статью|отрывок)а?",
+    "uk": r"наступн(?:ий|ого|е) (?:текст|речення|абзац)у?",
+    "pl": r"(?:poniższ(?:y|e|ego|ą)|następując(?:y|e|ego)) (?:tekst|zdani[ea]|akapit|artykuł)u?",
+    "tr": r"aşağıdaki (?:metni|cümleyi|paragrafı|yazıyı|makaleyi)",
+    "vi": r"(?:đoạn văn|văn bản|câu|bài viết)(?: (?:sau|dưới đây))",
+    "id": r"(?:teks|kalimat|paragraf|artikel) (?:berikut|di bawah)(?: ini)?",
+    "ja": r"(?:次|以下)の(?:文章|文|テキスト|段落|記事)",
+    "ko": r"다음 (?:글|문장|텍스트|단락|기사)",
+    "ar": r"(?:النص|الجملة|الفقرة|المقال) (?:التالي|التالية)",
+    "hi": r"निम्नलिखित (?:पाठ|वाक्य|अनुच्छेद|लेख)|निम्न (?:पाठ|वाक्य)",
+}
+_BESIDE = r"[^:：\n\"“”'‘`(（「『<\[{0-9?？!.。—–]"
+FOLLOWING_TIME = rf"(?i)the following (?:[a-z]+ )?{_TIMES}{EDGE}"  # is none
+MISSING_TEXT = (  # one by one the engine reads them several times as fast
+    rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} (?:(?:given|shown|provided|listed|written|pasted) )?(?:below|above))(?: below)?{EDGE}{_NOTHING_BEHIND}",
+    rf"(?i)^[^\n.:?!\"“,]*(the (?:given|provided) (?:[a-z]+ )?{_TEXT}){EDGE}{_NOTHING_BEHIND}",
+    r"(?i)^[^\n.:?!\"“]*(the following(?: [a-z]+){0,3})[.:]?\s*\z|^which (?:one )?(of the following)(?: [a-z-]+){1,12}[?:]?\s*\z",
+    rf"(?i)^(?:{_VERB}|read|find|spot|check|identify) {_FAULTS}?((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
+    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| (?:in|for) [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z",
+    rf"(?i)^(?:please )?(?:what (?:does|is wrong with|is the (?:sentiment|tone|mood|topic|theme|main idea|output|meaning|purpose) of)|make|turn) (this (?:[a-z]+ )?(?:{_TEXT}|function|program|script|query))(?: (?:do|mean|say|more [a-z]+|less [a-z]+|shorter|longer|simpler))?[.?!:]?\s*\z",
+    r"(?i)^(?:according to|based on|as stated in) (the (?:article|passage|text|paragraph|story|excerpt|document)), [^:\n\"“”‘`(<\[{]*\?\s*\z",
+    rf"(?i)^{_VERB} (the (?:text|article|passage|paragraph|sentence|essay|email|excerpt|code))[.:]?\s*\z|^(?:here|below|this) is (the (?:[a-z]+ )?{_TEXT})(?: [a-z ]+)?[:.]\s*\z",
+    r"(?i)^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
+    r"[。？！]?\s*\z",
+    rf"(?i)^{_BESIDE}*?({'|'.join(_FOLLOWING.values())}){_BESIDE}*[:：.。?？!]?\s*\z",
 )
 
 _GIVEN = r"(?:attached|uploaded|enclosed|accompanying)"
@@ -117,10 +146,12 @@ ASKS_FOR_DOUBT = r"(?i)not (?:really |entirely |completely |quite )?(?:sure|cert
 
 # Marks of chat and instruction templates; `<noinput>` and a numbered `Instruction:` are those of Self-Instruct prompts.
 MARKUP = (
-    r"(?i)#{3} ?(?:instruction|response|human|assistant|input)(?-u:\b) ?:|#{2} ?instruction:|<｜[^｜<>\n]{1,40}｜>|<(?:bos|eos|pad|unk)>|\A\s*<s>\s|(?-i:\[(?:PAD|UNK)\])|<reserved_special_token_|<\|[a-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>"
+    r"(?i)#{3} ?(?:instruction|response|human|assistant|input|user|gpt)(?-u:\b) ?:|#{2} ?instruction:|<｜[^｜<>\n]{1,40}｜>|<(?:bos|eos|pad|unk|eo[ahm]|end_of_utterance|fim_(?:prefix|middle|suffix)|0x[0-9a-f]{2}|(?:unused|extra_(?:id_)?|reserved_|ctrl)[0-9]+)>|\A\s*<s>\s"
+    r"|(?-i:\[(?:PAD|UNK|MASK|SEP|CLS|EOS|BOS|gMASK|TOOL_CALLS|AVAILABLE_TOOLS)\])|<reserved_special_token_|<\|[a-z0-9_]{2,32}\|>|<(?:human|bot)>:|\[\|(?:human|ai|assistant)\|\]|\[/?INST\]|<</?SYS>>"
     r"|<(?:start|end)_of_turn>|</s>\s*\z|<\s*no ?(?:input|output)\s*>|(?-u:\b)\d+\. instruction:"
 )
-ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)"  # not at the very start: an answer may well begin with a label
+# Not at the very start: an answer may well begin with a label. Or both in one line, behind a sentence.
+ROLE_LABEL = r"\n\s*((?:Human|User|Assistant|HUMAN|USER|ASSISTANT):)|[.!?] +((?:Human|User|HUMAN|USER):) [^\n]+? (?:Assistant|ASSISTANT|AI):"
 # A line with another label directly before or behind it: a record, a cast, a list of terms; and "User: root".
 _LABEL = r"[ \t]*(?:Human|User|Assistant|HUMAN|USER|ASSISTANT):"
 _OTHER_LABEL = (
@@ -149,6 +180,10 @@ SIGN_OFF = (
     r"\n[ \t]*\n[ \t]*(?:With|Best|Kind|Warm|Sincerely|Yours|Regards|Thanks|Thank you|Love|Cheers|Respectfully|Cordially"
     r"|Looking forward|All the best|Many thanks|Take care)[^.,\n]{0,30},\s*\z"
 )
+# All that was asked for: how a letter is to begin, one line of code.
+WHOLE_ANSWER = r"\A\s*(?:(?:Dear|Hi|Hello) [^\n]*,|(?:for|if|elif|while|def|class|with) [^\n]*[)\]0-9'\"]:)\s*\z"
+FIELD_TO_FILL = r"(?m):[ \t]*$"
+FIELDS_OF_A_FORM = 3
 _SUBJECT = r"(?-i:he|she|we|they|I)"
 _JOINS = r"because|that|if|when|while|so|since|until|unless|although|though|where|which|whether|after|before|once"
 _OFTEN_OPEN = (

@@ -41,7 +41,7 @@ def _unless(asked: str, found: pl.Expr) -> pl.Expr:
 def _template_leak() -> pl.Expr:
     """The first mark of a chat template in the answers that their prompts neither have nor ask about."""
     markup = _found(phrases.MARKUP, read_where("may_have_marks", _answers))
-    label = read_by("role_label", "answers").str.extract(phrases.ROLE_LABEL, 1)
+    label = first_group(read_by("role_label", "answers"), phrases.ROLE_LABEL)
     is_field = read_where(label.is_not_null(), _answers).str.contains(phrases.FIELD_BESIDE_LABEL)
     return pl.coalesce(
         _unless(rf"{phrases.MARKUP}|{phrases.ABOUT_TEMPLATES}", markup),
@@ -52,12 +52,12 @@ def _template_leak() -> pl.Expr:
 def _merged_instruction() -> pl.Expr:
     expected = read_where("may_have_labels", _prompt).str.contains(phrases.EXPECTS_LABELS)
     read = read_where(pl.col("may_have_labels") & ~expected, _answers)
-    return pl.coalesce(first_group(phrases.MERGED, read), _merged_question())
+    return pl.coalesce(first_group(read, phrases.MERGED), _merged_question())
 
 
 def _merged_question() -> pl.Expr:
     answers = read_by("merged_question", "answers")
-    said = first_group(phrases.MERGED_QUESTION, answers)
+    said = first_group(answers, phrases.MERGED_QUESTION)
     in_both = pl.concat_str(answers, read_where(answers != "", _prompt), separator="\n")
     return pl.when(~in_both.str.contains(phrases.ABOUT_QUESTIONS)).then(said)
 
@@ -65,10 +65,11 @@ def _merged_question() -> pl.Expr:
 def _missing_text() -> pl.Expr:
     single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
     read = {name: read_where(single, read_by(f"missing_{name}", "prompt")) for name in ("text", "file", "image")}
-    shown = first_group(phrases.MISSING_IMAGE, read["image"])
+    shown = first_group(read["image"], phrases.MISSING_IMAGE)
+    pointed_at = first_group(read["text"], *phrases.MISSING_TEXT)
     return pl.coalesce(
-        first_group(phrases.MISSING_TEXT, read["text"]),
-        first_group(phrases.MISSING_FILE, read["file"]),
+        pl.when(~pointed_at.str.contains(phrases.FOLLOWING_TIME)).then(pointed_at),
+        first_group(read["file"], phrases.MISSING_FILE),
         pl.when(~read["image"].str.contains(phrases.ANY_IMAGE)).then(shown),
     )
 
@@ -96,8 +97,10 @@ def _ends_unfinished() -> pl.Expr:
     )
     cut_short = read_where(pl.col("word_count") < ENOUGH_WORDS, last).str.contains(phrases.OPEN_PHRASE)
     open_end = last.str.contains(phrases.OPEN_END)
-    waits_for_name = read_where(open_end, last).str.contains(phrases.SIGN_OFF)
-    return (open_end & ~waits_for_name) | open_word | cut_short | _open_fence()
+    read = read_where(open_end, last)
+    is_form = read.str.count_matches(phrases.FIELD_TO_FILL) >= phrases.FIELDS_OF_A_FORM
+    waits = read.str.contains(rf"{phrases.SIGN_OFF}|{phrases.WHOLE_ANSWER}") | is_form
+    return (open_end & ~waits) | open_word | cut_short | _open_fence()
 
 
 def _links(text: pl.Expr) -> pl.Expr:

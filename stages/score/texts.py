@@ -28,14 +28,19 @@ def texts_of(conversations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def first_group(pattern: str, text: pl.Expr) -> pl.Expr:
-    """What the first group of `pattern` that matched found; null without a match. Each text is looked through once."""
+def first_group(text: pl.Expr, *patterns: str) -> pl.Expr:
+    """What the first group of the first of `patterns` that matched found; null without a match. Only texts with a match
+    are looked through for its place, and several patterns take less time than one of all.
+    """
 
     def found(texts: pl.Series) -> pl.Series:
-        matched = texts.str.contains(pattern)
-        groups = texts.filter(matched).str.extract_groups(pattern).struct.unnest()
-        none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
-        return none.scatter(matched.arg_true(), groups.select(pl.coalesce(pl.all())).to_series())
+        told = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+        for pattern in patterns:
+            places = (texts.str.contains(pattern) & told.is_null()).arg_true()
+            if len(places):
+                groups = texts.gather(places).str.extract_groups(pattern).struct.unnest()
+                told = told.scatter(places, groups.select(pl.coalesce(pl.all())).to_series())
+        return told
 
     return text.map_batches(found, return_dtype=pl.String)
 

@@ -5,7 +5,8 @@ import re
 # Lengths that a card number may have, by its first digits (issuer ranges of ISO/IEC 7812).
 CARD_LENGTHS = (
     (re.compile(r"4"), (13, 16, 19)),
-    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|8[12]|9792"), (16,)),
+    (re.compile(r"220[0-4]"), (16, 17, 18, 19)),
     (re.compile(r"3[47]"), (15,)),
     (re.compile(r"30[0-5]|3[689]"), (14, 16, 19)),
     (re.compile(r"35(?:2[89]|[3-8])"), (16, 19)),

@@ -16,12 +16,12 @@ import polars as pl
 from stages.texts.ascii_forms import all_in_ascii, in_ascii
 from stages.texts.check_digits import IBAN_LENGTHS, is_card_number, is_iban
 from stages.texts.conversation_text import read_where
+from stages.texts.phone_numbers import MAY_HOLD_PHONE, PHONE, is_phone
 from stages.texts.secret_formats import KEYS, PASSWORD, is_drawn_key, is_given_secret, may_hold_key, may_hold_password
 
 # Patterns are read with re.ASCII, so that a value ends where Chinese or Japanese text goes on without a space.
 _LETTER = r"A-Za-z0-9\u00C0-\u024F"  # what a name of a mailbox or domain has, with the accented letters of Latin
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
-_CALLED = r"tel(?:ephone|éfono|efon|éphone)?|phone|mobile|cell|fax|call|whatsapp|hotline|móvil|celular|handy|电话|手机|電話|热线|전화|телефон|هاتف|جوال|फ़ोन|फोन|मोबाइल"
 
 
 def _iban_of(country: str, length: int) -> str:
@@ -32,15 +32,6 @@ def _iban_of(country: str, length: int) -> str:
 EMAIL = (
     rf"\b[a-z][a-z0-9+.-]{{1,20}}://[^\s/@?#\"']{{0,200}}@[{_LETTER}.-]+"
     rf"|(?<![{_LETTER}_.+%-])[{_LETTER}][{_LETTER}_.+%-]{{0,63}}@(?:[{_LETTER}-]{{1,63}}\.)+[A-Za-z]{{2,24}}\b(?![.\w-]*:[\w~.-]*/)"
-)
-# With a country code; in North American, British, German, French, Japanese, Chinese or Russian groups; or any number behind
-# a word that announces one.
-PHONE = (
-    r"(?<![\w.+/-])(?:\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,5}(?:[ .-]?[0-9]{2,5}){1,4}"
-    r"|(?<![0-9A-Z][ -])00 ?[1-9][0-9]{0,2}(?:[ .-][0-9]{1,5})(?:[ .-][0-9]{2,7}){1,5}|0[0-9]{1,3}-[0-9]{3,4}-[0-9]{4}(?!-[0-9])|[78] ?\([0-9]{3}\) ?[0-9]{3}-[0-9]{2}-[0-9]{2}"
-    r"|(?:1[ .-])?(?:\([0-9]{3}\)[ -]?|[0-9]{3}[.-])[0-9]{3}[ .-][0-9]{4}|(?<![0-9A-Z][ -])[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?! [0-9])|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
-    r"|(?<![0-9A-Z][ -])(?:0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{3,4}|0[0-9]{4}[ -][0-9]{6})(?![ -][0-9])|0[1-9](?:[ .][0-9]{2}){4}|01[567][0-9][ /-][0-9]{7,8}|0[1-9][0-9]{1,3}/[0-9]{7,8}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4})(?![\w/%]|[.,-][0-9]|-[A-Za-z])"
-    rf"|(?i:(?<![a-z])(?:{_CALLED})(?![a-z]))[^0-9\n+]{{0,12}}?(?P<value>\+?\(?[0-9](?:[ ().-]{{0,2}}[0-9]){{6,14}})(?![\w/%]|[.,-][0-9])"
 )
 _NUMBERED = (
     r"version|ver|rev|revision|release|section|chapter|clause|build|firmware|ios|android|macos|kernel|driver|windows|python|java|jdk|jre|"
@@ -56,7 +47,12 @@ IP = (
     rf"|(?<![\w.:-])(?:{_BYTE}(?:\.{_BYTE}){{3}}(?!\w|[./-][0-9]|-[a-z])"
     r"|(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:]|/[0-9]))"
 )
-CARD = r"(?<![\w.-])[2-6](?:[ -]?[0-9]){12,18}(?![\w]|[.-][0-9])"
+# In one piece or in groups with one separator, of which only some issuers have a fifth. An expiry date or a check number
+# may follow, another group of four may not.
+CARD = (
+    r"(?<![\w.-])(?:[2-689][0-9]{11,18}|(?<!(?<![0-9])[0-9]{4}[ -])(?=(62|5[0678]|6[37])?)[2-689][0-9]{3}([ .-]|  )"
+    r"(?:[0-9]{4}\2[0-9]{4}\2[0-9]{1,7}(?(1)(?:\2[0-9]{1,3}(?!/))?)|[0-9]{6}\2[0-9]{4,5})(?![ -][0-9]{4}(?![0-9])))(?!\w|[.-][0-9])"
+)
 IBAN = rf"(?<![A-Za-z0-9])(?i:{'|'.join(_iban_of(*country) for country in IBAN_LENGTHS.items())})(?![A-Za-z0-9])"
 
 
@@ -83,11 +79,6 @@ def is_email(found: str) -> bool:
     return not NOBODY.fullmatch(found)
 
 
-def is_phone(found: str) -> bool:
-    digits = re.sub(r"\D", "", found)
-    return 7 <= len(digits) <= 15 and len(set(digits)) > 1  # at most 15 digits: ITU-T E.164
-
-
 class Kind(NamedTuple):
     """One kind of private data: what finds it, and what is true of a finding that is really one."""
 
@@ -108,7 +99,7 @@ KINDS = {
     "email": Kind(re.compile(EMAIL, re.ASCII), lambda text: text.str.contains("@", literal=True), is_email),
     "phone": Kind(
         re.compile(PHONE, re.ASCII),
-        lambda text: text.str.contains(r"[0-9](?:[ ().-]{0,2}[0-9]){6}"),
+        lambda text: text.str.contains(MAY_HOLD_PHONE),
         is_phone,
         in_digits=True,
     ),
@@ -120,7 +111,7 @@ KINDS = {
     ),
     "card": Kind(
         re.compile(CARD, re.ASCII),
-        lambda text: text.str.contains(r"[2-6](?:[ -]?[0-9]){12}"),
+        lambda text: text.str.contains(r"[2-689](?:[ .-]{0,2}[0-9]){11}"),
         is_card_number,
         in_digits=True,
     ),

@@ -8,12 +8,12 @@ from stages.texts.conversation_text import read_where
 
 KEYS = {
     "aws": r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b",
-    "aws_secret": r"(?i:aws.{0,20}?secret[^=:\n]{0,20})[=:]\s*[\"']?(?P<aws>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
+    "aws_secret": r"(?i:aws.{0,20}?secret[^=:\n]{0,20}|secret_?access_?key[\"']?\s{0,3})[=:]\s*[\"']?(?P<aws>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
     "github": r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b|\bgithub_pat_[A-Za-z0-9_]{50,255}\b",
     "gitlab": r"\bglpat-[A-Za-z0-9_-]{20,64}",
     "slack": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}"
     r"|\bxapp-[0-9]-[A-Z0-9]{8,16}-[0-9]{8,16}-[a-f0-9]{32,}|hooks\.slack\.com/services/T[A-Z0-9]{6,16}/B[A-Z0-9]{6,16}/[A-Za-z0-9]{16,32}",
-    "openai": r"\bsk-(?:[A-Za-z0-9]{20,}|(?:proj|ant|svcacct|admin|or)-[A-Za-z0-9_-]{20,})",
+    "openai": r"\bsk-(?:[A-Za-z0-9]{20,}|(?:proj|ant|svcacct|admin|or|lf|None)-[A-Za-z0-9_-]{20,})",
     "google": r"\bAIza[0-9A-Za-z_-]{35}|\bGOCSPX-[A-Za-z0-9_-]{28}|\bya29\.[A-Za-z0-9_-]{30,}",
     "stripe": r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}|\bwhsec_[0-9A-Za-z+/]{24,}",
     "shopify": r"\bshp(?:at|ca|pa|ss)_[0-9a-f]{32}\b",
@@ -26,9 +26,10 @@ KEYS = {
     "pypi": r"\bpypi-[A-Za-z0-9_-]{40,}",
     "sendgrid": r"\bSG\.[A-Za-z0-9_-]{20,24}\.[A-Za-z0-9_-]{39,50}",
     "azure": r"\bAccountKey=(?P<azure>[A-Za-z0-9+/]{60,}={0,2})",
-    "jwt": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
-    "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,400}?[A-Za-z0-9+/]{24}[^-]*"
-    r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?",
+    "jwt": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]{8,}){4}",
+    "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----(?s:.{0,400}?)[A-Za-z0-9+/]{24}[^-]*"
+    r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?"
+    r"|PuTTY-User-Key-File-[23]:(?s:.{0,4000}?)Private-Lines: [0-9]+\s+[A-Za-z0-9+/=\s]{24,}(?:Private-MAC: [0-9a-f]+)?",
 }  # fmt: skip
 PREFIXED = {  # what a key begins with -> what follows; formats as gitleaks.io lists them
     "discord.com/api/webhooks/": "[0-9]{17,20}/[A-Za-z0-9_-]{60,}",
@@ -74,6 +75,20 @@ PREFIXED = {  # what a key begins with -> what follows; formats as gitleaks.io l
     "gldt-": "[A-Za-z0-9_-]{20,64}",
     "glptt-": "[A-Za-z0-9_-]{20,64}",
     "v1.0-": "[0-9a-f]{24}-[0-9a-f]{146}",  # Cloudflare
+    "pcsk_": "[A-Za-z0-9_]{50,}",  # Pinecone
+    "jina_": "[A-Za-z0-9_-]{50,}",
+    "vercel_blob_rw_": "[A-Za-z0-9]{16}_[A-Za-z0-9]{30}",
+    "rzp_live_": "[A-Za-z0-9]{14,}",  # Razorpay
+    "FLWSECK-": "[0-9a-f]{32}-X",  # Flutterwave
+    "CLOJARS_": "[0-9a-f]{60}",
+    "squ_": "[0-9a-f]{40}",  # SonarQube
+    "AKCp": "[A-Za-z0-9]{69}",  # JFrog
+    "aio_": "[A-Za-z0-9]{28}",  # Adafruit
+    "tfp_": "[A-Za-z0-9_-]{40,}",  # Typeform
+    "napi_": "[A-Za-z0-9]{60,}",  # Neon
+    "SSWS ": "[A-Za-z0-9_-]{40,}",  # Okta
+    "access_token$production$": "[0-9a-z]{16}\\$[0-9a-f]{32}",  # Braintree
+    "webhook.office.com/webhookb2/": "[0-9a-f-]{36}@[0-9a-f-]{36}/IncomingWebhook/[0-9a-f]{32}/[0-9a-f-]{36}",
 }  # fmt: skip
 _PREFIXED = [re.escape(sign) + rest for sign, rest in PREFIXED.items()]
 KEYS["prefixed"] = rf"(?<![A-Za-z0-9])(?:{'|'.join(_PREFIXED)})(?![A-Za-z0-9])"
@@ -82,13 +97,13 @@ _SIGNS_OF_KEY = [
     "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "hooks.slack.com",
     "sk-", "AIza", "GOCSPX-", "ya29.", "k_live_", "k_test_", "whsec_", "shpat_", "shpca_", "shppa_", "shpss_", "_v1_", ":AA",
     "gsk_", "xai-", "hf_", "npm_", "pypi-", "SG.", "AccountKey=", "eyJ", "PRIVATE KEY", "aws",
-    "AWS", "Aws", *PREFIXED,
+    "AWS", "Aws", "ccessKey", "ccess_key", "ACCESS_KEY", "PuTTY-User-Key", *PREFIXED,
 ]  # fmt: skip
 _MAY_BE_KEY = (
     r"xapp-|ya29\.|whsec_|shp(?:at|ca|pa|ss)_|do[opr]_v1_|[0-9]{8}:AA|gsk_[A-Za-z0-9]{40}|xai-[A-Za-z0-9]{60}"
     r"|A[KSBC][IC]A[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack\.com"
     r"|sk-[A-Za-z0-9_-]{20}|AIza|GOCSPX-|[sr]k_(?:live|test)_|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40}"
-    r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)|"
+    r"|SG\.[A-Za-z0-9_-]{20}|AccountKey=|eyJ[A-Za-z0-9_-]{8}|PRIVATE KEY|(?i:aws)[^\n]{0,20}(?i:secret)|(?i:secret_?access_?key)|PuTTY-User-Key-File|"
     + "|".join(_PREFIXED)
 )
 
@@ -108,10 +123,11 @@ _DRAWN = (
     rf"(?:(?=(?:[A-Za-z+/_.=-]*[0-9]){{3}})(?={_LETTERS_OF_KEY}*[A-Z])(?={_LETTERS_OF_KEY}*[a-z]){_LETTERS_OF_KEY}{{19,400}}[A-Za-z0-9=]"
     r"|(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{32,128})(?![A-Za-z0-9+/_=(\[-]|\.[A-Za-z0-9])"
 )
+_BEGINS = r"(?:(?<![A-Za-z])(?i:pg|my|db|user|admin|root|login|mysql|smtp)?|(?<=[a-z])(?=[A-Z]))"  # also dbPassword, PGPASSWORD
 # name = "value", "name": "value", name=value without blanks, Authorization: Bearer value, scheme://user:value@host
 PASSWORD = re.compile(
-    rf"(?i:(?<![a-z]){_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
-    rf"|(?i:(?<![a-z]){_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{5,199}}[^\s\"'<>(){{}}\[\],;.?，。；])(?![\w(\[])"
+    rf"{_BEGINS}(?i:{_NAME})[\\\"']{{0,3}}\s*(?::=|=>|=|:)\s*(?P<quote>\\?[\"'])(?P<value>[^\s\"'\\]{{6,200}})(?P=quote)"
+    rf"|{_BEGINS}(?i:{_NAME})(?:\s?[=:：]| is:?|是|为|は)\s?(?P<bare>(?=[^\s]{{0,80}}[0-9])(?=[^\s]{{0,80}}[A-Za-z])[^\s\"'<>(){{}}\[\],;，。；]{{5,199}}[^\s\"'<>(){{}}\[\],;.?，。；])(?![\w(\[])"
     r"|(?i:authorization)[\"']{0,3}\s*[:=]\s*[\"']{0,2}(?i:bearer|basic|token)\s+"
     r"(?P<header>(?=[^\s\"']{0,80}[0-9])[A-Za-z0-9+/._~=-]{16,500})"
     rf"|(?i:{_NAMES_KEY})(?P<drawn>{_DRAWN})"
