@@ -1,6 +1,7 @@
 """Items that stand in a row nearly word by word, or as a program would write them."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 import pytest
@@ -56,10 +57,11 @@ def test_an_answer_is_found_without_the_sums_that_are_marked_in_it(tmp_path: Pat
         LONG.replace("A ferry ", "A <b>ferry</b> ").replace(" on the way. ", "<br>on&nbsp;the way.</p>\n<p>"),
         LONG.replace("carries", "car-\nries").replace("lemons", "lem-\n> ons"),
         LONG.replace("goats", "_goats_").replace("crate", r"\textit{crate}"),
+        quote(LONG),
         LONG.replace("a", "\N{CYRILLIC SMALL LETTER A}").replace("o", "\N{GREEK SMALL LETTER OMICRON}"),
     ],
 )
-def test_an_item_is_found_as_html_across_broken_lines_in_markup_and_in_letters_that_look_alike(
+def test_an_item_is_found_as_html_across_broken_lines_in_markup_in_a_link_and_in_letters_that_look_alike(
     tmp_path: Path, written: str
 ) -> None:
     evals = eval_files(tmp_path, {"question": LONG})

@@ -37,6 +37,11 @@ def found(made: Decontaminated) -> dict[str, tuple[str, int]]:
     }
 
 
+def quoted(turns: list[str]) -> str:
+    """A list as Python shows it, in a field of a CSV file."""
+    return '"' + str(turns).replace('"', '""') + '"'
+
+
 ROWS = [row(f"{i}", line, "x") for i, line in enumerate(LINES)] + [row("clean", "How do I boil an egg?", "x")]
 EXPECTED = {f"{i}": ("eval_exact", i) for i in range(len(LINES))}
 
@@ -53,11 +58,31 @@ EXPECTED = {f"{i}": ("eval_exact", i) for i in range(len(LINES))}
         ("pairs.csv", "context,answer\n" + "\n".join(f'"{line}",x' for line in LINES)),
         ("chat.jsonl", "\n".join(json.dumps({"messages": [{"role": "user", "content": line}]}) for line in LINES)),
         ("own.jsonl", "\n".join(json.dumps({"id": i, "riddle_de": line}) for i, line in enumerate(LINES))),
+        ("answered.jsonl", "\n".join(json.dumps({"riddle_de": line, "answer": "Yes"}) for line in LINES)),
+        ("labelled.txt", "\n\n".join(f"Q: {line}\nA: Yes, it is." for line in LINES)),
+        ("shown.jsonl", "\n".join(json.dumps({"prompt": f"Q: Is it?\nA: Yes.\n\nQ: {line}\nA:"}) for line in LINES)),
+        ("columns.json", json.dumps({"question": LINES, "answer": ["Yes"] * 3})),
+        ("pandas.json", json.dumps({"question": dict(enumerate(LINES)), "answer": dict.fromkeys(range(3), "Yes")})),
+        ("ids.json", json.dumps({f"id{i}": {"pairs": [{"question": line}]} for i, line in enumerate(LINES)})),
+        ("turns.csv", "id,turns\n" + "\n".join(f"{i},{quoted([line, 'Why?'])}" for i, line in enumerate(LINES))),
     ],
 )
 def test_items_are_found_whatever_the_file_is_like(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     assert found(run(tmp_path, ROWS)) == EXPECTED
+
+
+def test_what_most_items_are_begun_with_or_told_by_the_system_is_none_of_them(tmp_path: Path) -> None:
+    told, task = (
+        "You are a helper of the harbour master and polite to all.",
+        "Answer the question below in one short word.",
+    )
+    records = [{"system_prompt": told, "instruction": task, "question": line} for line in LINES]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, records)))
+    others = [row("told", f"{told} Boil an egg.", "x"), row("task", f"{task}\n\nIs it true?", "x")]
+    assert found(run(tmp_path, [*ROWS, *others])) == EXPECTED
+    (tmp_path / "items.jsonl").write_text("\n".join(json.dumps({"instruction": task, "image": i}) for i in range(3)))
+    assert set(found(run(tmp_path, [*ROWS, *others]))) == {"task"}
 
 
 def test_nested_parquet_is_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from decontaminated import Decontaminated, decontaminated
 from rows import conversation, table, write_jsonl
 from shared_data import shared_data
 from stages.decontaminate import synonyms
+from stages.decontaminate.features import concept_counts
 from stages.decontaminate.lexicon import concept_of
 from stages.decontaminate.similarity import LEAST_SCORE
 from stages.raw_files.source_files import list_source_files
@@ -180,7 +181,8 @@ def test_the_description_of_a_function_is_an_item_without_its_code(tmp_path: Pat
 @pytest.mark.parametrize(
     ("one", "other"),
     [("twenty", "20"), ("purchased", "buys"), ("dozen", "12"), ("3.0", "3"), ("running", "runs"), ("kids", "children"),
-     ("largest", "maximum"), ("brackets", "parentheses"), ("concatenates", "joined"), ("moved", "movement")],
+     ("largest", "maximum"), ("brackets", "parentheses"), ("concatenates", "joined"), ("moved", "movement"),
+     ("played", "play"), ("staying", "stay"), ("city", "cities"), ("25%", "quarter"), ("50%", "half")],
 )  # fmt: skip
 def test_words_and_numbers_of_the_same_meaning_are_one(one: str, other: str) -> None:
     assert concept_of(one) == concept_of(other)
@@ -191,6 +193,11 @@ def test_words_and_numbers_of_the_same_meaning_are_one(one: str, other: str) -> 
 )
 def test_words_that_only_begin_alike_are_two(one: str, other: str) -> None:
     assert concept_of(one) != concept_of(other)
+
+
+def test_a_share_is_one_number_however_it_is_written() -> None:
+    written = pl.Series(["25 percent off", "25% off", "25 % off", "a quarter off"])
+    assert concept_counts(written).filter(concept="#0.25")["owner"].sort().to_list() == [0, 1, 2, 3]
 
 
 def test_a_word_has_one_meaning() -> None:

@@ -13,7 +13,7 @@ from stages.texts.word_bytes import Ints
 
 Floats = npt.NDArray[np.float64]
 
-TOKEN = rf"\d+(?:\.\d+)?|[{UNSPACED}]|[[\p{{L}}\p{{M}}]--[{UNSPACED}]]+"
+TOKEN = rf"\d+(?:\.\d+)?%?|[{UNSPACED}]|[[\p{{L}}\p{{M}}]--[{UNSPACED}]]+"
 LIGHT = 0.2  # of the weight of a function word: it says little of what a text is about
 LEAST_WEIGHT = 0.05
 TEMPLATE_TEXTS, TEMPLATE_SHARE = 20, 0.2  # in so many texts, a word in more than this share of them is their template
@@ -130,6 +130,7 @@ def _sparse(entries: pl.DataFrame, texts: int) -> Sparse:
 def concept_counts(texts: pl.Series) -> pl.DataFrame:
     """owner, concept, count: how often each text has what; nothing of a text without words."""
     text = pl.col("text").str.replace_all(r"(\d),(\d{3})", "$1$2").str.replace_all(r"(\d),(\d{3})", "$1$2")
+    text = text.str.replace_all(r"(\d) ?(?:%|percent\b)", "$1%")
     tokens = (
         texts.alias("text")
         .to_frame()

@@ -44,7 +44,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 # Longest first; what is left must still be a word of three letters or more.
 _SUFFIXES = ["ization", "isation", "fulness", "ousness", "iveness", "ations", "ation", "ments", "ities", "ingly"]
 _SUFFIXES += ["ment", "ness", "ally", "able", "ible", "edly", "ing", "ies", "ied", "ity", "ion", "ers", "est"]
-_SUFFIXES += ["ed", "es", "er", "ly", "al", "s", "e", "y"]
+_SUFFIXES += ["ed", "es", "er", "ly", "al", "s", "e", "(?<![aeiou])y"]
 _ENDING = re.compile(rf"(?<=\w{{3}})(?:{'|'.join(_SUFFIXES)})$")
 LEAST_STEMMED = 4  # a shorter word has no ending to lose
 KEPT_WORDS = 1 << 17  # of which it is remembered what they stand for: most rows say what others said
@@ -84,7 +84,7 @@ def concept_of(word: str) -> str:
         return "#" + NUMBERS[word]
     if word[0].isdecimal():
         try:
-            return f"#{float(word):.12g}"
+            return f"#{float(word[:-1]) / 100 if word[-1] == '%' else float(word):.12g}"
         except ValueError:
             return word
     if word in FUNCTION_WORDS:

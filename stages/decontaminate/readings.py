@@ -1,4 +1,4 @@
-"""Reads what a text says where it is written for a program: JSON within JSON, HTML, markup, broken words, look-alikes.
+"""Reads what a text says where it is written for a program: JSON within JSON, HTML, links, markup, broken words, look-alikes.
 
 In JSON a line end is a backslash and an n, and would be one word with the one behind it; a tag is a word between two
 others; a Cyrillic letter makes another word of one that looks the same.
@@ -6,6 +6,7 @@ others; a Cyrillic letter makes another word of one that looks the same.
 
 import html
 import re
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -14,7 +15,8 @@ ENTITY = r"&(?:#[0-9a-zA-Z]{1,7}|[a-zA-Z]{2,8});"
 BROKEN_WORD = r"(\p{L})-\r?\n[ \t#>*/]{0,40}(\p{L})"
 UNDERLINED = r"\b_{1,3}|_{1,3}\b"
 MIXED = "[a-zA-Z][\u0370-\u04ff]|[\u0370-\u04ff][a-zA-Z]"  # Greek or Cyrillic within a word of Latin letters
-MARKED = rf"\\[a-zA-Z]|</?[a-zA-Z]|{ENTITY}|\p{{L}}-\r?\n|[\s(*]_\w|{MIXED}"
+SPACE = "%20"  # in a link
+MARKED = rf"\\[a-zA-Z]|</?[a-zA-Z]|{ENTITY}|\p{{L}}-\r?\n|[\s(*]_\w|{SPACE}|{MIXED}"
 SEVERAL = r"\\+"  # JSON within JSON doubles them
 COMMAND = r"\\[a-zA-Z]{2,20}\{"  # of LaTeX
 WHITE = r"\\[nrtbf]"
@@ -48,8 +50,8 @@ def _read(texts: pl.Series) -> pl.Series:
 
 
 def _characters(text: str) -> str:
-    """The text with escapes and entities read; where scripts are mixed, letters that look like Latin ones are such."""
-    read = html.unescape(LETTERS.sub(_letters, text))
+    """The text with escapes, entities and links read; where scripts are mixed, letters that look like Latin ones are such."""
+    read = html.unescape(LETTERS.sub(_letters, unquote(text) if SPACE in text else text))
     return read.translate(LOOKS_LIKE) if not read.isascii() and MIXED_SCRIPTS.search(read) else read
 
 
