@@ -97,7 +97,10 @@ def test_another_text_at_the_same_place_is_a_change_and_neither_out_nor_in(store
 def test_rows_that_moved_in_their_file_are_not_changed_into_one_another(tmp_path: Path) -> None:
     """A record is put in at the top, and each run takes other rows: what it did not take is still known to it."""
     rows = [record(n) for n in range(6)]
-    moved = [record(0, "Put in at the top, so that all others move."), *({**row, "record": n + 1} for n, row in enumerate(rows))]
+    moved = [
+        record(0, "Put in at the top, so that all others move."),
+        *({**row, "record": n + 1} for n, row in enumerate(rows)),
+    ]
     left_out = [aside("left_out", row) for row in rows[::2]]
     finished_run(tmp_path, "old", {"conversations": rows, "mixture": rows[1::2], "left_out": left_out})
     left_out = [aside("left_out", row) for row in moved[2::2]]
