@@ -195,6 +195,14 @@ def test_a_shift_of_lengths_is_measured(tmp_path: Path) -> None:
     assert sum(answers.bins.before) == sum(answers.bins.after) == 10
 
 
+@pytest.mark.parametrize(("sources", "last"), [(13, "s12"), (14, "2 others")])
+def test_rare_kinds_are_taken_together_unless_there_is_one(tmp_path: Path, sources: int, last: str) -> None:
+    rows = [record(n) | {"source": f"s{n:02}"} for n in range(sources)]
+    table = read_table(sealed(tmp_path / "one", "unique", rows))
+    (kind,) = (kind for kind in shift_between(table, table).kinds if kind.name == "source")
+    assert (len(kind.shares), kind.shares[-1][0]) == (13, last)
+
+
 def test_the_index_of_a_known_shift() -> None:
     index = population_stability_index([50, 50], [10, 30])
     assert index == pytest.approx(0.25 * math.log(2) + 0.25 * math.log(1.5))
