@@ -104,7 +104,9 @@ def check_names(sizes: Mapping[str, int], params: MixParams) -> None:
         unknown = sorted(wanted - set(sizes))
         missing = sorted(set(sizes) - set(named)) if name == "weights" and named else []
         if unknown or missing:
-            wrong = [f"names {', '.join(unknown)}, of which no training row is"] * bool(unknown)
+            wrong = [f"names {', '.join(part or repr(part) for part in unknown)}, of which no training row is"] * bool(
+                unknown
+            )
             wrong += [f"leaves out {', '.join(repr(part) for part in missing)}"] * bool(missing)
             replayed = "; plain documents have replay_share and no other" * (params.replay_share is not None)
             raise ConfigError(
