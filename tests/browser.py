@@ -28,6 +28,7 @@ document.getElementById("f").onload = (e) => {{
     document.getElementById("measured").textContent = JSON.stringify({{
       width: page.scrollingElement.scrollWidth, height: page.scrollingElement.scrollHeight,
       hidden_tables: [...page.querySelectorAll("table")].filter((n) => !n.getClientRects().length).length,
+      cut_off: [...page.querySelectorAll(".scroll")].filter((n) => n.scrollWidth > n.clientWidth + 1).map((n) => n.textContent.trim().slice(0, 40)),
       sticking_out: out.map((n) => n.tagName + " " + n.textContent.slice(0, 40)),
       smallest_font_px: Math.min(...shown.map((n) => parseFloat(getComputedStyle(n).fontSize))),
     }});

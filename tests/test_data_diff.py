@@ -94,6 +94,23 @@ def test_another_text_at_the_same_place_is_a_change_and_neither_out_nor_in(store
     assert "[Quite another answer to it]" in diff_text(found, quoted_classes(found, 2, 200))
 
 
+def test_rows_that_moved_in_their_file_are_not_changed_into_one_another(tmp_path: Path) -> None:
+    """A record is put in at the top, and each run takes other rows: what it did not take is still known to it."""
+    rows = [record(n) for n in range(6)]
+    moved = [
+        record(0, "Put in at the top, so that all others move."),
+        *({**row, "record": n + 1} for n, row in enumerate(rows)),
+    ]
+    left_out = [aside("left_out", row) for row in rows[::2]]
+    finished_run(tmp_path, "old", {"conversations": rows, "mixture": rows[1::2], "left_out": left_out})
+    left_out = [aside("left_out", row) for row in moved[2::2]]
+    finished_run(tmp_path, "new", {"conversations": moved, "mixture": moved[1::2], "left_out": left_out})
+    found = difference(LocalStore(tmp_path))
+    assert found.changed.is_empty()
+    assert [(count.reason, count.rows) for count in found.out.counts] == [("left_out: over_source_cap", 3)]
+    assert [(count.reason, count.rows) for count in found.came.counts] == [("was left_out: over_source_cap", 3)]
+
+
 def test_every_row_of_both_sides_is_counted_once(store: LocalStore) -> None:
     found = difference(store)
     assert found.before_rows == found.same_rows + found.changed.height + found.out.rows.height
@@ -176,6 +193,14 @@ def test_a_shift_of_lengths_is_measured(tmp_path: Path) -> None:
     assert reading_of(answers) == "moved far"
     assert (answers.before[1], answers.after[1]) == (10, 1000)
     assert sum(answers.bins.before) == sum(answers.bins.after) == 10
+
+
+@pytest.mark.parametrize(("sources", "last"), [(13, "s12"), (14, "2 others")])
+def test_rare_kinds_are_taken_together_unless_there_is_one(tmp_path: Path, sources: int, last: str) -> None:
+    rows = [record(n) | {"source": f"s{n:02}"} for n in range(sources)]
+    table = read_table(sealed(tmp_path / "one", "unique", rows))
+    (kind,) = (kind for kind in shift_between(table, table).kinds if kind.name == "source")
+    assert (len(kind.shares), kind.shares[-1][0]) == (13, last)
 
 
 def test_the_index_of_a_known_shift() -> None:

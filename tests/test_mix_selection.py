@@ -12,7 +12,7 @@ from mix_rows import mix, row
 from rows import chat
 from stages.errors import ConfigError, DataError
 from stages.mix.groups import check_no_leak
-from stages.mix.selection import quality_of, select_rows
+from stages.mix.selection import Parts, quality_of, select_rows
 from stages.mix.vectors import model_vectors, text_vectors
 from workbench import say_nothing
 
@@ -33,6 +33,51 @@ def test_chosen_rows_are_of_every_topic_before_they_are_of_one_twice() -> None:
     made = mix(rows, select_rows=3, **NOTHING_HELD_OUT)
     assert {name.split()[0] for name in made.mixture["file"]} == set(TOPICS)
     assert made.left_out["reason"].value_counts().rows() == [("not_selected", 44)]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    ({"weights": {"goats": 1, "boats": 1, "bread": 0}}, {"goats": 4, "boats": 4}),
+    ({"temperature": 2}, {"goats": 6, "boats": 2, "bread": 1}),  # the square roots of 36, 4 and 1
+    ({"max_seen": {"goats": 5}}, {"goats": 5, "boats": 4, "bread": 1}),
+    ({"min_seen": {"bread": 1}, "max_seen": {"boats": 0}}, {"goats": 10, "bread": 1}),
+])  # fmt: skip
+def test_of_each_part_as_many_are_chosen_as_its_share(asked: dict[str, Any], expected: dict[str, int]) -> None:
+    """The goats are chosen first where quality alone decides; then shares could not be met by what was chosen."""
+    sizes = {"goats": 36, "boats": 4, "bread": 1}
+    rows = [
+        r for name, count in sizes.items() for r in about(name, count, source=name, symbol_share=float(name == "goats"))
+    ]
+    count = sum(expected.values())
+    made = mix(rows, select_rows=count, quality="symbol_share", **asked, **NOTHING_HELD_OUT)
+    assert dict(made.mixture["source"].value_counts().rows()) == expected
+    assert made.left_out["reason"].unique().to_list() == ["not_selected"]
+    assert made.told == []
+
+
+def test_where_a_share_takes_fewer_than_are_chosen_the_first_ones_stay() -> None:
+    rows = [r | {"response_words": i} for i, r in enumerate(about("goats", 9))]
+    made = mix(rows, select_rows=6, quality="response_words", epoch_rows=2, **NOTHING_HELD_OUT)
+    first = mix(rows, select_rows=2, quality="response_words", **NOTHING_HELD_OUT)
+    assert made.mixture["file"].to_list() == first.mixture["file"].to_list()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=12), st.integers(1, 12), st.data()
+)
+def test_a_part_that_has_its_rows_is_closed(drawn: list[tuple[int, int]], count: int, data: st.DataObject) -> None:
+    """Of vectors without a length all are equally far from one another: the best of the parts that are open is next."""
+    most = data.draw(st.lists(st.integers(0, 4), min_size=3, max_size=3))
+    part, quality = (np.array(column) for column in zip(*drawn, strict=True))
+    made = select_rows(
+        np.zeros((len(drawn), 3), np.float32), quality / 9, count, say_nothing, Parts(part, np.array(most))
+    )
+    left, expected = dict(enumerate(most)), []
+    for place in sorted(range(len(drawn)), key=lambda place: (-quality[place], place)):
+        if left[part[place]] and len(expected) < count:
+            left[part[place]] -= 1
+            expected.append(place)
+    assert made.tolist() == expected
 
 
 @pytest.mark.parametrize(("quality", "expected"), [("response_words", "goats 4"), ("-response_words", "goats 0")])

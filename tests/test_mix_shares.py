@@ -49,7 +49,7 @@ def test_no_row_is_repeated_more_than_is_allowed_and_the_shares_still_hold() -> 
 
 def test_a_weight_of_0_takes_none_of_a_part_and_the_others_keep_their_shares() -> None:
     rows = [*many(40, "a"), *many(10, "b"), *many(30, "none")]
-    made = mix(rows, weights={"a": 3, "b": 1, "none": 0}, **NOTHING_HELD_OUT)
+    made = mix(rows, weights={"a": 3, "b": 1, "none": 0, "not there": 0}, **NOTHING_HELD_OUT)
     assert seen_by(made) == {"a": 60, "b": 20}
     assert made.left_out.select("source", "reason").unique().rows() == [("none", "over_share")]
     assert made.of("none")["requested_share"] == 0
@@ -98,6 +98,10 @@ def test_quotas_hold_a_part_and_the_others_share_what_is_left() -> None:
         ({"weights": {"a": 1}}, "weights leaves out 'b'"),
         ({"weights": {"a": 1, "b": 1, "x": 1}}, "weights names x, of which no training row is"),
         (
+            {"weights": {"a": 1, "b": 1, "x": 1}, "replay_share": 0.1},
+            "the training rows are of 'a', 'b'; plain documents have replay_share and no other",
+        ),
+        (
             {"max_seen": {"x": 1}},
             "max_seen names x, of which no training row is; by source the training rows are of 'a'",
         ),
@@ -132,7 +136,8 @@ NONE_HELD_BY_MAX_REPEATS = "there are 5 rows, each seen 4 times at most (max_rep
         "epochs in one epoch of the mixture: 'b' 4.00",
     ]),
     ({"weights": {"a": 1, "b": 1, "books": 0}, "select_rows": 56, "quality": "response_chars"}, [
-        "an epoch has 40 rows where 56 are there: for the share of 'b' there are 5, each seen 4 times at most "
+        "select_rows asks for 56 rows, and 58 are there: shares and max_seen leave 55",
+        "an epoch has 40 rows where 55 are there: for the share of 'b' there are 5, each seen 4 times at most "
         "(max_repeats); set epoch_rows for more",
         "epochs in one epoch of the mixture: 'b' 4.00",
     ]),

@@ -52,6 +52,17 @@ def test_nothing_sticks_out_sideways_and_nothing_is_too_small_to_read(page: Path
     assert measured["smallest_font_px"] >= 11
 
 
+@pytest.mark.parametrize(("width", "is_paper"), [(360, False), (390, False), (1200, False), (700, True)])
+def test_no_table_is_wider_than_its_card_whatever_names_are_in_it(
+    page: Path, tmp_path: Path, width: int, is_paper: bool
+) -> None:
+    """On paper nobody can scroll: what is cut off is lost."""
+    shown = tmp_path / "shown.html"
+    text = page.read_text(encoding="utf-8")
+    shown.write_text(text.replace("@media print", "@media all") if is_paper else text, encoding="utf-8")
+    assert measure(shown, width, tmp_path)["cut_off"] == []
+
+
 @pytest.mark.parametrize(("dark", "palette"), [(False, LIGHT), (True, DARK)])
 @pytest.mark.parametrize("size", [(390, 1600), (1200, 1600)])
 def test_it_looks_as_it_should(

@@ -138,6 +138,9 @@ def test_the_makeup_shows_shares_by_stage_and_puts_rare_kinds_together(tmp_path:
     assert makeup.others is not None
     assert makeup.others.name == "5 others"
     assert round(sum(kind.shares[0] for kind in [*makeup.kinds, makeup.others]), 9) == 1
+    nine = [row for row in rows if row["task"] in {f"task{n}" for n in range(1, 10)}]
+    (makeup,) = makeups_of(tables(tmp_path / "nine", conversations=nine))
+    assert (len(makeup.kinds), makeup.others) == (9, None), "a single other has a name"
 
 
 def test_files_are_counted_once_and_those_that_gave_nothing_apart(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Difference(NamedTuple):
 def compare(before: Snapshot, after: Snapshot) -> Difference:
     """Everything that differs between two snapshots. Reasons are found where the set-aside tables are known."""
     out, came = _only_in(before, after), _only_in(after, before)
-    changed = _at_the_same_place(out, came)
+    changed = _at_the_same_place(_unknown_to(after, out), _unknown_to(before, came))
     out = out.join(changed, on="row_id", how="anti")
     came = came.join(changed, left_on="row_id", right_on="row_id_after", how="anti")
     return Difference(
@@ -82,6 +82,15 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
 def _only_in(one: Snapshot, other: Snapshot) -> pl.DataFrame:
     ids = fetch(one.rows.select("row_id").join(other.rows.select("row_id"), on="row_id", how="anti"))
     return fetch(one.rows.select("row_id", *PLACE).join(ids.lazy(), on="row_id", how="semi")).sort("row_id")
+
+
+def _unknown_to(snapshot: Snapshot, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` that the snapshot does not come from. One that it does is not changed, though another stands at its place.
+
+    Records move when one is put in or taken out before them; then every place of the file holds another row.
+    """
+    known = snapshot.table("conversations")
+    return rows if known is None else fetch(rows.lazy().join(known.select("row_id"), on="row_id", how="anti"))
 
 
 def _at_the_same_place(out: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:

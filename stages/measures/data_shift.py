@@ -124,8 +124,9 @@ def _kind_shift(name: str, before: pl.LazyFrame, after: pl.LazyFrame) -> KindShi
     if not any(key is not None for side in counted for key in side):
         return None
     named = [(key or "unknown", *(side.get(key, 0) for side in counted)) for key in _shared_names(counted)]
-    compared = named[:KINDS_COMPARED]
-    if rest := named[KINDS_COMPARED:]:
+    shown = len(named) if len(named) == KINDS_COMPARED + 1 else KINDS_COMPARED  # a single other has a name
+    compared = named[:shown]
+    if rest := named[shown:]:
         compared.append((f"{len(rest)} others", sum(rows for _, rows, _ in rest), sum(rows for _, _, rows in rest)))
     sides = [[rows for _, rows, _ in compared], [rows for _, _, rows in compared]]
     totals = [sum(side) or 1 for side in sides]

@@ -6,6 +6,7 @@ bound on what it is worth now: most rows are looked at only when their bound is 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +23,24 @@ WORTH_STEPS = 1_000_000  # per 1: worths nearer than that are equal, however the
 MOST_WORTHY = 4096  # rows that are kept up to date
 
 
-def select_rows(vectors: Matrix, quality: Floats, count: int, progress: Progress) -> Ints:
-    """The positions of `count` rows, in the order they are chosen.
+class Parts(NamedTuple):
+    """Of which part each row is, by number, and how many rows of each part are chosen at most."""
+
+    of_row: Ints
+    most: Ints
+
+
+def select_rows(vectors: Matrix, quality: Floats, count: int, progress: Progress, parts: Parts | None = None) -> Ints:
+    """The positions of `count` rows, or of as many as there are within the limits of `parts`, in the order chosen.
 
     `vectors` are one row each of length 1, whatever made them: `text_vectors`, or a model's embeddings. `quality` lies
     between 0 and 1. First the best row is chosen, then always the one whose quality times cosine distance to the
     nearest chosen row is highest; of equals the first. Takes at most count x rows x dimensions multiplications.
     """
-    count = min(count, len(quality))
-    choice = _Choice.none(vectors, quality)
+    parts = parts or Parts(np.zeros(len(quality), dtype=np.int64), np.array([count]))
+    there = np.bincount(parts.of_row, minlength=len(parts.most))
+    count = min(count, int(np.minimum(there, parts.most).sum()))
+    choice = _Choice.none(vectors, quality, parts)
     while len(choice.chosen) < count:
         progress(len(choice.chosen), count, "rows chosen")
         choice.go_on(count)
@@ -46,14 +56,17 @@ class _Choice:
     quality: Floats
     nearest: Floats  # distance of each row to the nearest of the first `compared` chosen ones
     compared: Ints
+    part: Ints
+    left: Ints  # rows that may still be chosen of each part
     is_open: npt.NDArray[np.bool_]
     chosen: list[int]
 
     @classmethod
-    def none(cls, vectors: Matrix, quality: Floats) -> "_Choice":
+    def none(cls, vectors: Matrix, quality: Floats, parts: Parts) -> "_Choice":
         rows = len(quality)
-        nothing = np.zeros(rows, dtype=np.int64)
-        return cls(vectors, quality, np.full(rows, LARGEST_DISTANCE), nothing, np.ones(rows, dtype=np.bool_), [])
+        nearest, compared = np.full(rows, LARGEST_DISTANCE), np.zeros(rows, dtype=np.int64)
+        left = parts.most.copy()
+        return cls(vectors, quality, nearest, compared, parts.of_row, left, (left > 0)[parts.of_row], [])
 
     def go_on(self, count: int) -> None:
         """Chooses, up to `count` rows, for as long as nobody outside the most worthy can be worth more than they are."""
@@ -70,13 +83,20 @@ class _Choice:
             best = int(worthy[worth.argmax()])
             if worth.max() < outside:
                 break
-            self.chosen.append(best)
-            self.is_open[best] = False
+            self._choose(best)
             self._come_near(worthy, vectors @ self.vectors[best])
         self.compared[worthy] = len(self.chosen)
 
+    def _choose(self, row: int) -> None:
+        self.chosen.append(row)
+        self.is_open[row] = False
+        part = self.part[row]
+        self.left[part] -= 1
+        if not self.left[part]:
+            self.is_open[self.part == part] = False
+
     def _worth(self, rows: Ints) -> Ints:
-        """Quality times distance of rising rows as whole numbers, of which no two are equal; -1 for a chosen row."""
+        """Quality times distance of rising rows as whole numbers, of which no two are equal; -1 for one that is not open."""
         every = len(self.quality)
         steps = np.round(self.quality[rows] * self.nearest[rows] * WORTH_STEPS).astype(np.int64)
         return np.where(self.is_open[rows], steps * every + (every - 1 - rows), -1)

@@ -4,7 +4,6 @@ Shares by size to the power of 1 / temperature with a cap on sizes: Raffel et al
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +17,18 @@ BISECTIONS = 200
 ROUNDING = 1e-6  # of a row: what floating point loses of a whole one
 
 
-class Shares(NamedTuple):
-    """What was asked for, and what comes of it."""
-
-    seen: pl.DataFrame  # row_id, repeats: 0 for a row that is not taken
-    requested: dict[str, float]  # part -> share of the rows of an epoch
+def sizes_of(rows: pl.DataFrame) -> dict[str, int]:
+    """Rows of each `part`."""
+    return dict(rows.group_by("part").len().sort("part").rows())
 
 
-def share_out(rows: pl.DataFrame, params: MixParams) -> Shares:
-    """How often to see each row; `rows` has row_id, part and draw.
+def share_out(rows: pl.DataFrame, requested: Mapping[str, float], params: MixParams) -> pl.DataFrame:
+    """row_id and repeats, 0 for a row that is not taken; `rows` has row_id, part and draw.
 
     A part that gets more rows than it has sees all of them equally often, and those with the lowest draws once more:
-    its epochs may be a fraction. Raises ConfigError for parts that are named and not there, or the reverse.
+    its epochs may be a fraction.
     """
-    sizes = dict(rows.group_by("part").len().sort("part").rows())
-    _check_names(params, sizes)
-    requested = _requested(sizes, params)
-    targets = allocate(sizes, requested, params)
+    targets = allocate(sizes_of(rows), requested, params)
     place = pl.int_range(pl.len()).over("part")
     size, target = pl.len().over("part"), pl.col("target")
     wanted = pl.DataFrame(list(targets.items()), schema={"part": pl.String, "target": pl.Int64}, orient="row")
@@ -43,10 +37,16 @@ def share_out(rows: pl.DataFrame, params: MixParams) -> Shares:
         .sort("draw", "row_id")
         .with_columns(repeats=target // size + (place < target % size).cast(pl.Int64))
     )
-    return Shares(seen.select("row_id", pl.col("repeats").cast(pl.Int32)), requested)
+    return seen.select("row_id", pl.col("repeats").cast(pl.Int32))
 
 
-def _requested(sizes: Mapping[str, int], params: MixParams) -> dict[str, float]:
+def to_select(sizes: Mapping[str, int], requested: Mapping[str, float], params: MixParams) -> dict[str, int]:
+    """Different rows of each part that select_rows chooses: as many as its share, within min_seen and max_seen."""
+    return allocate(sizes, requested, params.model_copy(update={"epoch_rows": params.select_rows, "max_repeats": 1}))
+
+
+def requested_shares(sizes: Mapping[str, int], params: MixParams) -> dict[str, float]:
+    """Of the rows of an epoch, by part."""
     raised = {part: size ** (1 / (params.temperature or 1)) for part, size in sizes.items()}
     weights = params.weights or raised
     total = sum(weights[part] for part in sizes)
@@ -97,15 +97,20 @@ def _rounded(wanted: Floats, total: int) -> list[int]:
     return [int(count) for count in whole]
 
 
-def _check_names(params: MixParams, sizes: Mapping[str, int]) -> None:
+def check_names(sizes: Mapping[str, int], params: MixParams) -> None:
+    """Raises ConfigError for parts that are named and not there, or the reverse."""
     for name, named in (("weights", params.weights), ("min_seen", params.min_seen), ("max_seen", params.max_seen)):
-        unknown = sorted(set(named) - set(sizes))
+        wanted = {part for part, number in named.items() if number or name != "weights"}
+        unknown = sorted(wanted - set(sizes))
         missing = sorted(set(sizes) - set(named)) if name == "weights" and named else []
         if unknown or missing:
-            wrong = [f"names {', '.join(unknown)}, of which no training row is"] * bool(unknown)
+            wrong = [f"names {', '.join(part or repr(part) for part in unknown)}, of which no training row is"] * bool(
+                unknown
+            )
             wrong += [f"leaves out {', '.join(repr(part) for part in missing)}"] * bool(missing)
+            replayed = "; plain documents have replay_share and no other" * (params.replay_share is not None)
             raise ConfigError(
                 f"mix: {name} {' and '.join(wrong)}; by {params.part} the training rows are of "
-                f"{', '.join(repr(part) for part in sizes) or 'nothing: there are none'}; correct the profile, or hold out and "
-                f"cap less where such rows were there"
+                f"{', '.join(repr(part) for part in sizes) or 'nothing: there are none'}{replayed}; correct the profile, or "
+                f"hold out and cap less where such rows were there"
             )

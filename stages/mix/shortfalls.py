@@ -36,8 +36,10 @@ def _nothing(rows: pl.DataFrame) -> Iterator[str]:
 
 def _selection(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
     there = rows.filter(pl.col("reason") != "over_replay_share").height
-    if params.select_rows and there < params.select_rows:
-        yield f"select_rows asks for {params.select_rows:,} rows, and {there:,} are there: all are chosen"
+    chosen = rows.filter(pl.col("reason") == "over_share").height
+    if params.select_rows and chosen < params.select_rows:
+        allowed = "all are chosen" if chosen == there else f"shares and max_seen leave {chosen:,}"
+        yield f"select_rows asks for {params.select_rows:,} rows, and {there:,} are there: {allowed}"
 
 
 def _quotas(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
@@ -45,10 +47,10 @@ def _quotas(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
         return
     there, seen = (dict(rows.group_by("part").agg(of).rows()) for of in (pl.len(), pl.col("repeats").sum()))
     for name, least in sorted(params.min_seen.items()):
-        if seen[name] < least:
+        if seen.get(name, 0) < least:
             yield (
-                f"min_seen of {name} asks for {least:,} rows of an epoch, and {seen[name]:,} are seen: there are "
-                f"{there[name]:,} rows, each seen {params.max_repeats} times at most (max_repeats)"
+                f"min_seen of {name} asks for {least:,} rows of an epoch, and {seen.get(name, 0):,} are seen: there are "
+                f"{there.get(name, 0):,} rows, each seen {params.max_repeats} times at most (max_repeats)"
             )
     total = sum(seen.values())
     if params.epoch_rows and total != params.epoch_rows:
@@ -58,7 +60,7 @@ def _quotas(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
 
 def _short_epoch(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
     """A part too small for its share makes the whole epoch small, where nobody said how long it has to be."""
-    if params.epoch_rows or not (params.weights or params.temperature):
+    if params.epoch_rows or not params.shares_given:
         return
     parts = rows.group_by("part").agg(there=pl.len(), seen=pl.col("repeats").sum()).sort("there", "part").to_dicts()
     there = sum(min(part["there"], params.max_seen.get(part["part"], part["there"])) for part in parts)
@@ -72,7 +74,7 @@ def _short_epoch(rows: pl.DataFrame, params: MixParams) -> Iterator[str]:
 
 
 def _shares(rows: pl.DataFrame, requested: dict[tuple[str, str], float], params: MixParams) -> Iterator[str]:
-    total = rows["repeats"].sum() if params.weights or params.temperature else 0
+    total = rows["repeats"].sum() if params.shares_given else 0
     for name, seen in rows.group_by("part").agg(pl.col("repeats").sum()).sort("part").rows():
         asked = requested.get((params.part, name))
         if total and asked is not None and abs(seen / total - asked) > TOLD_SHARE:

@@ -19,8 +19,11 @@ class MixParams(Params):
     )
     max_rows: int | None = setting(None, "rows taken in all at most, from each source in proportion", unit="rows", ge=1)
     select_rows: int | None = setting(
-        None, "training conversations that are chosen for quality and for being unlike one another; None takes all",
-        unit="rows", ge=1,
+        None,
+        "training conversations that are chosen for quality and for being unlike one another, of each part as many as "
+        "its share where shares are given; None takes all",
+        unit="rows",
+        ge=1,
     )  # fmt: skip
     alike_by: Literal["words", "embedding"] = setting(
         "words", "what tells select_rows that rows are alike: their words, or the embedding that rate made with embed"
@@ -75,7 +78,12 @@ class MixParams(Params):
     @property
     def shares_decide(self) -> bool:
         """Whether shares say how often rows are seen, rather than `repeats`."""
-        return bool(self.weights or self.temperature or self.epoch_rows or self.min_seen or self.max_seen)
+        return bool(self.shares_given or self.epoch_rows or self.min_seen or self.max_seen)
+
+    @property
+    def shares_given(self) -> bool:
+        """Whether it is said what the shares are; else they are as the sizes."""
+        return bool(self.weights or self.temperature)
 
     def lacking_in(self, planned: Mapping[str, Params]) -> tuple[str, ...]:
         return not_rated({"quality": (self.quality or "").removeprefix("-"), "alike_by": self.alike_by}, planned)

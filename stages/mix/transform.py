@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from stages.contract import Progress
@@ -11,8 +12,8 @@ from stages.measures.selector_honesty import Honesty, honesty_of_choice, honesty
 from stages.mix.draws import draws
 from stages.mix.groups import check_no_leak, prompts_of, with_groups
 from stages.mix.replay import replay
-from stages.mix.selection import quality_of, select_rows
-from stages.mix.shares import share_out
+from stages.mix.selection import Parts, quality_of, select_rows
+from stages.mix.shares import check_names, requested_shares, share_out, sizes_of, to_select
 from stages.mix.shortfalls import shortfalls
 from stages.mix.splits import split_groups
 from stages.mix.stage import MixParams
@@ -118,28 +119,50 @@ def _train(
 ) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:
     """row_id, repeats and the reason for repeats of 0 of the training rows, and the shares that were asked for."""
     is_replay = pl.col("is_document") & pl.lit(params.replay_share is not None)
-    documents, others = train.filter(is_replay), train.filter(~is_replay)
-    selected = _selected(others, clean, params, progress)
+    named = train.with_columns(part=pl.col(params.part).fill_null(""))
+    documents, others = named.filter(is_replay), named.filter(~is_replay)
+    check_names(sizes_of(others), params)
+    requested = requested_shares(sizes_of(others), params) if params.shares_decide else {}
+    selected = _selected(others, requested, clean, params, progress)
     rest = others.join(selected, on="row_id", how="anti")
-    shares, requested = _shared(others.join(selected, on="row_id", how="semi"), params)
+    if requested and not params.shares_given:
+        requested = requested_shares(sizes_of(selected), params)
+    shares = share_out(selected, requested, params) if params.shares_decide else _repeated(selected, params)
     seen = shares.join(others.select("row_id", "chars"), on="row_id")
     parts = [
         shares.select("row_id", "repeats", reason=pl.lit("over_share")),
         rest.select("row_id", repeats=pl.lit(0, pl.Int32), reason=pl.lit("not_selected")),
         replay(documents, seen, params).with_columns(reason=pl.lit("over_replay_share")),
     ]
-    return pl.concat(parts), requested
+    return pl.concat(parts), {(params.part, name): share for name, share in requested.items()}
 
 
-def _selected(rows: pl.DataFrame, clean: pl.LazyFrame, params: MixParams, progress: Progress) -> pl.DataFrame:
-    """The ids of the rows that are chosen for quality and for being unlike one another; without a number all."""
+def _selected(
+    rows: pl.DataFrame, requested: Mapping[str, float], clean: pl.LazyFrame, params: MixParams, progress: Progress
+) -> pl.DataFrame:
+    """The rows that are chosen for quality and for being unlike one another, `draw` their order; without a number all."""
     if params.select_rows is None:
-        return rows.select("row_id")
+        return rows
     read = clean.join(rows.select("row_id").lazy(), on="row_id", how="semi").with_columns(text=conversation_text())
     ordered = read.collect().sort("row_id")
     vectors = model_vectors(ordered) if params.alike_by == "embedding" else text_vectors(ordered["text"])
-    chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows, progress)
-    return ordered.select(pl.col("row_id").gather(chosen.tolist()))
+    parts = _parts(ordered.select("row_id").join(rows, on="row_id", maintain_order="left")["part"], requested, params)
+    chosen = select_rows(vectors, quality_of(ordered, params.quality), params.select_rows, progress, parts)
+    order = pl.DataFrame({"row_id": ordered["row_id"].gather(chosen), "draw": range(len(chosen))})
+    return rows.drop("draw").join(order, on="row_id")
+
+
+def _parts(of_row: pl.Series, requested: Mapping[str, float], params: MixParams) -> Parts | None:
+    """How many rows to choose of each part at most; None where nothing was asked for by part."""
+    if not (params.shares_given or params.min_seen or params.max_seen):
+        return None
+    wanted = to_select(dict(of_row.value_counts().rows()), requested, params)
+    names = sorted(wanted)
+    number = dict(zip(names, range(len(names)), strict=True))
+    return Parts(
+        np.array([number[name] for name in of_row], dtype=np.int64),
+        np.array([wanted[name] for name in names], dtype=np.int64),
+    )
 
 
 def _choices(trained: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> dict[str, Honesty]:
@@ -159,12 +182,9 @@ def _choices(trained: pl.DataFrame, clean: pl.LazyFrame, params: MixParams) -> d
     return {f"select_rows by {params.quality or params.alike_by}": choice}
 
 
-def _shared(rows: pl.DataFrame, params: MixParams) -> tuple[pl.DataFrame, dict[tuple[str, str], float]]:
-    if not params.shares_decide:
-        repeats = pl.col("source").replace_strict(params.repeats, default=1, return_dtype=pl.Int32)
-        return rows.select("row_id", repeats=repeats), {}
-    shares = share_out(rows.with_columns(part=pl.col(params.part).fill_null("")), params)
-    return shares.seen, {(params.part, name): share for name, share in shares.requested.items()}
+def _repeated(rows: pl.DataFrame, params: MixParams) -> pl.DataFrame:
+    repeats = pl.col("source").replace_strict(params.repeats, default=1, return_dtype=pl.Int32)
+    return rows.select("row_id", repeats=repeats)
 
 
 def _check_sources(sources: list[str], setting: str, named: Mapping[str, object]) -> None:

@@ -96,9 +96,10 @@ def _makeup(column: str, tables: Tables) -> Makeup:
     kinds = [
         Kind(name, [rows.get(name, 0) / total for rows, total in zip(counted, totals, strict=True)]) for name in names
     ]
-    rest = kinds[KINDS_SHOWN:]
+    shown = len(kinds) if len(kinds) == KINDS_SHOWN + 1 else KINDS_SHOWN  # a single other has a name
+    rest = kinds[shown:]
     others = Kind(
-        f"{len(rest)} other{'s' * (len(rest) > 1)}",
+        f"{len(rest)} others",
         [sum(shares) for shares in zip(*(kind.shares for kind in rest), strict=True)],
     )
-    return Makeup(column, list(tables), kinds[:KINDS_SHOWN], others if rest else None)
+    return Makeup(column, list(tables), kinds[:shown], others if rest else None)
