@@ -55,6 +55,51 @@ told["equal"] = json.dumps(one, sort_keys=True, default=str) == json.dumps(other
     assert (told["curate"], told["tune"], told["equal"]) == (True, True, True)
 
 
+ENDED_TASK = """
+import os, signal, subprocess
+import operators
+Popen = subprocess.Popen
+def run(end, moment):
+    task = operators.StagesCommand(task_id="sleeper")
+    def now(comes):
+        if comes == moment:
+            os.kill(os.getpid(), end)
+    def time_is_over(*_):
+        raise TimeoutError
+    class NoisyStart(Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            now("starts")
+    class Console:
+        flush = staticmethod(lambda: None)
+        write = staticmethod(lambda text: now("runs"))
+    operators.subprocess.Popen, operators.StagesCommand.console = NoisyStart, Console
+    for number, handler in (signal.SIGTERM, lambda *_: task.on_kill()), (signal.SIGALRM, time_is_over), (signal.SIGINT, signal.SIG_DFL):
+        signal.signal(number, handler)  # as Airflow does
+    now("is to start")
+    try:
+        outcome = task._stream(["sh", "-c", "echo up; exec sleep 60"])
+    except BaseException as error:
+        outcome = type(error).__name__
+    return [outcome, task._process and task._process.wait()]
+moments = [(end, moment) for end in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM) for moment in ("starts", "runs")]
+told = {f"{end.name} while it {moment}": run(end, moment) for end, moment in [(signal.SIGTERM, "is to start"), *moments]}
+"""
+
+
+def test_a_task_that_is_ended_at_whatever_moment_leaves_no_process_behind(tmp_path: Path) -> None:
+    """A killed task, Ctrl-C, and a time limit of Airflow's."""
+    assert airflow_python(ENDED_TASK, tmp_path) == {
+        "SIGTERM while it is to start": ["RuntimeError", None],
+        "SIGTERM while it starts": [-9, -9],
+        "SIGTERM while it runs": [-9, -9],
+        "SIGINT while it starts": ["KeyboardInterrupt", -9],
+        "SIGINT while it runs": ["KeyboardInterrupt", -9],
+        "SIGALRM while it starts": ["TimeoutError", -9],
+        "SIGALRM while it runs": ["TimeoutError", -9],
+    }
+
+
 def test_both_dags_run_one_after_the_other_find_what_the_pipeline_made_and_tell_each_task(
     line: FinishedLine, tmp_path: Path
 ) -> None:
