@@ -66,8 +66,7 @@ class StagesCommand(BaseOperator):
 
     def _stream(self, command: Sequence[str]) -> int:
         """Runs `command` in a process group of its own, its lines going to the task log. What ends this ends that."""
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # so in Airflow's task processes: they would just be gone
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        hear_ctrl_c()
         try:
             with signals_held():  # while it starts, nobody has it yet to end it
                 if self._killed:
@@ -89,6 +88,12 @@ class StagesCommand(BaseOperator):
         elif self._process.poll() is None:
             with suppress(ProcessLookupError):  # it has just ended
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def hear_ctrl_c() -> None:
+    """An Airflow task's own process would just be gone, and what it had started would go on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:
