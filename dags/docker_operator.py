@@ -1,7 +1,7 @@
 """A stage in a container that may do no more than it must: read-only root, no capabilities, no network."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk.exceptions import AirflowFailException
 from docker.types import DeviceRequest, Mount
 
-from operators import FINAL_EXIT_CODES, ROOT, run_folder, skip_when_nothing_was_to_do, store_folder
+from operators import FINAL_EXIT_CODES, ROOT, hear_ctrl_c, run_folder, skip_when_nothing_was_to_do, store_folder
 from stages.contract import Stage
 from stages.pipeline import STAGES
 from stages.store.storage import read_json, setting, tracking_uri
@@ -43,8 +43,10 @@ class StageContainer(DockerOperator):
             **kwargs,
         )
         self.stage = stage
+        self._killed = False
 
     def execute(self, context: Mapping[str, Any]) -> None:  # type: ignore[override]
+        hear_ctrl_c()
         run, store = run_folder(context), store_folder()
         self.command = ["run", self.stage, "--run", str(run)]
         self.mounts = mounts_of(STAGES[self.stage], read_json(run / "run.json"), store)
@@ -54,6 +56,7 @@ class StageContainer(DockerOperator):
             self.environment["TEMPER_IMAGE_DIGEST"] = self.cli.inspect_image(self.image)["Id"]
         # DockerOperator has no argument for these (provider 4.6.1), so they are bound to the call that it makes.
         self.cli.create_host_config = partial(self.cli.create_host_config, **HARDENED)
+        self.cli.start = partial(self._start, self.cli.start)
         try:
             super().execute(context)
         except DockerContainerFailedException as error:
@@ -61,6 +64,16 @@ class StageContainer(DockerOperator):
                 raise AirflowFailException(f"{error}; a retry cannot help, see above") from error
             raise
         skip_when_nothing_was_to_do(run, self.stage)
+
+    def _start(self, start: Callable[..., Any], container: str) -> None:
+        if self._killed:
+            raise RuntimeError("killed before its container was started")
+        start(container)
+
+    def on_kill(self) -> None:
+        """A killed task leaves no container behind, and starts none: while one is made, nobody has it yet to stop it."""
+        self._killed = self.container is None
+        super().on_kill()
 
 
 def secrets_of(stage: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TextIO
 
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from stages.contract import Stage
 from stages.errors import ConfigError, DataError, GateNotPassed, UsageError
+from stages.processes.signals import signals_held
 from stages.store.storage import setting
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +46,7 @@ class StagesCommand(BaseOperator):
         super().__init__(**kwargs)
         self.arguments = list(arguments)
         self._process: subprocess.Popen[str] | None = None
+        self._killed = False
 
     def command(self, context: Mapping[str, Any]) -> list[str]:
         """Arguments after `python -m stages`."""
@@ -62,20 +65,40 @@ class StagesCommand(BaseOperator):
             raise RuntimeError(f"{' '.join(command[2:5])} left with exit code {code}")
 
     def _stream(self, command: Sequence[str]) -> int:
-        """Runs `command` in a process group of its own, its lines going to the task log."""
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                         start_new_session=True, env=_clean_environment())  # fmt: skip
-        with self._process as process:
+        """Runs `command` in a process group of its own, its lines going to the task log. What ends this ends that."""
+        hear_ctrl_c()
+        try:
+            with signals_held():  # while it starts, nobody has it yet to end it
+                if self._killed:
+                    raise RuntimeError("killed before its process was started")
+                self._process = process = _start(command)
             for line in process.stdout or ():
                 self.log.info("%s", line.rstrip())
                 if self.console:
                     print(line.rstrip(), file=self.console, flush=True)
-        return process.returncode
+            return process.wait()
+        except BaseException:
+            self.on_kill()
+            raise
 
     def on_kill(self) -> None:
-        """A killed task leaves no stage behind."""
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """A killed task leaves no stage behind, and starts none."""
+        if self._process is None:
+            self._killed = True
+        elif self._process.poll() is None:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def hear_ctrl_c() -> None:
+    """An Airflow task's own process would just be gone, and what it had started would go on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            start_new_session=True, env=_clean_environment())  # fmt: skip
 
 
 def _clean_environment() -> dict[str, str]:

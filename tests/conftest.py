@@ -21,6 +21,7 @@ settings.register_profile("patient", settings.default, deadline=None)
 settings.load_profile("patient")  # how quick the machine is decides about no test
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, and it comes first otherwise
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, then slow ones, then those with real servers, containers and browsers, the longest first.
 

@@ -1,8 +1,8 @@
 """Trains in child processes that are killed at given moments, in one folder, then once to the end.
 
-`python tests/killed_training.py <folder> '[{"step": 3}, {"sync": 2}]' '{"method": "full"}'`: the folder holds base/ and
-examples/. Imports once and forks per attempt, as importing takes longer than training. Prints how many steps each attempt
-took, as JSON.
+Answers each line of JSON, `["<folder>", [{"step": 3}, {"sync": 2}], {"method": "full"}]`, by one with the steps that each
+attempt took, or by what failed; the folder holds base/ and examples/. Imports once and forks per attempt, as importing takes longer than
+training.
 """
 
 import json
@@ -27,11 +27,16 @@ PARAMS: dict[str, Any] = dict(
 )  # fmt: skip
 
 
-def main(folder: Path, kills: list[dict[str, int]], settings: dict[str, Any]) -> None:
-    """Runs one attempt per kill, and one more that nobody disturbs."""
-    params = TrainParams.model_validate(PARAMS | settings)
-    steps = [attempt(folder, kill, params) for kill in [*kills, {}]]
-    json.dump(steps, sys.stdout)
+def main() -> None:
+    """Runs, for each line, one attempt per kill, and one more that nobody disturbs."""
+    for line in sys.stdin:
+        folder, kills, settings = json.loads(line)
+        params = TrainParams.model_validate(PARAMS | settings)
+        try:
+            told: object = [attempt(Path(folder), kill, params) for kill in [*kills, {}]]
+        except ChildProcessError as error:
+            told = str(error)
+        print(json.dumps(told), flush=True)
 
 
 def attempt(folder: Path, kill: dict[str, int], params: TrainParams) -> list[int]:
@@ -45,7 +50,7 @@ def attempt(folder: Path, kill: dict[str, int], params: TrainParams) -> list[int
     _, status = os.waitpid(child, 0)
     expected = signal.SIGKILL if kill else 0
     if status != expected:
-        raise SystemExit(f"attempt {kill} ended with status {status}")
+        raise ChildProcessError(f"attempt {kill} ended with status {status}")
     taken = [int(line) for line in told.read_text().split()] if told.exists() else []
     return [taken[0], taken[-1]] if taken else []
 
@@ -96,4 +101,4 @@ def kill_at_sync(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(json.loads, sys.argv[2:4]))
+    main()

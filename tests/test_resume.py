@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +23,7 @@ from tiny_training import train as train_here
 TESTS = Path(__file__).resolve().parent
 OUTPUTS = ("adapter", "model", "training_log")
 STEPS = 24  # 4 epochs of 6
+Train = Callable[[Path, list[dict[str, int]], dict[str, Any]], list[list[int]]]
 SYNCS_PER_SAVE = 5  # progress, three groups of tensors, and the folder once the checkpoint stands
 
 
@@ -31,14 +33,24 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def train(folder: Path, kills: list[dict[str, int]], settings: dict[str, Any]) -> list[list[int]]:
-    """The steps that were done when each attempt began, and when it ended."""
-    command = [sys.executable, str(TESTS / "killed_training.py"), str(folder), json.dumps(kills), json.dumps(settings)]
+@pytest.fixture(scope="module")
+def train() -> Iterator[Train]:
+    """Trains in a process that has imported all it needs; returns the steps done when each attempt began and ended."""
     environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    steps: list[list[int]] = json.loads(done.stdout)
-    return steps
+    command = [sys.executable, str(TESTS / "killed_training.py")]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def train(folder: Path, kills: list[dict[str, int]], settings: dict[str, Any]) -> list[list[int]]:
+            print(json.dumps([str(folder), kills, settings]), file=process.stdin, flush=True)
+            told = json.loads(process.stdout.readline())
+            assert isinstance(told, list), told
+            return told
+
+        yield train
 
 
 def made(folder: Path) -> dict[str, str]:
@@ -57,7 +69,9 @@ def in_saves(random: Random, count: int) -> list[dict[str, int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "kills"), [("lora", 6), ("full", 3)])
-def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tmp_path: Path, method: str, kills: int) -> None:
+def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(
+    train: Train, tmp_path: Path, method: str, kills: int
+) -> None:
     settings, random = {"method": method}, Random(method)
     assert train(prepare(tmp_path / "undisturbed"), [], settings) == [[0, STEPS]]
     steps = at_steps(random, kills)
@@ -71,7 +85,9 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tmp_path: Path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["qlora", "bottleneck", "prompt"])
-def test_every_kind_of_adapter_killed_at_a_step_and_in_a_save_gives_the_same_bytes(tmp_path: Path, method: str) -> None:
+def test_every_kind_of_adapter_killed_at_a_step_and_in_a_save_gives_the_same_bytes(
+    train: Train, tmp_path: Path, method: str
+) -> None:
     settings, random = {"method": method, "epochs": 2} | SMALL.get(method, {}), Random(method)
     train(prepare(tmp_path / "undisturbed"), [], settings)
     kills = [{"step": random.randrange(3, STEPS // 2)}, {"sync": random.randrange(1, SYNCS_PER_SAVE + 1)}]
@@ -87,7 +103,7 @@ def test_every_kind_of_adapter_killed_at_a_step_and_in_a_save_gives_the_same_byt
     ids=["replicas at a step", "shares in a save"],
 )
 def test_two_processes_killed_and_run_again_give_the_same_bytes(
-    tmp_path: Path, method: str, parallelism: str, kill: dict[str, int]
+    train: Train, tmp_path: Path, method: str, parallelism: str, kill: dict[str, int]
 ) -> None:
     settings = {"method": method, "parallelism": parallelism, "processes": 2, "epochs": 2}
     train(prepare(tmp_path / "undisturbed"), [], settings)

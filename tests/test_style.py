@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 40
 MAX_README_LINES = 132  # 150 in all, with the fourteen stages in its table
@@ -45,3 +47,9 @@ def test_every_make_target_says_what_it_does() -> None:
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert {line.split()[0] for line in told.splitlines()} == set(phony.split()[1:])
+
+
+def test_one_worker_runs_all_tests_of_a_file(request: pytest.FixtureRequest) -> None:
+    """What makes the suite quick. A pytest that pytest-xdist does not know yet would send each to whoever is free."""
+    if request.config.getoption("loadgroup", default=False):  # as `make test` runs it
+        assert request.node.nodeid.endswith("@test_style-fast")

@@ -4,8 +4,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from stages.contract import Stage
@@ -14,6 +12,7 @@ from stages.execution.request import Request
 from stages.execution.runner import probe, tell
 from stages.execution.runs import Run, finished, note_finished, stage_inputs
 from stages.processes.progress import ProgressLine
+from stages.processes.signals import signals_to
 from stages.store.storage import tracking_uri
 
 
@@ -60,10 +59,10 @@ def _ending_together(command: Sequence[str]) -> tuple[int, str]:
     """Runs a command and returns its exit code and output. Ctrl-C or SIGTERM, at whatever moment, ends it and this process:
     nothing goes on behind a run that was stopped."""
     came: list[int] = []
-    noted = _signals_to(lambda number, _: came.append(number))  # while it starts nobody has it yet to end it
+    noted = signals_to(lambda number, _: came.append(number))  # while it starts nobody has it yet to end it
     with noted, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            with _signals_to(signal.default_int_handler):
+            with signals_to(signal.default_int_handler):
                 if came:
                     raise KeyboardInterrupt
                 said, _ = process.communicate()
@@ -71,17 +70,6 @@ def _ending_together(command: Sequence[str]) -> tuple[int, str]:
             process.kill()
             raise
     return process.returncode, said
-
-
-@contextmanager
-def _signals_to(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Hands Ctrl-C and SIGTERM to `handler`; to whom they went before afterwards."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handled in before.items():
-            signal.signal(number, handled)
 
 
 def find_finished(run: Run, make_request: Callable[..., Request], *, before: Stage | None = None) -> Stage | None:

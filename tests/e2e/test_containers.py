@@ -17,7 +17,7 @@ from stages.pipeline import STAGES
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.e2e(minutes=2),
+    pytest.mark.e2e(minutes=5),
     pytest.mark.xdist_group("containers"),
     pytest.mark.timeout(CONTAINER_SECONDS),
 ]

@@ -22,7 +22,7 @@ from stages.pipeline import STAGES
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.e2e(minutes=2),
+    pytest.mark.e2e(minutes=5),
     pytest.mark.xdist_group("containers"),
     pytest.mark.timeout(CONTAINER_SECONDS),
 ]
@@ -50,6 +50,19 @@ states = {task.task_id: str(task.state) for task in run.get_task_instances()}
 print("\\n" + json.dumps({"run_id": run.run_id, "dedup": states["dedup"], "containers": seen}))
 """
 
+# The task is killed while its container is made.
+KILLED = """
+import os, signal
+import docker
+import curate
+curate.dag.get_task("dedup").retries, make = 0, docker.APIClient.create_container
+def make_and_be_killed(client, *arguments, **options):
+    made = make(client, *arguments, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return made
+docker.APIClient.create_container = make_and_be_killed
+"""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -62,9 +75,9 @@ class Place:
     def run(self) -> Path:
         return self.store / "runs" / RUN_NAME
 
-    def run_dedup(self) -> dict[str, Any]:
-        """The state of the task and the containers that Airflow made for it."""
-        command = [AIRFLOW_PYTHON, "-c", RUN_DEDUP]
+    def run_dedup(self, before: str = "") -> dict[str, Any]:
+        """The state of the task and the containers that Airflow made for it; `before` is code that runs first."""
+        command = [AIRFLOW_PYTHON, "-c", before + RUN_DEDUP]
         done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return {**json.loads(done.stdout.splitlines()[-1]), "log": done.stdout + done.stderr}
@@ -161,6 +174,13 @@ def test_damaged_data_fails_the_task_for_good(place: Place) -> None:
     assert told["containers"][0]["State"]["ExitCode"] == 65
     assert not (place.run / "dedup.json").exists()
     assert "a retry cannot help" in told["log"]
+
+
+def test_a_task_that_is_killed_while_its_container_is_made_starts_none(place: Place) -> None:
+    told = place.run_dedup(KILLED)
+    (container,) = told["containers"]
+    assert (told["dedup"], container["State"]["Status"]) == ("failed", "created"), told["log"][-3000:]
+    assert not (place.run / "dedup.json").exists()
 
 
 MOUNTS = """
