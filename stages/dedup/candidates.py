@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stages.dedup.minhash import BandKeys
+from stages.dedup.minhash import BandKeys, slices_of
 from stages.dedup.sorting import distinct, rising, starts_group
 from stages.dedup.turns import KeyedTurns
 from stages.texts.word_bytes import Booleans, Ints
@@ -15,6 +15,8 @@ from stages.texts.word_runs import ranges
 Keys = npt.NDArray[np.uint32]
 LOW = np.uint64(0xFFFFFFFF)
 HIGH_BITS = np.uint64(32)
+PAIRS_AT_ONCE = 1 << 20  # bounds the memory of looking at them
+ROUNDING = 1e-9  # what is exactly as similar is enough
 
 
 class Pairs(NamedTuple):
@@ -53,6 +55,21 @@ class Candidates(Protocol):
         ...
 
 
+class Common(NamedTuple):
+    """What each of some rows has in common with any other of them, whichever that is."""
+
+    shared: Ints  # shingles that another one has, too
+    own: Ints  # and those that no other has
+
+    def most_own(self, least_similarity: float) -> Ints:
+        """How many shingles of its own a row may have that is so similar to this one.
+
+        Both hold at most what is shared, and neither holds what is the other's own: J <= shared / (shared + own + own).
+        """
+        most: Ints = np.floor(self.shared * (1 / least_similarity - 1) - self.own + ROUNDING).astype(np.int64)
+        return most
+
+
 class WholeTexts:
     """A column of keys for each row."""
 
@@ -72,6 +89,48 @@ class WholeTexts:
             first = np.searchsorted(ordered, band[rows])
             better = np.searchsorted(ordered, band[rows] | than.astype(np.uint64)) - first
             yield np.repeat(rows, better), (ordered[ranges(first, better)] & LOW).astype(np.int64)
+
+    def count_pairs(self, rows: Ints, common: Common, least_similarity: float) -> int:
+        """How many `pairs` have to be looked at, those that share several keys as often."""
+        return sum(int(near.counts.sum()) for near in self._near(rows, common, least_similarity))
+
+    def pairs(self, rows: Ints, common: Common, least_similarity: float) -> Iterator[tuple[Ints, Ints]]:
+        """Each two of some rows that share a key and can be that similar, the better one first."""
+        most_own = common.most_own(least_similarity)
+        for number, near in enumerate(self._near(rows, common, least_similarity)):
+            for part in slices_of(near.counts, PAIRS_AT_ONCE):
+                one = np.repeat(near.order[part], near.counts[part])
+                other = near.order[ranges(near.start[part], near.counts[part])]
+                new = common.own[one] <= most_own[other]
+                for band in self._keys[:number]:  # those that share an earlier key were met there
+                    one, other = one[new], other[new]
+                    new = band[rows[one]] != band[rows[other]]
+                one, other = rows[one[new]], rows[other[new]]
+                yield np.minimum(one, other), np.maximum(one, other)
+
+    def _near(self, rows: Ints, common: Common, least_similarity: float) -> Iterator["Near"]:
+        """For each key, the rows one after the other with those that share it, have fewer shingles of their own, and not
+        too many of them."""
+        most_own = np.clip(common.most_own(least_similarity), -1, common.own.max(initial=0))
+        several = int(common.own.max(initial=0)) + 2
+        for band in self._keys:
+            keys = band[rows]
+            order = np.lexsort((common.own, keys))
+            starts = starts_group(keys[order])
+            group = np.cumsum(starts) - 1
+            reach = np.searchsorted(
+                group * several + common.own[order], group * several + most_own[order], side="right"
+            )
+            start = np.flatnonzero(starts)[group]
+            yield Near(order, start, np.maximum(np.minimum(reach, np.arange(len(rows))) - start, 0))
+
+
+class Near(NamedTuple):
+    """Places of rows in an order in which those near a row stand in one stretch."""
+
+    order: Ints
+    start: Ints  # of the stretch, for each in that order
+    counts: Ints  # how many stand in it
 
 
 class WholeTextMeeting(NamedTuple):

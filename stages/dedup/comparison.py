@@ -1,20 +1,25 @@
 """Compares the distinct texts of a corpus with each other: finds candidates, and verifies every one of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from stages.dedup.candidates import Candidates, SingleTurns, WholeTexts
+from stages.dedup.candidates import Candidates, Common, SingleTurns, WholeTexts
 from stages.dedup.corpus import Corpus, first_alike
 from stages.dedup.minhash import BandKeys, Bands, band_keys, bands_for, without
 from stages.dedup.sharing import Occurrences, likely_rows
 from stages.dedup.similarity import Similarity
+from stages.dedup.sorting import rising_order, starts_group
 from stages.dedup.stage import DedupParams
 from stages.dedup.survivors import Compare, Likeness, Matches, Thresholds, match
 from stages.dedup.templates import sampled_rows, template_shingles
 from stages.dedup.turns import KeyedTurns, TurnSimilarity, keyed
 from stages.texts.word_bytes import Booleans, Hashes, Ints
+
+SHINGLES_AT_ONCE = 1 << 24  # bounds the memory of sorting them
+MOST_PAIRS = 1 << 28  # to look at; about two minutes
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,25 @@ class Comparison:
             likely[place[numbers]] = likely_rows(shingles, others, times, least)
         return likely
 
+    def _common(self, rows: Ints) -> Common:
+        """How many shingles of each row any other of these has, too; what a row says twice may count as shared."""
+        place = self._places(np.isin(np.arange(self.corpus.rows), rows) & self.with_words)
+        counts = self.corpus.shingles.counts
+        shared = np.zeros(self.corpus.rows, dtype=np.int64)
+        shares = int(counts[place >= 0].sum()) // SHINGLES_AT_ONCE + 1
+        for share in range(shares):
+            hashes, owners = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
+            for numbers, runs in self.corpus.shingles.of(place >= 0):
+                mine = runs.hashes % np.uint64(shares) == share
+                hashes.append(runs.hashes[mine])
+                owners.append(place[numbers][runs.owners[mine]])
+            every = np.concatenate(hashes)
+            order = rising_order(every)
+            first = starts_group(every[order])
+            alone = first & np.append(first[1:], True)[: len(first)]
+            shared += np.bincount(np.concatenate(owners)[order[~alone]], minlength=len(shared))
+        return Common(shared[rows], counts[self.corpus.sketch[rows]] - shared[rows])
+
     def holding(self, shingles: Hashes) -> Booleans:
         """Rows that have one of some shingles, and all that are compared turn by turn, of which the turns are not asked."""
         place, holding = self._places(self.with_words), self.by_turns
@@ -72,7 +96,8 @@ class Comparison:
         """Who of some rows goes for whom. See `matching`."""
         chosen = np.flatnonzero(rows)
         turns, matching = self._turns(chosen), [numbers[chosen] for numbers in self.matching]
-        candidates: list[Candidates] = [WholeTexts(self._keys(chosen))]
+        whole = WholeTexts(self._keys(chosen))
+        candidates: list[Candidates] = [whole]
         if len(turns.owner):
             candidates.append(SingleTurns(turns, len(chosen)))
         alike = self._alike(self.corpus.sketch[chosen], turns.anchor)
@@ -85,7 +110,14 @@ class Comparison:
             same, group = (np.where(is_match, 1.0, like) for like in found[1:])
             return Likeness(found.similarity, same, group)
 
-        found = match(candidates, len(chosen), compare, Thresholds.of(self.params))
+        def pairs_among(some: Ints) -> Iterator[tuple[Ints, Ints]] | None:
+            if matching or len(turns.owner):  # what else rows may match by is not in their shingles
+                return None
+            common, least = self._common(chosen[some]), min(Thresholds.of(self.params))
+            is_much = whole.count_pairs(some, common, least) > MOST_PAIRS
+            return None if is_much else whole.pairs(some, common, least)
+
+        found = match(candidates, len(chosen), compare, Thresholds.of(self.params), pairs_among)
         if matching:
             same = alike(found.survivor, found.removed).same
             found = found._replace(by_question=same < self.params.min_similarity)

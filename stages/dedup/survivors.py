@@ -1,6 +1,6 @@
 """Decides which rows stay: going from the best row down, a row goes when it matches one that stays already."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -20,6 +20,11 @@ class Likeness(NamedTuple):
 
 
 Compare = Callable[[Ints, Ints], Likeness]
+# Of some rows each two that can be alike, the better one first; None where that may take longer than round after round.
+PairsAmong = Callable[[Ints], Iterable[tuple[Ints, Ints]] | None]
+LOOKS = frozenset(
+    2**power for power in range(1, 32)
+)  # rounds after which it is tried: of many copies most are gone then
 
 
 class Matches(NamedTuple):
@@ -68,12 +73,16 @@ class Thresholds(NamedTuple):
         return cls(params.min_similarity, np.inf if params.group_similarity is None else params.group_similarity)
 
 
-def match(candidates: Sequence[Candidates], rows: int, compare: Compare, thresholds: Thresholds) -> Matches:
+def match(
+    candidates: Sequence[Candidates], rows: int, compare: Compare, thresholds: Thresholds, pairs_among: PairsAmong
+) -> Matches:
     """Who goes for whom of `rows`, where a lower number is the better row.
 
     In each round the rows that are the first with each of their keys stay, and are compared with those that share one.
     Nothing is compared with a row that goes, so there are no chains, and many copies of a row cost one comparison each.
     What comes out for a row depends on the rows that it matches and on what comes out for them, and on no other.
+    Rows made from one template may all share keys without being alike, and would take a round each: what is left after
+    some rounds is compared at once, if it is not too much.
     """
     rounds: list[Round] = []
     undecided = np.arange(rows)
@@ -84,12 +93,16 @@ def match(candidates: Sequence[Candidates], rows: int, compare: Compare, thresho
         left, right = Pairs.once(pair for some in met for pair in some.pairs(stays))
         likeness = compare(left, right)
         related = (likeness.same >= thresholds.same) | (likeness.group >= thresholds.group)
-        rounds.append(Round(left[related], right[related], Likeness(*(values[related] for values in likeness))))
+        rounds.append(Round(left, right, likeness).only(related))
         decided = np.zeros(rows, dtype=np.bool_)
         decided[undecided[stays]] = True
         decided[right[likeness.same >= thresholds.same]] = True
         decided_in[decided] = len(rounds)
         undecided = undecided[~decided[undecided]]
+        if len(undecided) and len(rounds) in LOOKS and (pairs := pairs_among(undecided)) is not None:
+            rounds.append(_last_round(pairs, rows, compare, thresholds))
+            decided_in[undecided] = len(rounds)
+            break
     return _with_best_survivors(_sorted_out(rounds, thresholds), candidates, decided_in, compare, thresholds)
 
 
@@ -99,6 +112,37 @@ class Round(NamedTuple):
     left: Ints
     right: Ints
     likeness: Likeness
+
+    def only(self, chosen: Ints | Booleans) -> Self:
+        return type(self)(
+            self.left[chosen], self.right[chosen], Likeness(*(values[chosen] for values in self.likeness))
+        )
+
+
+def _last_round(pairs: Iterable[tuple[Ints, Ints]], rows: int, compare: Compare, thresholds: Thresholds) -> Round:
+    """The related pairs of rows that are left, of which the better one stays, by that and then by the other."""
+    found = [Round(nobody := np.zeros(0, dtype=np.int64), nobody, compare(nobody, nobody))]
+    for left, right in pairs:
+        likeness = compare(left, right)
+        related = (likeness.same >= thresholds.same) | (likeness.group >= thresholds.group)
+        found.append(Round(left, right, likeness).only(related))
+    left, right = (np.concatenate([getattr(one, side) for one in found]) for side in ("left", "right"))
+    likeness = Likeness(*(np.concatenate(column) for column in zip(*(one.likeness for one in found), strict=True)))
+    same = likeness.same >= thresholds.same
+    order = np.lexsort((right, left))
+    return Round(left, right, likeness).only(order[~_goes(left[same], right[same], rows)[left[order]]])
+
+
+def _goes(better: Ints, worse: Ints, rows: int) -> Booleans:
+    """Which rows go, where the worse of each two goes if the better one stays."""
+    goes = np.zeros(rows, dtype=np.bool_)
+    while len(better):
+        waits = np.zeros(rows, dtype=np.bool_)
+        waits[worse] = True
+        goes[worse[~waits[better]]] = True
+        left = waits[better] & ~goes[better] & ~goes[worse]
+        better, worse = better[left], worse[left]
+    return goes
 
 
 def _sorted_out(rounds: list[Round], thresholds: Thresholds) -> Matches:
