@@ -22,9 +22,8 @@ class Likeness(NamedTuple):
 Compare = Callable[[Ints, Ints], Likeness]
 # Of some rows each two that can be alike, the better one first; None where that may take longer than round after round.
 PairsAmong = Callable[[Ints], Iterable[tuple[Ints, Ints]] | None]
-LOOKS = frozenset(
-    2**power for power in range(1, 32)
-)  # rounds after which it is tried: of many copies most are gone then
+# Rounds after which what is left may be compared at once: of many copies of a row most are gone then.
+LOOKS = frozenset(2**power for power in range(1, 32))
 
 
 class Matches(NamedTuple):

@@ -37,6 +37,15 @@ def texts_of(pairs: list[tuple[str, str]], rows: int, seed: int = 0) -> Iterator
             yield _spelled(prompt, exchange), _spelled(answer, exchange)
 
 
+def templated(pairs: list[tuple[str, str]], rows: int, templates: int, seed: int = 0) -> Iterator[tuple[str, str]]:
+    """`rows` pairs, each one of so many templates of 25 words, filled in with six words, and an answer of three."""
+    draw = random.Random(seed)
+    words = [word for prompt, answer in pairs for word in re.findall(r"\w+", f"{prompt} {answer}")]
+    starts = [" ".join(draw.choices(words, k=25)) for _ in range(templates)]
+    for number in range(rows):
+        yield f"{starts[number % templates]} {' '.join(draw.choices(words, k=6))}", " ".join(draw.choices(words, k=3))
+
+
 def _pieces(text: str) -> tuple[str, ...]:
     """Words, and between each two what stands there."""
     return tuple(map(sys.intern, re.split(r"(\w+)", text)))
