@@ -19,7 +19,7 @@ from stages.dedup.turns import KeyedTurns, TurnSimilarity, keyed
 from stages.texts.word_bytes import Booleans, Hashes, Ints
 
 SHINGLES_AT_ONCE = 1 << 24  # bounds the memory of sorting them
-MOST_PAIRS = 1 << 28  # to look at; about two minutes
+PAIRS_A_ROUND = 1 << 26  # the more rounds it took, the less likely copies are what is left, and the more is worth it
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,12 @@ class Comparison:
             same, group = (np.where(is_match, 1.0, like) for like in found[1:])
             return Likeness(found.similarity, same, group)
 
-        def pairs_among(some: Ints) -> Iterator[tuple[Ints, Ints]] | None:
+        def pairs_among(some: Ints, rounds: int) -> Iterator[tuple[Ints, Ints]] | None:
             if matching or len(turns.owner):  # what else rows may match by is not in their shingles
                 return None
             common, least = self._common(chosen[some]), min(Thresholds.of(self.params))
-            is_much = whole.count_pairs(some, common, least) > MOST_PAIRS
-            return None if is_much else whole.pairs(some, common, least)
+            is_little = whole.count_pairs(some, common, least) <= PAIRS_A_ROUND * rounds
+            return whole.pairs(some, common, least) if is_little else None
 
         found = match(candidates, len(chosen), compare, Thresholds.of(self.params), pairs_among)
         if matching:

@@ -20,8 +20,8 @@ class Likeness(NamedTuple):
 
 
 Compare = Callable[[Ints, Ints], Likeness]
-# Of some rows each two that can be alike, the better one first; None where that may take longer than round after round.
-PairsAmong = Callable[[Ints], Iterable[tuple[Ints, Ints]] | None]
+# Of the rows left after so many rounds each two that can be alike, the better one first; None where they are too many yet.
+PairsAmong = Callable[[Ints, int], Iterable[tuple[Ints, Ints]] | None]
 # Rounds after which what is left may be compared at once: of many copies of a row most are gone then.
 LOOKS = frozenset(2**power for power in range(1, 32))
 
@@ -98,7 +98,7 @@ def match(
         decided[right[likeness.same >= thresholds.same]] = True
         decided_in[decided] = len(rounds)
         undecided = undecided[~decided[undecided]]
-        if len(undecided) and len(rounds) in LOOKS and (pairs := pairs_among(undecided)) is not None:
+        if len(undecided) and len(rounds) in LOOKS and (pairs := pairs_among(undecided, len(rounds))) is not None:
             rounds.append(_last_round(pairs, rows, compare, thresholds))
             decided_in[undecided] = len(rounds)
             break
