@@ -271,4 +271,4 @@ def test_the_findings_in_the_answers_of_alpaca_stay_what_they_were_when_each_was
         pl.col("refusal_phrase", "template_leak").count(), pl.col("ends_unfinished", "placeholder_input").sum(),
         empty=(pl.col("response_chars") == 0).sum(), loops=(pl.col("repeated_trigram_share") > 0.8).sum(),
     )  # fmt: skip
-    assert counts.row(0) == (29, 113, 41, 669, 28, 0)
+    assert counts.row(0) == (33, 113, 30, 669, 28, 0)

@@ -2,7 +2,7 @@
 
 Every match of a pattern has a cue in it: a word, or two words in a row. The words of all texts are hashed anyway, so
 looking cues up costs less than one pass of one pattern. Two words may share a place in the table: a text then is read
-for nothing. Texts that are not all ASCII may spell a word in many ways and are always read.
+for nothing. Texts with letters or digits beyond ASCII may spell a word in many ways and are always read.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from stages.texts.word_runs import Runs, run_hashes, starts_of, word_hashes
 PLACE_BITS = 16
 PLACE_SHIFT = np.uint64(64 - PLACE_BITS)
 ALL = np.uint32(0xFFFFFFFF)
+OTHER_LETTER = r"[\w--\x00-\x7f]"
 CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> its cues
     "answers": {
         "refusal": [
@@ -53,6 +54,10 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "result": ["answer", "result", "boxed"],
         "role_label": ["human", "user", "assistant"],
         "markup": ["instruction"],
+        "merged": [
+            *(f"{label}{number}" for label in ("instruction", "task", "prompt") for number in ("", *range(1, 21))), "below is", "the request",
+            "that appropriately",
+        ],
         "merged_question": ["q", "question", *(f"q{number}" for number in range(1, 10))],
     },
     "prompt": {
@@ -69,10 +74,15 @@ CUES: dict[str, dict[str, list[str]]] = {  # column of the texts -> pattern -> i
         "number": ["number", "numeral", "integer"],
         "word_limit": ["words", "word"],
         "items": ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", *map(str, range(2, 21))],
-        "missing_text": ["following", "below", "above", "given", "provided", "attached", "this", "according", "based", "stated",
+        "pointed_at": ["following", "below", "above", "given", "provided"],
+        "missing_text": [
+            "attached", "this", "according", "based", "stated", "given", "provided", "above", "below", "here",
+            "text", "article", "passage", "paragraph", "sentence", "essay", "email", "excerpt", "code",
+        ],
+        "following": [
             "siguiente", "siguientes", "suivant", "suivante", "suivants", "suivantes", "ci", "folgenden", "folgende", "folgender", "folgendes",
             "untenstehenden", "unten", "seguente", "seguenti", "seguir", "abaixo", "seguinte", "volgende", "onderstaande", "berikut", "di bawah",
-            "text", "article", "passage", "paragraph", "sentence", "essay", "email", "excerpt", "code",
+            "bawah",
         ],
         "missing_file": [
             "attached", "uploaded", "enclosed",
@@ -106,8 +116,8 @@ def read_by(pattern: str, column: str) -> pl.Expr:
 
 def _found(column: str, texts: pl.DataFrame, runs: Sequence[Runs]) -> pl.Series:
     """`runs` are the words of the texts, then the runs of two words."""
-    is_ascii = pl.col(column).str.len_bytes() == pl.col(column).str.len_chars()
-    found = np.where(texts.select(is_ascii).to_series().to_numpy(), np.uint32(0), ALL)
+    other = read_where(pl.col(column).str.len_bytes() != pl.col(column).str.len_chars(), pl.col(column))
+    found = np.where(texts.select(other.str.contains(OTHER_LETTER)).to_series().to_numpy(), ALL, np.uint32(0))
     for length, hashed in enumerate(runs, start=1):
         filled = np.flatnonzero(hashed.counts)
         if len(filled):

@@ -62,7 +62,7 @@ _SPEAK_OF_THEMSELVES = {
     "de": rf"{EDGE}als (?:eine? )?(?:ki|künstliche intelligenz|(?:ki-)?sprachmodell)(?:-[a-zä]+)?(?: [a-zäöüß]+)? ich{EDGE}"
     rf"|ich bin (?:nur |lediglich )?eine? (?:ki|künstliche intelligenz|(?:ki-)?sprachmodell){EDGE}",
     "it": rf"(?:come|in quanto) (?:modello linguistico|modello di linguaggio|ia{EDGE}|intelligenza artificiale)|sono un(?:['’](?:ia|intelligenza artificiale)| modello linguistico){EDGE}",
-    "ru": r"(?:как|будучи) (?:языков(?:ая модель|ой моделью)|ии,|(?:модель )?искусственн\w+ интеллект\w*)|я (?:— |- )?(?:всего лишь |просто )?(?:ии[.,\s]|языковая модель|искусственный интеллект)",
+    "ru": r"(?:как|будучи) (?:языков(?:ая модель|ой моделью)|ии,|(?:модель )?искусственн[а-я]+ интеллект[а-я]*)|я (?:— |- )?(?:всего лишь |просто )?(?:ии[.,\s]|языковая модель|искусственный интеллект)",
     "uk": r"як (?:мовна модель|штучний інтелект|ші,)",
     "ja": r"(?:人工知能|AI|言語モデル)として[、,]|私は(?:AI|人工知能)(?:なので|です|のため|であり)",
     "nl": rf"als (?:een )?(?:ai-)?taalmodel|als (?:een )?ai(?:-assistent)? (?:heb|kan|ben|mag) ik|ik ben (?:maar |slechts )?een (?:ai|taalmodel){EDGE}",
@@ -74,7 +74,7 @@ _SPEAK_OF_THEMSELVES = {
     "vi": r"là một (?:mô hình ngôn ngữ|trí tuệ nhân tạo|trợ lý ai|ai,)|tôi (?:chỉ )?là một (?:ai[.,\s]|mô hình ngôn ngữ|trí tuệ nhân tạo)",
     "id": rf"sebagai (?:sebuah )?(?:model bahasa|ai{EDGE}|kecerdasan buatan)|saya (?:adalah|hanyalah) (?:sebuah )?(?:ai{EDGE}|model bahasa|kecerdasan buatan)",
     "sv": rf"som (?:en )?ai(?:-språkmodell|-modell|-assistent)? (?:har|kan) jag|jag är (?:bara )?en (?:ai|språkmodell){EDGE}",
-    "da": rf"som (?:en |et )?(?:ai|kunstig intelligens|sprogmodel|språkmodell)(?:-\w+)? (?:har|kan) jeg|(?:jeg er (?:bare )?en (?:ai|sprogmodel|språkmodell)){EDGE}",
+    "da": rf"som (?:en |et )?(?:ai|kunstig intelligens|sprogmodel|språkmodell)(?:-[a-z]+)? (?:har|kan) jeg|(?:jeg er (?:bare )?en (?:ai|sprogmodel|språkmodell)){EDGE}",
     "fi": r"(?:tekoälynä|kielimallina) (?:minulla|en|minä)",
     "cs": r"jako (?:jazykový model|umělá inteligence)",
     "el": r"ως (?:γλωσσικό μοντέλο|τεχνητή νοημοσύνη)",
@@ -91,9 +91,9 @@ def _any(patterns: dict[str, str]) -> str:
     return "|".join(patterns.values())
 
 
-FOREIGN_DECLINES = rf"(?i)\A\W*(?:{_any(_OPENINGS)})|\A[^.。।\n:：]*?(?:{_any(_REGRETS)})"
 FOREIGN_REFUSALS = (
-    rf"(?i)\A\W*(?:{_any(_OPENINGS)})",
-    rf"(?i)(?:{_any(_REGRETS)})",
-    rf"(?i)(?:{_any(_SPEAK_OF_THEMSELVES)})",
+    rf"(?i)(\A\W*(?:{_any(_OPENINGS)}))",
+    rf"(?i)({_any(_REGRETS)})",
+    rf"(?i)({_any(_SPEAK_OF_THEMSELVES)})",
 )
+FOREIGN_DECLINES = (FOREIGN_REFUSALS[0], rf"(?i)(\A[^.。।\n:：]*?(?:{_any(_REGRETS)}))")

@@ -74,20 +74,25 @@ _FOLLOWING = {
     "hi": r"निम्नलिखित (?:पाठ|वाक्य|अनुच्छेद|लेख)|निम्न (?:पाठ|वाक्य)",
 }
 _BESIDE = r"[^:：\n\"“”'‘`(（「『<\[{0-9?？!.。—–]"
-FOLLOWING_TIME = rf"(?i)the following (?:[a-z]+ )?{_TIMES}{EDGE}"  # is none
-MISSING_TEXT = (  # one by one the engine reads them several times as fast
+POINTED_AT = (  # one by one the engine reads them faster
     rf"(?i)^[^\n.:?!\"“]*(?:the|these|this) ((?:following|below) (?:[a-z]+ ){{0,2}}{_TEXT}|{_TEXT} (?:(?:given|shown|provided|listed|written|pasted) )?(?:below|above))(?: below)?{EDGE}{_NOTHING_BEHIND}",
     rf"(?i)^[^\n.:?!\"“,]*(the (?:given|provided) (?:[a-z]+ )?{_TEXT}){EDGE}{_NOTHING_BEHIND}",
-    r"(?i)^[^\n.:?!\"“]*(the following(?: [a-z]+){0,3})[.:]?\s*\z|^which (?:one )?(of the following)(?: [a-z-]+){1,12}[?:]?\s*\z",
-    rf"(?i)^(?:{_VERB}|read|find|spot|check|identify) {_FAULTS}?((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
-    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| (?:in|for) [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z",
-    rf"(?i)^(?:please )?(?:what (?:does|is wrong with|is the (?:sentiment|tone|mood|topic|theme|main idea|output|meaning|purpose) of)|make|turn) (this (?:[a-z]+ )?(?:{_TEXT}|function|program|script|query))(?: (?:do|mean|say|more [a-z]+|less [a-z]+|shorter|longer|simpler))?[.?!:]?\s*\z",
-    r"(?i)^(?:according to|based on|as stated in) (the (?:article|passage|text|paragraph|story|excerpt|document)), [^:\n\"“”‘`(<\[{]*\?\s*\z",
-    rf"(?i)^{_VERB} (the (?:text|article|passage|paragraph|sentence|essay|email|excerpt|code))[.:]?\s*\z|^(?:here|below|this) is (the (?:[a-z]+ )?{_TEXT})(?: [a-z ]+)?[:.]\s*\z",
+    # "The following day" points at no text.
+    rf"(?i)^[^\n.:?!\"“]*(?:the following (?:[a-z]+ ){{0,2}}{_TIMES}|(the following(?: [a-z]+){{0,3}}))[.:]?\s*\z",
+    r"(?i)^which (?:one )?(of the following)(?: [a-z-]+){1,12}[?:]?\s*\z",
     r"(?i)^[^。\n]*?((?:以下|下列|下面)(?:的|这[个段篇]|[一二三四五]?[个段篇句])?(?:句子|文章|段落|文本|文字|短文))[^:：\n“”\"「『（(。？！]*"
     r"[。？！]?\s*\z",
-    rf"(?i)^{_BESIDE}*?({'|'.join(_FOLLOWING.values())}){_BESIDE}*[:：.。?？!]?\s*\z",
 )
+MISSING_TEXT = (
+    rf"(?i)^(?:{_VERB}|read|find|spot|check|identify) {_FAULTS}?((?:(?:the (?:given|provided|attached)|this|the above|the below) {_TEXT}|the {_TEXT} (?:below|above))"
+    rf"(?: below| above)?)(?: (?:in)?to [a-z]+| (?:in|for) [a-z ]+)?(?: and [a-z ]+)?[.?!:]?\s*\z"
+    rf"|^(?:please )?(?:what (?:does|is wrong with|is the (?:sentiment|tone|mood|topic|theme|main idea|output|meaning|purpose) of)|make|turn) (this (?:[a-z]+ )?(?:{_TEXT}|function|program|script|query))(?: (?:do|mean|say|more [a-z]+|less [a-z]+|shorter|longer|simpler))?[.?!:]?\s*\z"
+    r"|^(?:according to|based on|as stated in) (the (?:article|passage|text|paragraph|story|excerpt|document)), [^:\n\"“”‘`(<\[{]*\?\s*\z"
+    rf"|^{_VERB} (the (?:text|article|passage|paragraph|sentence|essay|email|excerpt|code))[.:]?\s*\z"
+    rf"|^(?:here|below|this) is (the (?:[a-z]+ )?{_TEXT})(?: [a-z ]+)?[:.]\s*\z"
+)
+# The same in other languages.
+FOLLOWING = rf"(?i)^{_BESIDE}*?({'|'.join(_FOLLOWING.values())}){_BESIDE}*[:：.。?？!]?\s*\z"
 
 _GIVEN = r"(?:attached|uploaded|enclosed|accompanying)"
 # What came with the question, unless a letter is to be written that something comes with.

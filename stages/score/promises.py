@@ -61,7 +61,7 @@ def unasked_repetition(shares: Sequence[str]) -> list[pl.Expr]:
 def words_over_limit() -> pl.Expr:
     """Words of the answer beyond the most that the question allows; null where it sets no limit."""
     prompt = read_by("word_limit", "prompt")
-    limit = first_group(prompt, WORD_LIMIT).str.to_lowercase().replace(_LIMITS).cast(pl.Int64)
+    limit = first_group(WORD_LIMIT, prompt).str.to_lowercase().replace(_LIMITS).cast(pl.Int64)
     at_least = prompt.str.contains(rf"(?i){EDGE}no (?:less|fewer) than [0-9]|[0-9] words (?:each|per){EDGE}")
     over = (pl.col("word_count") - limit).clip(0)
     return pl.when(pl.col("is_single") & ~at_least).then(over)
@@ -79,7 +79,7 @@ def contradiction() -> pl.Expr:
     """The words with which the last answer takes back what it said: another verdict, or another final result."""
     ending = pl.col("ending")
     verdict = read_where(ending.str.contains(_OPENS), ending).str.to_lowercase()
-    again = first_group(verdict, _CHANGES_MIND)
+    again = first_group(_CHANGES_MIND, verdict)
     taken_back = pl.when(~again.str.contains(_OTHER_CASE)).then(again.str.extract(r"^(.*[,.!]) ", 1))
     told = read_where((read_by("result", "answers") != "") | ending.str.contains("####", literal=True), ending)
     results = told.str.extract_all(rf"{_RESULT}(?: (?:for|in|if|when|with|at|on) [a-z]+|(?: ?[a-z]+)? ?[-+*/×÷=])?")

@@ -8,7 +8,8 @@ import polars as pl
 from stages.score.cues import read_by
 from stages.score.foreign_refusals import FOREIGN_DECLINES, FOREIGN_REFUSALS
 from stages.score.phrases import EDGE
-from stages.score.texts import first_group
+from stages.score.texts import first_of
+from stages.texts.conversation_text import read_where
 
 _AM = r"(?: am|['’]m)"
 _CANNOT = rf"(?:cannot(?: and will not)?|can['’]t|can not|could not|won['’]t|{_AM} unable to|{_AM} not (?:able|allowed|permitted|programmed|designed|authori[sz]ed|qualified|going) to)"
@@ -35,7 +36,7 @@ SPEAKS_OF_ITSELF = (
     rf"I{_AM} (?:just |only |merely |simply )?an? (?:(?:ai |large )?language model{EDGE}|(?:ai|artificial intelligence|chatbot)(?: {_IT}{EDGE}|[,.;:!—–]|\s*\z))",
     rf"I{_AM} (?:just|only|merely|simply) an? (?:computer program|machine)(?:[,.;!—–]| (?:and|so|but|that|without|with|designed)|\s*\z)",
     # By its name: "As Claude, an AI assistant", "I'm Gemini, a large language model".
-    rf"(?:as|I{_AM}) (?-i:[A-Z])[\w.-]+(?: (?-i:[A-Z])[\w.-]+)?, an? {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:[,.;]| (?:from|made|built|trained|created|developed|by|that|and))",
+    rf"(?:as|I{_AM}) (?-i:[A-Z])[A-Za-z0-9.-]+(?: (?-i:[A-Z])[A-Za-z0-9.-]+)?, an? {_AI}(?: language)?(?: model| assistant| chatbot| system)?(?:[,.;]| (?:from|made|built|trained|created|developed|by|that|and))",
     MADE_BY_OTHERS,
     r"my (?:knowledge|training)(?: data)? (?:cut-?off|only (?:goes|extends))",
     r"I (?:currently )?(?:do not|don['’]t) have (?:personal|real[- ]time|(?:feelings|emotions|opinions|beliefs)(?: or |,? like)|access to (?:real|current|the internet|external|your ))",
@@ -66,8 +67,8 @@ _WILL_NOT = (
 _SERVE = (
     r"(?:assist|help(?: (?:you|with)|[.!,]|\s*\z)|provide|fulfill?|comply|generate|create|write (?:that|this|such|content)|answer|engage in|"
     r"respond to|discuss|share (?:that|this|such)|do (?:that|this)(?:[.!,]|\s*\z)|support (?:that|this|illegal)|participate|(?:talk|speak|comment) (?:about|on) (?:that|this)|engage (?:in|with)|condone|promote|"
-    r"(?:(?:open|access|view|brows|visit|analy[sz]|read|see)(?:e|ing)? (?:or )?)+(?:(?:any|the|your|that|this|external|directly) )*(?:links?|urls?|websites?|files?|images?|attach\w+|web|internet|view)|"
-    r"(?:produce|provid\w+|creat\w+|writ\w+|generat\w+)(?: \w+){0,2} (?:content|stories|story|material|instructions|advice|guidance|information)|"
+    r"(?:(?:open|access|view|brows|visit|analy[sz]|read|see)(?:e|ing)? (?:or )?)+(?:(?:any|the|your|that|this|external|directly) )*(?:links?|urls?|websites?|files?|images?|attach[a-z]+|web|internet|view)|"
+    r"(?:produce|provid[a-z]+|creat[a-z]+|writ[a-z]+|generat[a-z]+)(?: [a-z]+){0,2} (?:content|stories|story|material|instructions|advice|guidance|information)|"
     r"(?:give|offer)(?: you)?(?: any)? (?:medical|legal|financial|investment|tax|professional|personal) advice|identify (?:people|persons|individuals|anyone)|predict the future)"
 )
 _SORRY_FOR_YOU = r"(?: to hear)?(?: that)? you(?:['’]re| are)[^.\n]{0,40}"
@@ -76,41 +77,42 @@ _COURTESY = (
     r"[^.!?\n]*[,.] )|(?:at (?:this time|the moment|present)|currently|for (?:safety|privacy|legal|ethical|security) reasons|"
     r"due to (?:my programming|privacy|safety|ethical)[^,.\n]{0,20}|to protect [a-z' ]{0,30}privacy),? )"
 )
-_NO = rf"(?:(?:no|nope|hello|hi)[,.!] )?(?:{_REGRET},? (?:but )?)?"
+_BEFORE = rf"(?:(?:no|nope|hello|hi)[,.!] )?{_COURTESY}?(?:but |however,? )?(?:{_REGRET}(?:{_SORRY_FOR_YOU})?,?(?: but)?(?: that)?,? )?"
 _UNWILLING = (  # whole answers, or their first words
-    rf"request denied(?:[.!]|\s*\z)|I (?:(?:must|have to|need to) )?(?:respectfully |politely )?(?:refuse|decline)(?:[.!]|\s*\z| (?:this|that|your|the) (?:request|question)| to (?:answer|help|assist))"
+    r"request denied(?:[.!]|\s*\z)|I (?:(?:must|have to|need to) )?(?:respectfully |politely )?(?:refuse|decline)(?:[.!]|\s*\z| (?:this|that|your|the) (?:request|question)| to (?:answer|help|assist))"
     r"|(?:this|that|it)(?: request| question)?(?:['’]s| is| goes| would be| falls)? (?:against my|(?:beyond|outside)(?: of)?(?: the scope of)? (?:my (?:capabilit|abilit|scope|area|expertise|programming)|what I can (?:do|help)))"
     r"|it(?:['’]s| is) not possible for me to|it (?:would not|wouldn['’]t) be (?:appropriate|ethical|right|responsible) for me to"
-    rf"|I (?:do not|don['’]t) (?:think (?:that['’]s|that is|this is) something I (?:should|can)|engage in (?:such|that|this|these)|feel (?:comfortable|right) \w+ing)"
+    r"|I (?:do not|don['’]t) (?:think (?:that['’]s|that is|this is) something I (?:should|can)|engage in (?:such|that|this|these)|feel (?:comfortable|right) [a-z]+ing)"
     r"|I (?:should not|shouldn['’]t) (?:help|assist|answer|provide)|I prefer not to (?:answer|continue|discuss|help|engage|say)|the (?:ai|assistant|ai assistant|chatbot) (?:cannot|can['’]t|is unable to) (?:help|assist|fulfill?|answer|provide|comply|complete)"
-    # After one sentence, or in its second half, which says why.
-    rf"|[^.!?:\n\"“”«»„]+(?:[.!]|,? (?:so|and|but|therefore|thus)) (?:so,? |therefore,? |unfortunately,? )?I {_CANNOT} (?:assist|help|comply|support|(?:give|provide|offer)(?: you)?(?: any| with)? (?:guidance|instructions|information|advice|assistance|help))(?:[ .,!]|\s*\z)"
 )
+# After one sentence, or in its second half, which says why.
+_AFTER_A_REASON = rf"[^.!?:\n\"“”«»„]+(?:[.!]|,? (?:so|and|but|therefore|thus)) (?:so,? |therefore,? |unfortunately,? )?I {_CANNOT} (?:assist|help|comply|support|(?:give|provide|offer)(?: you)?(?: any| with)? (?:guidance|instructions|information|advice|assistance|help))(?:[ .,!]|\s*\z)"
 OPENING_REFUSAL = (
-    rf"{_NO}(?:{_UNWILLING})"
-    rf"|(?:(?:no|nope|hello|hi)[,.!] )?{_COURTESY}?(?:but |however,? )?(?:{_REGRET}(?:{_SORRY_FOR_YOU})?,?(?: but)?(?: that)?,? )?I ?{_WILL_NOT}(?:,? in (?:all )?good conscience,?)? {_SERVE}"
+    rf"{_BEFORE}(?:{_UNWILLING}"
+    rf"|I ?(?:{_WILL_NOT}(?:,? in (?:all )?good conscience,?)?|(?:['’]d| would) (?:rather|prefer) not(?: to)?) {_SERVE}"
+    rf"|(?:that|this)(?:['’]s| is) (?:(?:something|one thing) (?:that )?I ?{_CANNOT}|not something (?:that )?I(?: can| am able to|['’]m able to| will)) (?:help|assist|do{EDGE}|answer|provide|discuss))"
     rf"|{_REGRET},? but I ?{_WILL_NOT} (?:book|order|perform|make|schedule|send|buy|purchase|place|predict|recommend|open|view|see|draw|play|search|find|tell you|give you|show you)"
     rf"|{_REGRET}[^.!?\n]* I ?(?:cannot|can['’]t|can not|won['’]t|will not) (?:do|help (?:you )?with|assist (?:you )?with) (?:it|this|that)(?:[.!,]|\s*\z)"
     rf"|(?:{_REGRET}[^.!?\n]{{0,20}}[.!] ){_REGRET}(?: that)? I ?{_CANNOT} (?:do|help|assist|answer|allow|let){EDGE}"
-    rf"|(?:sorry|no|unfortunately)?,? ?(?:but )?(?:that|this)(?:['’]s| is) (?:something|one thing) (?:that )?I ?{_CANNOT} (?:help|assist|do{EDGE}|answer|provide|discuss)"
     r"|my (?:programming|guidelines|policy|policies|training) (?:(?:does|do) not|(?:does|do)n['’]t|prevents?|forbids?|prohibits?) "
     rf"|{_REGRET}[^.!?\n]* (?:outside|beyond|not within)(?: of)?(?: the scope of)? my (?:capabilit|abilit|scope|programming)"
     rf"|I{_AM} not comfortable (?:with (?:this|that)|answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) feel comfortable (?:answering|providing|discussing|writing|sharing|helping)"
     r"|I (?:do not|don['’]t) think I (?:should|can) (?:help with|assist with|answer|provide) (?:this|that)"
-    rf"|I(?:['’]d| would) (?:rather|prefer) not (?:to )?{_SERVE}|I must (?:respectfully |politely )?decline(?:[.!,]| (?:this|that|your) )"
+    r"|I must (?:respectfully |politely )?decline(?:[.!,]| (?:this|that|your) )"
     rf"|I{_AM} going to have to decline"
-    rf"|{_COURTESY}?(?:{_REGRET},? )?(?:but )?(?:that|this)(?:['’]s| is) not something (?:that )?I(?: can| am able to|['’]m able to| will) (?:help|assist|do{EDGE}|provide)"
 )
-_DECLINES = rf"\A\W*(?:{OPENING_REFUSAL})|{EDGE}(?:{'|'.join(DECLINES)})"
-_OF_ITSELF = rf"{EDGE}(?:{'|'.join(SPEAKS_OF_ITSELF)})"
-# One by one the engine reads them several times as fast as in one pattern.
-_REFUSALS = (rf"(?i)\A\W*(?:{OPENING_REFUSAL})", rf"(?i){EDGE}(?:{'|'.join(DECLINES)})", f"(?i){_OF_ITSELF}")
+_OPENING = rf"(?i)(\A\W*(?:{OPENING_REFUSAL}))"
+_REASONED = rf"(?i)(\A\W*{_AFTER_A_REASON})"
+_DECLINES = rf"(?i)({EDGE}(?:{'|'.join(DECLINES)}))"
+_OF_ITSELF = rf"(?i)({EDGE}(?:{'|'.join(SPEAKS_OF_ITSELF)}))"
+_MADE_BY_OTHERS = rf"(?i)({EDGE}(?:{MADE_BY_OTHERS}))"
+_REFUSALS = (_OPENING, _REASONED, f"{_DECLINES}|{_OF_ITSELF}")
 REFUSAL = "|".join(_REFUSALS)
 # In the first sentence, before anybody in it speaks.
 _FIRST = r"\A[^.!?:\n\"“”«»„]*?"
-_FIRST_DECLINES = rf"(?i)\A\W*(?:{OPENING_REFUSAL})|{_FIRST}{EDGE}(?:{'|'.join(DECLINES)})"
-_FIRST_REFUSAL = rf"{_FIRST_DECLINES}|{_FIRST}{_OF_ITSELF}"
+_FIRST_DECLINES = rf"(?i)({_FIRST}{EDGE}(?:{'|'.join(DECLINES)}))"
+_FIRST_OF_ITSELF = rf"(?i)({_FIRST}{EDGE}(?:{'|'.join(SPEAKS_OF_ITSELF)}))"
 
 ASKS_TO_DECLINE = (
     r"(?i)declin|refus|apolog|reject|turn(?:ing|s)? down|say(?:ing|s)? no|say(?:ing|s)? (?:that )?(?:we|I|you|they|he|she|it) (?:cannot|can['’]?t|can not|won['’]?t|will not|are (?:not able|unable)|is (?:not able|unable))|(?:cannot|can['’]t|unable to|not able to) (?:do|perform|complete)|"
@@ -141,11 +143,8 @@ _FORMULA = r"(?is)^((?:as|being) (?:an?|your) [^,\n]{2,60},|als (?:eine )?(?:ki\
 
 def refused() -> pl.Expr:
     """The first words of the answers with which an assistant declines or speaks of itself, whatever was asked."""
-    found = pl.coalesce(
-        first_group(read_by("refusal", "answers"), *(f"({pattern})" for pattern in _REFUSALS)),
-        first_group(read_by("foreign_refusal", "answers"), *(f"({pattern})" for pattern in FOREIGN_REFUSALS)),
-    )
-    return _told(found)
+    foreign = read_where(pl.col("response_language").ne_missing(pl.lit("en")), read_by("foreign_refusal", "answers"))
+    return _told(pl.coalesce(first_of(_REFUSALS, read_by("refusal", "answers")), first_of(FOREIGN_REFUSALS, foreign)))
 
 
 def refusal_phrase() -> pl.Expr:
@@ -166,18 +165,17 @@ def _phrase() -> pl.Expr:
     prompt = pl.col("prompt")
     changed = prompt.str.contains(_TO_BE_CHANGED) & prompt.str.contains(_NEGATED)
     words = prompt.str.contains(ASKS_FOR_WORDS) & pl.col("is_single")
-    foreign = _said(FOREIGN_DECLINES)
     return (
-        pl.when(prompt.str.contains(ASKS_TO_DECLINE) | changed).then(_said(f"(?i){_OF_ITSELF}"))
-        .when(words & prompt.str.contains(_ABOUT_MACHINES)).then(_said(_FIRST_DECLINES))
-        .when(words).then(pl.coalesce(_said(_FIRST_REFUSAL), foreign))
-        .when(prompt.str.contains(ASKS_WHO)).then(pl.coalesce(_said(rf"(?i){_DECLINES}|{EDGE}(?:{MADE_BY_OTHERS})"), foreign))
+        pl.when(prompt.str.contains(ASKS_TO_DECLINE) | changed).then(_said(_OF_ITSELF))
+        .when(words & prompt.str.contains(_ABOUT_MACHINES)).then(_said(_OPENING, _REASONED, _FIRST_DECLINES))
+        .when(words).then(_said(_OPENING, _REASONED, _FIRST_DECLINES, _FIRST_OF_ITSELF, *FOREIGN_DECLINES))
+        .when(prompt.str.contains(ASKS_WHO)).then(_said(_OPENING, _REASONED, _DECLINES, _MADE_BY_OTHERS, *FOREIGN_DECLINES))
         .otherwise("refused")
     )  # fmt: skip
 
 
-def _said(pattern: str) -> pl.Expr:
-    return _told(pl.col("answers").str.extract(f"({pattern})", 1))
+def _said(*patterns: str) -> pl.Expr:
+    return _told(pl.coalesce(pl.col("answers").str.extract(pattern, 1) for pattern in patterns))
 
 
 def _told(found: pl.Expr) -> pl.Expr:

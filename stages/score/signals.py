@@ -8,7 +8,7 @@ import polars as pl
 
 from stages.score import formats, phrases, promises, refusals
 from stages.score.cues import read_by
-from stages.score.texts import first_group
+from stages.score.texts import first_group, first_of
 from stages.texts.conversation_text import read_where
 
 LAST_CHARS = 200  # of an answer, in which its end is told
@@ -41,7 +41,7 @@ def _unless(asked: str, found: pl.Expr) -> pl.Expr:
 def _template_leak() -> pl.Expr:
     """The first mark of a chat template in the answers that their prompts neither have nor ask about."""
     markup = _found(phrases.MARKUP, read_where("may_have_marks", _answers))
-    label = first_group(read_by("role_label", "answers"), phrases.ROLE_LABEL)
+    label = pl.col("role_label")
     is_field = read_where(label.is_not_null(), _answers).str.contains(phrases.FIELD_BESIDE_LABEL)
     return pl.coalesce(
         _unless(rf"{phrases.MARKUP}|{phrases.ABOUT_TEMPLATES}", markup),
@@ -52,12 +52,12 @@ def _template_leak() -> pl.Expr:
 def _merged_instruction() -> pl.Expr:
     expected = read_where("may_have_labels", _prompt).str.contains(phrases.EXPECTS_LABELS)
     read = read_where(pl.col("may_have_labels") & ~expected, _answers)
-    return pl.coalesce(first_group(read, phrases.MERGED), _merged_question())
+    return pl.coalesce(first_group(phrases.MERGED, read), _merged_question())
 
 
 def _merged_question() -> pl.Expr:
     answers = read_by("merged_question", "answers")
-    said = first_group(answers, phrases.MERGED_QUESTION)
+    said = first_group(phrases.MERGED_QUESTION, answers)
     in_both = pl.concat_str(answers, read_where(answers != "", _prompt), separator="\n")
     return pl.when(~in_both.str.contains(phrases.ABOUT_QUESTIONS)).then(said)
 
@@ -65,11 +65,13 @@ def _merged_question() -> pl.Expr:
 def _missing_text() -> pl.Expr:
     single = pl.col("is_single") & ~_prompt.str.contains(" - ", literal=True)
     read = {name: read_where(single, read_by(f"missing_{name}", "prompt")) for name in ("text", "file", "image")}
-    shown = first_group(read["image"], phrases.MISSING_IMAGE)
-    pointed_at = first_group(read["text"], *phrases.MISSING_TEXT)
+    shown = first_group(phrases.MISSING_IMAGE, read["image"])
+    foreign = single & pl.col("prompt_language").ne_missing(pl.lit("en"))
     return pl.coalesce(
-        pl.when(~pointed_at.str.contains(phrases.FOLLOWING_TIME)).then(pointed_at),
-        first_group(read["file"], phrases.MISSING_FILE),
+        first_of(phrases.POINTED_AT, read_where(single, read_by("pointed_at", "prompt"))),
+        first_group(phrases.MISSING_TEXT, read["text"]),
+        first_group(phrases.FOLLOWING, read_where(foreign, read_by("following", "prompt"))),
+        first_group(phrases.MISSING_FILE, read["file"]),
         pl.when(~read["image"].str.contains(phrases.ANY_IMAGE)).then(shown),
     )
 
@@ -113,8 +115,11 @@ BEFORE: tuple[dict[str, pl.Expr], ...] = (
         "asks_for_code": formats.asks_for_code(),
         "has_code": formats.has_code(),
         "may_have_marks": _answers.str.contains_any(["#", "<", "["]) | (read_by("markup", "answers") != ""),
-        "may_have_labels": _answers.str.contains_any(phrases.MERGED_LABELS, ascii_case_insensitive=True),
+        "may_have_labels": read_by("merged", "answers").str.contains_any(
+            phrases.MERGED_LABELS, ascii_case_insensitive=True
+        ),
         "refused": refusals.refused(),
+        "role_label": first_group(phrases.ROLE_LABEL, read_by("role_label", "answers")),
         "ended": formats.ended(),
         "last_words": _ending.str.tail(LAST_CHARS),
     },

@@ -1,5 +1,7 @@
 """The texts and facts of each conversation that the signals are measured on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -28,9 +30,15 @@ def texts_of(conversations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def first_group(text: pl.Expr, *patterns: str) -> pl.Expr:
-    """What the first group of the first of `patterns` that matched found; null without a match. Only texts with a match
-    are looked through for its place, and several patterns take less time than one of all.
+def first_group(pattern: str, text: pl.Expr) -> pl.Expr:
+    """What the first group of `pattern` that matched found; null without a match."""
+    return first_of([pattern], text)
+
+
+def first_of(patterns: Sequence[str], text: pl.Expr) -> pl.Expr:
+    """What the first group of the first of `patterns` that matched found; null without a match.
+
+    Several patterns take less time than one of all where that gets too big for the engine's fast way of reading.
     """
 
     def found(texts: pl.Series) -> pl.Series:

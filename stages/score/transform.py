@@ -17,7 +17,7 @@ from stages.score.texts import texts_of
 from stages.texts.conversation_text import read_where
 from stages.texts.private_data import KINDS, counts_of
 
-READ_BY_SIGNALS = ("word_count", "has_numbers", "response_language", "prompt_cues", "answers_cues")
+READ_BY_SIGNALS = ("word_count", "has_numbers", "prompt_language", "response_language", "prompt_cues", "answers_cues")
 LATIN_LETTERS = 5  # a word of another language
 # In the order of schemas/scored.yaml.
 COLUMNS = (
