@@ -111,7 +111,7 @@ def test_what_is_left_may_be_compared_at_once_after_any_round(filled: list[tuple
 
 
 def test_rows_made_from_one_template_do_not_take_a_round_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each source has too few of them to show that it is a template. 12,000 rows of thirty took 36 s, and more by the square."""
+    """Each source has too few of them to show that it is a template."""
     calls: list[int] = []
     compare = Similarity.compare
     monkeypatch.setattr(Similarity, "compare", lambda *given: calls.append(len(given[1])) or compare(*given))

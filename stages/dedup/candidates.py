@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.dedup.minhash import BandKeys, slices_of
+from stages.dedup.sharing import ROUNDING
 from stages.dedup.sorting import distinct, rising, starts_group
 from stages.dedup.turns import KeyedTurns
 from stages.texts.word_bytes import Booleans, Ints
@@ -16,7 +17,6 @@ Keys = npt.NDArray[np.uint32]
 LOW = np.uint64(0xFFFFFFFF)
 HIGH_BITS = np.uint64(32)
 PAIRS_AT_ONCE = 1 << 20  # bounds the memory of looking at them
-ROUNDING = 1e-9  # what is exactly as similar is enough
 
 
 class Pairs(NamedTuple):

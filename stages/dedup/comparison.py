@@ -68,7 +68,7 @@ class Comparison:
 
     def _common(self, rows: Ints) -> Common:
         """How many shingles of each row any other of these has, too; what a row says twice may count as shared."""
-        place = self._places(np.isin(np.arange(self.corpus.rows), rows) & self.with_words)
+        place = self._places(self._are(rows) & self.with_words)
         counts = self.corpus.shingles.counts
         shared = np.zeros(self.corpus.rows, dtype=np.int64)
         shares = int(counts[place >= 0].sum()) // SHINGLES_AT_ONCE + 1
@@ -166,13 +166,17 @@ class Comparison:
         """A column for each row; one without words shares its keys with none."""
         bands = self._bands
         keys = np.tile(rows.astype(np.uint32), (bands.bands, 1))
-        wanted = np.zeros(self.corpus.rows, dtype=np.bool_)
-        wanted[rows] = True
-        place = self._places(wanted & self.with_words)
+        place = self._places(self._are(rows) & self.with_words)
         for numbers, shingles in self.corpus.shingles.of(place >= 0):
             column = np.searchsorted(rows, place[numbers])
             keys[:, column] = band_keys(without(shingles, self.templates), bands, self.params.seed)
         return keys
+
+    def _are(self, rows: Ints) -> Booleans:
+        """For each row whether it is one of these."""
+        chosen = np.zeros(self.corpus.rows, dtype=np.bool_)
+        chosen[rows] = True
+        return chosen
 
     def _places(self, rows: Booleans) -> Ints:
         """For each sketch the row that has it, -1 for none of these."""

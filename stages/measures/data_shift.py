@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from stages.measures.histograms import Bins, count_bins
-from stages.measures.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
+from stages.measures.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, told_by_name, value_counts
 from stages.store.queries import fetch
 
 LITTLE, MUCH = 0.1, 0.25  # the usual reading of a PSI: Siddiqi, Credit Risk Scorecards (2006), p. 137
@@ -124,7 +124,7 @@ def _kind_shift(name: str, before: pl.LazyFrame, after: pl.LazyFrame) -> KindShi
     if not any(key is not None for side in counted for key in side):
         return None
     named = [(key or "unknown", *(side.get(key, 0) for side in counted)) for key in _shared_names(counted)]
-    shown = len(named) if len(named) == KINDS_COMPARED + 1 else KINDS_COMPARED  # a single other has a name
+    shown = told_by_name(len(named), KINDS_COMPARED)
     compared = named[:shown]
     if rest := named[shown:]:
         compared.append((f"{len(rest)} others", sum(rows for _, rows, _ in rest), sum(rows for _, _, rows in rest)))

@@ -14,6 +14,11 @@ KIND_NAMES = ("task", "language")  # a text column whose name holds one of these
 KIND_CHARS = 60
 
 
+def told_by_name(kinds: int, most: int) -> int:
+    """How many of so many kinds have a name where those beyond `most` are told together: a single other one has, too."""
+    return kinds if kinds == most + 1 else most
+
+
 def value_counts(table: pl.LazyFrame) -> pl.DataFrame:
     """measure, value, rows: as many rows as there are distinct lengths, however large the table is."""
     columns = table.collect_schema().names()

@@ -6,7 +6,7 @@ import polars as pl
 from markupsafe import Markup
 
 from stages.measures.histograms import count_bins
-from stages.measures.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, value_counts
+from stages.measures.row_measures import KIND_CHARS, MEASURES, kind_columns, quantiles, told_by_name, value_counts
 from stages.pages import svg
 from stages.store.queries import Tables, fetch
 
@@ -96,7 +96,7 @@ def _makeup(column: str, tables: Tables) -> Makeup:
     kinds = [
         Kind(name, [rows.get(name, 0) / total for rows, total in zip(counted, totals, strict=True)]) for name in names
     ]
-    shown = len(kinds) if len(kinds) == KINDS_SHOWN + 1 else KINDS_SHOWN  # a single other has a name
+    shown = told_by_name(len(kinds), KINDS_SHOWN)
     rest = kinds[shown:]
     others = Kind(
         f"{len(rest)} others",
